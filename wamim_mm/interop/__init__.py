@@ -1,0 +1,17 @@
+"""Everything that exists because other libraries differ."""
+
+from . import checkpoints, mmcv_ext
+from .versions import check_versions
+
+__all__ = ['prepare']
+
+
+def prepare() -> None:
+    """Check the libraries, stand in for compiled operators, and make loading checkpoints safe.
+
+    Raises:
+        ImportError: A library is missing, too old, or does not fit another.
+    """
+    check_versions()
+    mmcv_ext.install()
+    checkpoints.install()

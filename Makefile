@@ -1,0 +1,45 @@
+# One word a chore; each sets up its environment first, where it is missing or out of date.
+#
+#   make demo    pre-train on built-in data and write work_dirs/demo/report.html
+#   make test    run the test suite (STACK=openmmlab: on the official packages)
+#   make slow    the tests that take minutes
+#   make lint    style and types
+#   make lock    resolve requirements/*.txt anew
+
+STACK ?= onedl
+# The first CPython that the project supports.
+PYTHON ?= $(firstword $(foreach python,python3 python3.11 python3.12 python3.10 python,\
+	$(shell $(python) -c 'import sys; (3, 10) <= sys.version_info[:2] <= (3, 12) and print("$(python)")' \
+	2>/dev/null)) python3)
+
+VENV := $(if $(filter openmmlab,$(STACK)),.venv-openmmlab,.venv)
+BIN := $(VENV)/bin
+
+.PHONY: demo test slow lint lock setup
+
+demo: setup
+	@$(BIN)/python tools/demo.py
+
+test: setup
+	@$(BIN)/python -m pytest -m 'not slow and not gpu'
+
+slow: setup
+	@$(BIN)/python -m pytest -m slow
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+setup:
+	@$(PYTHON) tools/setup_env.py --stack $(STACK) --venv $(VENV)
+
+lock: setup
+	@$(BIN)/pip install --quiet uv
+	@for stack in onedl openmmlab; do \
+		$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --upgrade \
+			--no-emit-index-url --no-annotate --no-header \
+			--override requirements/overrides.in requirements/$$stack.in \
+			| grep -v "never" > requirements/$$stack.txt.new \
+		&& mv requirements/$$stack.txt.new requirements/$$stack.txt; \
+	done

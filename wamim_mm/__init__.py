@@ -1,0 +1,32 @@
+"""Masked image pre-training for OpenMMLab: WaMIM (wavelets) and MFM (frequencies).
+
+Importing the package registers its models with mmpretrain; in a config that is
+``custom_imports = dict(imports=['wamim_mm'])``.
+"""
+
+from .version import __version__
+
+from .interop import prepare  # isort: skip
+
+prepare()  # before any mm package is imported
+
+from .engine import CheckpointFitHook  # noqa: E402
+from .models import (  # noqa: E402
+    WaMIM,
+    WaMIMDecoder,
+    WaMIMHead,
+    WaMIMSwinTransformer,
+    WaMIMViT,
+    WaveletTargetGenerator,
+)
+
+__all__ = [
+    'CheckpointFitHook',
+    'WaMIM',
+    'WaMIMDecoder',
+    'WaMIMHead',
+    'WaMIMSwinTransformer',
+    'WaMIMViT',
+    'WaveletTargetGenerator',
+    '__version__',
+]

@@ -1,0 +1,158 @@
+"""Random masks over mask units, and the bookkeeping of the tokens that stay visible.
+
+A *mask unit* is the square of the image that is hidden or shown as a whole; a mask is a boolean
+``(N, h, w)`` map over the units, True where hidden. *Visible tokens* are the patches of the units
+that are shown, packed into ``(N, L, C)`` with their positions beside them.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+__all__ = [
+    'VisibleTokens',
+    'gather_tokens',
+    'merge_tokens',
+    'num_visible_units',
+    'random_mask',
+    'to_device',
+    'unit_tokens',
+    'visible_units',
+]
+
+
+class VisibleTokens(NamedTuple):
+    """What a masked encoder returns for one feature.
+
+    Attributes:
+        tokens: ``(N, L, C)`` features of the visible positions.
+        positions: ``(N, L)`` int64, the flat row-major index of each token on the feature's grid.
+        cls_token: ``(N, C)``, or None where the encoder has no class token.
+    """
+
+    tokens: Tensor
+    positions: Tensor
+    cls_token: Tensor | None
+
+
+def num_visible_units(grid: tuple[int, int], mask_ratio: float) -> int:
+    """Number of units that stay visible, the nearest whole number to ``1 - mask_ratio`` of them.
+
+    Raises:
+        ValueError: The ratio is not between 0 and 1, or hides every unit or none.
+    """
+    total = grid[0] * grid[1]
+    if not 0 < mask_ratio < 1:
+        raise ValueError(f'mask_ratio must be between 0 and 1, both excluded, got {mask_ratio}')
+    visible = round(total * (1 - mask_ratio))
+    if not 0 < visible < total:
+        raise ValueError(
+            f'mask_ratio {mask_ratio} leaves {visible} of {grid[0]} x {grid[1]} mask units visible; '
+            'at least one must be visible and one hidden: use a larger image or another ratio'
+        )
+    return visible
+
+
+def random_mask(
+    batch: int, grid: tuple[int, int], mask_ratio: float, generator: torch.Generator | None = None
+) -> Tensor:
+    """Draw a mask for each sample, every one with the same number of hidden units.
+
+    Args:
+        batch: Number of samples, ``N``.
+        grid: Units along height and width, ``(h, w)``.
+        mask_ratio: Share of hidden units, see `num_visible_units`.
+        generator: A CPU generator; None is torch's default one, which the run's seed sets.
+
+    Returns:
+        ``(N, h, w)`` bool on the CPU, True where hidden. Geometry is worked out there, so that no
+        accelerator has to be waited for.
+    """
+    visible = num_visible_units(grid, mask_ratio)
+    rank = torch.rand(batch, grid[0] * grid[1], generator=generator).argsort(dim=1)
+    mask = torch.ones(batch, grid[0] * grid[1], dtype=torch.bool)
+    mask.scatter_(1, rank[:, :visible], False)
+    return mask.view(batch, *grid)
+
+
+def visible_units(mask: Tensor) -> Tensor:
+    """Flat indices of the visible units, ascending.
+
+    Args:
+        mask: ``(N, h, w)`` bool, True where hidden.
+
+    Returns:
+        ``(N, K)`` int64.
+
+    Raises:
+        ValueError: Not boolean, a sample without visible units, or samples that differ in their
+            number.
+    """
+    if mask.dtype != torch.bool or mask.ndim != 3:
+        raise ValueError(
+            f'mask must be a boolean (N, h, w) tensor, got {mask.dtype} {tuple(mask.shape)}'
+        )
+    visible = ~mask.flatten(1)
+    counts = visible.sum(1)
+    if mask.shape[0] == 0 or counts.min() != counts.max() or counts.min() == 0:
+        raise ValueError(
+            'every sample of a batch needs the same number, 1 or more, of visible mask units, got '
+            f'{sorted(set(counts.tolist()))}'
+        )
+    return visible.nonzero()[:, 1].view(mask.shape[0], -1)
+
+
+def unit_tokens(units: Tensor, width: int, side: int) -> Tensor:
+    """Positions of the tokens inside the given units.
+
+    Args:
+        units: ``(N, K)`` flat indices on a grid of units that is ``width`` units wide.
+        width: Width of the grid of units.
+        side: Tokens along a side of a unit.
+
+    Returns:
+        ``(N, K * side**2)`` flat indices on the grid of tokens, which is ``width * side`` wide; unit
+        after unit, row-major inside each.
+    """
+    inner = torch.arange(side, device=units.device)
+    rows = (units // width)[..., None, None] * side + inner[:, None]  # (N, K, side, 1)
+    columns = (units % width)[..., None, None] * side + inner  # (N, K, 1, side)
+    return (rows * (width * side) + columns).flatten(1)
+
+
+def to_device(x: Tensor, device: torch.device) -> Tensor:
+    """Move a tensor of the CPU without making the CPU wait for an accelerator's queue."""
+    return x.pin_memory().to(device, non_blocking=True) if device.type == 'cuda' else x.to(device)
+
+
+def gather_tokens(x: Tensor, positions: Tensor) -> Tensor:
+    """Pick ``(N, L, C)`` tokens at ``(N, L)`` positions out of ``(N, H * W, C)``."""
+    return x.gather(1, positions[..., None].expand(-1, -1, x.shape[-1]))
+
+
+def merge_tokens(
+    tokens: Tensor, positions: Tensor, width: int, ratio: int
+) -> tuple[Tensor, Tensor]:
+    """Concatenate the tokens of each ``ratio x ratio`` block into one token of a coarser grid.
+
+    Args:
+        tokens: ``(N, L, C)``, in which every block is there as a whole or not at all.
+        positions: ``(N, L)`` flat indices on a grid that is ``width`` wide.
+        width: Width of the fine grid, a multiple of ``ratio``.
+        ratio: Tokens along a side of a block.
+
+    Returns:
+        ``(N, L / ratio**2, ratio**2 * C)`` tokens, row-major inside a block, and their positions on
+        the coarse grid.
+    """
+    if ratio == 1:
+        return tokens, positions
+    row, column = positions // width, positions % width
+    block = (row // ratio) * (width // ratio) + column // ratio
+    inner = (row % ratio) * ratio + column % ratio
+    order = (block * ratio**2 + inner).argsort(dim=1)
+    tokens = gather_tokens(tokens, order)  # (N, L, C), block after block
+    batch, length, channels = tokens.shape
+    tokens = tokens.reshape(batch, length // ratio**2, ratio**2 * channels)
+    return tokens, block.gather(1, order)[:, :: ratio**2]

@@ -1,0 +1,278 @@
+"""Two-dimensional discrete wavelet transform of batched tensors.
+
+The filters, the names, the order of the coefficients and the borders are those of PyWavelets
+(https://pywavelets.readthedocs.io), which is also the oracle of the tests. What PyWavelets does not
+have: leading batch dimensions, gradients and devices.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+import pywt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ['Mode', 'wavedec2', 'waverec2']
+
+Mode = Literal['periodization', 'symmetric', 'reflect', 'zero', 'periodic']
+Details = tuple[Tensor, Tensor, Tensor]
+
+MODES = ('periodization', 'symmetric', 'reflect', 'zero', 'periodic')
+
+
+class FilterBank(NamedTuple):
+    """The four filters of a wavelet, each of the same even length, as PyWavelets stores them."""
+
+    dec_lo: tuple[float, ...]
+    dec_hi: tuple[float, ...]
+    rec_lo: tuple[float, ...]
+    rec_hi: tuple[float, ...]
+
+
+@lru_cache(maxsize=None)
+def filter_bank(wavelet: str) -> FilterBank:
+    """The filters of a PyWavelets wavelet.
+
+    Raises:
+        ValueError: PyWavelets has no orthogonal or biorthogonal wavelet of this name.
+    """
+    if wavelet not in pywt.wavelist(kind='discrete'):
+        raise ValueError(
+            f'unknown wavelet {wavelet!r}; use one of pywt.wavelist(kind="discrete"), '
+            'for example "haar", "db2", "sym4" or "bior2.2"'
+        )
+    return FilterBank(*(tuple(taps) for taps in pywt.Wavelet(wavelet).filter_bank))
+
+
+def _is_haar(bank: FilterBank) -> bool:
+    return bank == filter_bank('haar')
+
+
+def wavedec2(
+    x: Tensor, wavelet: str = 'haar', mode: Mode = 'periodization', level: int | None = None
+) -> list[Tensor | Details]:
+    """Multi-level 2-D wavelet decomposition over the last two dimensions (``pywt.wavedec2``).
+
+    Args:
+        x: ``(..., H, W)``, at least 1 x 1. Half precision and integers are computed in float32.
+        wavelet: Name of an orthogonal or biorthogonal wavelet of PyWavelets.
+        mode: How the signal goes on beyond its border.
+        level: Number of levels, 0 or more. None: as many as PyWavelets holds sensible for the size.
+
+    Returns:
+        ``[cA_n, (cH_n, cV_n, cD_n), ..., (cH_1, cV_1, cD_1)]``: the approximation of the coarsest
+        level, then horizontal, vertical and diagonal details from coarse to fine. With
+        ``'periodization'`` level ``l`` has ``ceil(H / 2**l) x ceil(W / 2**l)`` coefficients.
+
+    Raises:
+        ValueError: Unknown wavelet or mode, negative level, an empty image, or a single row or
+            column to reflect.
+
+    >>> coeffs = wavedec2(torch.ones(1, 8, 8), 'haar', level=2)
+    >>> coeffs[0].tolist()
+    [[[4.0, 4.0], [4.0, 4.0]]]
+    >>> [tuple(c.shape) for c in coeffs[2]]
+    [(1, 4, 4), (1, 4, 4), (1, 4, 4)]
+    """
+    bank = filter_bank(wavelet)
+    _check_mode(mode)
+    x = _as_float(x)
+    if x.ndim < 2 or 0 in x.shape[-2:]:
+        raise ValueError(f'wavedec2 needs images (..., H, W) of 1 x 1 or more, got {tuple(x.shape)}')
+    if level is None:
+        level = min(pywt.dwt_max_level(side, len(bank.dec_lo)) for side in x.shape[-2:])
+    if level < 0:
+        raise ValueError(f'level must be 0 or more, got {level}')
+
+    coeffs: list[Tensor | Details] = []
+    for _ in range(level):
+        x, details = _analysis2(x, bank, mode)
+        coeffs.append(details)
+    coeffs.append(x)
+    return coeffs[::-1]
+
+
+def waverec2(
+    coeffs: Sequence[Tensor | Sequence[Tensor | None] | None],
+    wavelet: str = 'haar',
+    mode: Mode = 'periodization',
+) -> Tensor:
+    """Multi-level 2-D inverse wavelet transform (``pywt.waverec2``), the inverse of `wavedec2`.
+
+    Args:
+        coeffs: ``[cA_n, (cH_n, cV_n, cD_n), ..., (cH_1, cV_1, cD_1)]``. A None in the place of a
+            detail, or of a level's three details, stands for zeros.
+        wavelet: Name of an orthogonal or biorthogonal wavelet of PyWavelets.
+        mode: The mode of the decomposition.
+
+    Returns:
+        ``(..., H, W)``. As in PyWavelets, a side that was odd comes back one longer, with the
+        original in front.
+
+    Raises:
+        ValueError: Unknown wavelet or mode, no approximation, or shapes that do not belong together.
+    """
+    bank = filter_bank(wavelet)
+    _check_mode(mode)
+    if not coeffs or not isinstance(coeffs[0], Tensor):
+        raise ValueError('coeffs must begin with the approximation coefficients, a tensor')
+    x = _as_float(coeffs[0])
+    for details in coeffs[1:]:
+        if isinstance(details, Tensor):
+            raise ValueError('each level of details must be (cH, cV, cD) or None, got a tensor')
+        given = [None] * 3 if details is None else list(details)
+        if len(given) != 3:
+            raise ValueError(f'each level has three details, cH, cV and cD; got {len(given)}')
+        # The level below was odd, so its approximation came back one longer than its details.
+        size = next((d.shape[-2:] for d in given if d is not None), x.shape[-2:])
+        x = x[..., : size[0], : size[1]]
+        filled = [torch.zeros_like(x) if d is None else _as_float(d) for d in given]
+        if any(d.shape != x.shape for d in filled):
+            raise ValueError(
+                f'coefficients of one level differ in shape: approximation {tuple(x.shape)}, '
+                f'details {[tuple(d.shape) for d in filled]}'
+            )
+        x = _synthesis2(x, (filled[0], filled[1], filled[2]), bank, mode)
+    return x
+
+
+def _check_mode(mode: str) -> None:
+    if mode not in MODES:
+        raise ValueError(f'unknown mode {mode!r}; use one of {", ".join(MODES)}')
+
+
+def _as_float(x: Tensor) -> Tensor:
+    if x.is_complex():
+        raise ValueError(f'complex coefficients are not supported, got {x.dtype}')
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def _analysis2(x: Tensor, bank: FilterBank, mode: Mode) -> tuple[Tensor, Details]:
+    """One level: ``(..., H, W)`` to the approximation and ``(cH, cV, cD)``."""
+    if _is_haar(bank):
+        return _haar_analysis2(x, mode)
+    lo, hi = (_analysis(x, taps, mode, -1) for taps in (bank.dec_lo, bank.dec_hi))
+    # cH is the detail across rows (dim -2): horizontal edges. cV is the detail across columns.
+    approximation, horizontal = (
+        _analysis(lo, taps, mode, -2) for taps in (bank.dec_lo, bank.dec_hi)
+    )
+    vertical, diagonal = (_analysis(hi, taps, mode, -2) for taps in (bank.dec_lo, bank.dec_hi))
+    return approximation, (horizontal, vertical, diagonal)
+
+
+def _synthesis2(x: Tensor, details: Details, bank: FilterBank, mode: Mode) -> Tensor:
+    """Inverse of `_analysis2`, up to one more row or column where the side was odd."""
+    if _is_haar(bank):
+        return _haar_synthesis2(x, details)
+    horizontal, vertical, diagonal = details
+    lo = _synthesis(x, bank.rec_lo, mode, -2) + _synthesis(horizontal, bank.rec_hi, mode, -2)
+    hi = _synthesis(vertical, bank.rec_lo, mode, -2) + _synthesis(diagonal, bank.rec_hi, mode, -2)
+    return _synthesis(lo, bank.rec_lo, mode, -1) + _synthesis(hi, bank.rec_hi, mode, -1)
+
+
+def _analysis(x: Tensor, taps: tuple[float, ...], mode: Mode, dim: int) -> Tensor:
+    """Filter and keep every second value along one dimension.
+
+    With ``F`` taps ``f``, ``out[o] = sum_j f[j] x[2 o + s - j]``, where ``s`` is 1, and ``F / 2`` for
+    ``'periodization'``. A sum of slices rather than a convolution: float32 stays float32, where
+    cuDNN would turn to TF32, and autocast to half precision.
+    """
+    size, length = x.shape[dim], len(taps)
+    if mode == 'periodization':
+        out, start = (size + 1) // 2, 1 - length // 2
+    else:
+        out, start = (size + length - 1) // 2, 2 - length
+    x = _extend(x, start, start + 2 * (out - 1) + length, mode, dim)
+    return _weighted_sum(
+        (taps[length - 1 - k], _slice(x, dim, k, k + 2 * out - 1, 2)) for k in range(length)
+    )
+
+
+def _synthesis(c: Tensor, taps: tuple[float, ...], mode: Mode, dim: int) -> Tensor:
+    """Insert zeros between the coefficients and filter, along one dimension.
+
+    The even and the odd outputs are sums over the even and the odd taps (polyphase form):
+    ``out[2 p + r] = sum_t taps[2 t + r] c[p + F / 2 - 1 - t]``.
+    """
+    size, half = c.shape[dim], len(taps) // 2
+    if mode == 'periodization':
+        c = _extend(c, -half, size + half, 'periodic', dim)
+    count = c.shape[dim] - half + 1
+    phases = [
+        _weighted_sum(
+            (taps[2 * t + r], _slice(c, dim, half - 1 - t, half - 1 - t + count))
+            for t in range(half)
+        )
+        for r in (0, 1)
+    ]
+    out = torch.stack(phases, dim=dim if dim >= 0 else c.ndim + dim + 1)
+    out = out.flatten(dim - 1, dim)
+    if mode == 'periodization':
+        out = _slice(out, dim, half + 1, half + 1 + 2 * size)
+    return out
+
+
+def _haar_analysis2(x: Tensor, mode: Mode) -> tuple[Tensor, Details]:
+    """`_analysis2` for the Haar wavelet: butterflies on strided views, eight additions a block."""
+    height, width = x.shape[-2:]
+    x = _extend(_extend(x, 0, height + height % 2, mode, -2), 0, width + width % 2, mode, -1)
+    left, right = x[..., 0::2], x[..., 1::2]
+    lo, hi = left + right, left - right
+    lo_top, lo_bottom = lo[..., 0::2, :], lo[..., 1::2, :]
+    hi_top, hi_bottom = hi[..., 0::2, :], hi[..., 1::2, :]
+    return (lo_top + lo_bottom) * 0.5, (
+        (lo_top - lo_bottom) * 0.5,
+        (hi_top + hi_bottom) * 0.5,
+        (hi_top - hi_bottom) * 0.5,
+    )
+
+
+def _haar_synthesis2(x: Tensor, details: Details) -> Tensor:
+    """Inverse of `_haar_analysis2`; the border mode does not matter to it."""
+    horizontal, vertical, diagonal = details
+    top_lo, bottom_lo = x + horizontal, x - horizontal
+    top_hi, bottom_hi = vertical + diagonal, vertical - diagonal
+    top = torch.stack([top_lo + top_hi, top_lo - top_hi], dim=-1).flatten(-2)  # (..., h, 2 w)
+    bottom = torch.stack([bottom_lo + bottom_hi, bottom_lo - bottom_hi], dim=-1).flatten(-2)
+    return torch.stack([top, bottom], dim=-2).flatten(-3, -2) * 0.5  # (..., 2 h, 2 w)
+
+
+def _extend(x: Tensor, start: int, stop: int, mode: Mode, dim: int) -> Tensor:
+    """The signal on the indices ``start ... stop - 1`` of one dimension, past its border."""
+    size = x.shape[dim]
+    if (start, stop) == (0, size):
+        return x
+    if mode == 'zero':
+        pad = (-start, stop - size)
+        return F.pad(x, pad if dim == -1 else (0, 0, *pad))
+    index = torch.arange(start, stop, device=x.device)
+    if mode == 'periodic':
+        index = index % size
+    elif mode == 'periodization':
+        # An odd signal repeats its last sample once, then its period is even.
+        index = (index % (size + size % 2)).clamp(max=size - 1)
+    elif mode == 'symmetric':
+        index = index % (2 * size)
+        index = torch.minimum(index, 2 * size - 1 - index)
+    else:  # reflect
+        if size == 1:
+            raise ValueError("mode 'reflect' needs two samples a side at every level; use fewer levels")
+        index = index % (2 * size - 2)
+        index = torch.minimum(index, 2 * size - 2 - index)
+    return x.index_select(dim, index)
+
+
+def _slice(x: Tensor, dim: int, start: int, stop: int, step: int = 1) -> Tensor:
+    return x[..., start:stop:step] if dim == -1 else x[..., start:stop:step, :]
+
+
+def _weighted_sum(terms: Iterable[tuple[float, Tensor]]) -> Tensor:
+    total: Tensor | None = None
+    for weight, term in terms:
+        # Many biorthogonal filters are padded with zeros; skipping them costs nothing.
+        if weight != 0.0:
+            total = term * weight if total is None else torch.add(total, term, alpha=weight)
+    assert total is not None, 'a filter of zeros'
+    return total

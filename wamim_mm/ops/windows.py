@@ -1,0 +1,147 @@
+"""Window attention over visible tokens only: which token attends to which, packed into groups.
+
+Dense window attention cuts the grid into windows; in shifted layers the windows at the border fall
+into parts that do not see each other. We call such a part a *cell*: two tokens attend to each other
+exactly if they are in the same cell. When most tokens are hidden, cells are nearly empty, so several
+are packed into one *window group* of fixed capacity, and a group is attended to at once under the
+rule above. GreenMIM (arXiv 2205.13515) packs one mask for a whole batch; here each sample has its own.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .masking import to_device
+
+__all__ = ['WindowGroups', 'group_windows', 'padding_positions', 'relative_index', 'window_cells']
+
+
+class WindowGroups(NamedTuple):
+    """Where each token goes when cells are packed into groups (``G`` groups of ``S`` slots).
+
+    Attributes:
+        slots: ``(N, G * S)`` int64, the token in each slot; 0 in an empty slot.
+        cells: ``(N, G, S)`` int64, the cell of each slot; -1 in an empty slot, so that empty slots
+            attend to one another and no row of the attention is without a key.
+        offsets: ``(N, G, S)`` int64, the in-window offset of each slot (see `window_cells`).
+        inverse: ``(N, L)`` int64, the slot of each token.
+    """
+
+    slots: Tensor
+    cells: Tensor
+    offsets: Tensor
+    inverse: Tensor
+
+    def to(self, device: torch.device) -> 'WindowGroups':
+        """The same groups on another device."""
+        return WindowGroups(*(to_device(part, device) for part in self))
+
+
+def padding_positions(grid: tuple[int, int], window: int) -> tuple[tuple[int, int], Tensor]:
+    """The grid padded at the bottom and right to whole windows, and the positions that this adds.
+
+    Returns:
+        ``(H_pad, W_pad)`` and the flat indices, on the padded grid, of the added positions, ``(P,)``.
+    """
+    height, width = (-(-side // window) * window for side in grid)
+    inside = torch.zeros(height, width, dtype=torch.bool)
+    inside[: grid[0], : grid[1]] = True
+    return (height, width), (~inside).flatten().nonzero()[:, 0]
+
+
+def window_cells(grid: tuple[int, int], window: int, shift: int) -> tuple[Tensor, Tensor]:
+    """Cell and in-window offset of every position of a grid.
+
+    Shifting the windows cyclically and masking what does not belong together, as Swin does, is the
+    same as cutting the grid at ``shift, shift + window, ...``.
+
+    Args:
+        grid: ``(H, W)``, multiples of ``window``.
+        window: Side of a window.
+        shift: By how much the windows are shifted, 0 to ``window - 1``.
+
+    Returns:
+        Two ``(H * W,)`` int64 tensors: the cell, and ``row * (2 * window - 1) + column`` inside the
+        window. The difference of two offsets tells the pair's relative position.
+    """
+    moved = [torch.arange(side) + (window - shift) % window for side in grid]
+    (row, row_in), (column, column_in) = ((m // window, m % window) for m in moved)
+    columns = int(column[-1]) + 1
+    cell = row[:, None] * columns + column
+    offset = row_in[:, None] * (2 * window - 1) + column_in
+    return cell.flatten(), offset.flatten()
+
+
+def group_windows(cells: Tensor, offsets: Tensor, window: int) -> WindowGroups:
+    """Pack the cells of each sample into as few groups as first-fit decreasing finds.
+
+    Args:
+        cells: ``(N, L)`` int64 on the CPU, the cell of each token.
+        offsets: ``(N, L)`` int64, the in-window offset of each token (see `window_cells`).
+        window: Side of a window.
+
+    Returns:
+        The groups, on the CPU. A group holds one full window, or all tokens where they are fewer.
+    """
+    batch, length = cells.shape
+    capacity = min(window**2, length)
+    num_cells = int(cells.max()) + 1
+
+    counts = torch.zeros(batch, num_cells, dtype=torch.int64)
+    counts.scatter_add_(1, cells, torch.ones_like(cells))
+    start = torch.from_numpy(_first_fit_decreasing(counts.numpy(), capacity))  # (N, cells)
+    num_groups = int(torch.where(counts > 0, start, 0).max()) // capacity + 1
+
+    # A token's slot: where its cell starts, plus its rank among the tokens of the cell.
+    order = cells.argsort(dim=1, stable=True)
+    first = counts.cumsum(1) - counts
+    sorted_cells = cells.gather(1, order)
+    rank = torch.arange(length) - first.gather(1, sorted_cells)
+    inverse = torch.empty_like(cells).scatter_(1, order, start.gather(1, sorted_cells) + rank)
+
+    slots = torch.zeros(batch, num_groups * capacity, dtype=torch.int64)
+    slots.scatter_(1, inverse, torch.arange(length).expand(batch, -1))
+    slot_cells = torch.full_like(slots, -1).scatter_(1, inverse, cells)
+    slot_offsets = torch.zeros_like(slots).scatter_(1, inverse, offsets)
+    shape = (batch, num_groups, capacity)
+    return WindowGroups(slots, slot_cells.view(shape), slot_offsets.view(shape), inverse)
+
+
+def relative_index(cells: Tensor, offsets: Tensor, window: int) -> Tensor:
+    """Row of the relative position bias table for every pair of tokens.
+
+    Args:
+        cells: ``(..., S)``; pairs of different cells get the row after the table's last one.
+        offsets: ``(..., S)`` in-window offsets, see `window_cells`.
+        window: Side of a window; the table has ``(2 * window - 1)**2`` rows.
+
+    Returns:
+        ``(..., S, S)`` int64.
+    """
+    relative = offsets[..., :, None] - offsets[..., None, :] + 2 * window * (window - 1)
+    apart = cells[..., :, None] != cells[..., None, :]
+    return relative.masked_fill(apart, (2 * window - 1) ** 2)
+
+
+def _first_fit_decreasing(counts: NDArray[np.int64], capacity: int) -> NDArray[np.int64]:
+    """Bin packing of every row of ``(N, M)`` sizes at once.
+
+    Returns ``(N, M)``: bin times capacity, plus the room taken in the bin before the item came.
+    """
+    batch, items = counts.shape
+    order = np.argsort(-counts, axis=1, kind='stable')
+    sizes = np.take_along_axis(counts, order, axis=1)
+    # At most one bin is half empty, so this many are enough.
+    bins = min(items, 2 * int(counts.sum(1).max()) // capacity + 1)
+    room = np.full((batch, bins), capacity)
+    start = np.zeros_like(counts)
+    rows = np.arange(batch)
+    for item in range(int((sizes > 0).any(0).sum())):
+        size = sizes[:, item]
+        chosen = (room >= size[:, None]).argmax(1)
+        start[rows, order[:, item]] = (chosen + 1) * capacity - room[rows, chosen]
+        room[rows, chosen] -= size
+    return start
