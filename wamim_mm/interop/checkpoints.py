@@ -1,0 +1,149 @@
+"""Checkpoints are data: MMEngine loads every one of them with torch's `weights_only`.
+
+MMEngine's own checkpoints hold a few classes that torch's weights-only unpickler does not know, so
+the official mmengine 0.10.7 cannot resume under torch >= 2.6. onedl-mmengine 0.10.12 loads a
+refused file a second time, with `weights_only=False`, and so runs whatever a hostile file holds;
+its first attempt allows the real `getattr`, which is enough to run code as well. In both, the http
+road asks torch for `weights_only=False`.
+
+Left as they are: FlexibleRunner's DeepSpeed and ColossalAI engines, which read files themselves;
+and the official mmengine's loaders for pavi, petrel and files under MMENGINE_HOME, which leave
+`weights_only` to torch's default (True, unless TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD is set).
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import re
+import struct
+from collections.abc import Callable
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+import torch
+
+# How torch >= 2.6 words a refusal. What else fails in the unpickler is a damaged or foreign file.
+_REFUSED = re.compile(
+    r"GLOBAL ([\w.]*\w) |unrecognized function (<[^>]+>)|got <class '([^']+)'>", re.ASCII
+)
+# What torch raises for files cut short at every length, and for other formats: nearly anything.
+_UNREADABLE = (UnpicklingError, EOFError, IndexError, ValueError, struct.error)
+# RuntimeErrors say more than that (no CUDA device, out of memory), so these are told by their text.
+_UNREADABLE_TEXT = re.compile(r'archive|unexpected EOF|magic number|corrupt')
+
+_load = functools.partial(torch.load, weights_only=True)
+_load_url = functools.partial(torch.hub.load_state_dict_from_url, weights_only=True)
+
+
+def _allowed() -> list[tuple[Any, str]]:
+    """All that MMEngine's checkpoints hold beyond tensors and builtins, by the name in the file."""
+    from mmengine.logging import HistoryBuffer
+    from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
+
+    methods = {
+        HistoryBuffer: ('min', 'max', 'current', 'mean'),
+        OneCycleParamScheduler: ('_annealing_cos', '_annealing_linear'),
+    }
+
+    def method(owner: Any, name: str) -> Any:
+        """Stand in for `getattr`: a pickle of protocol 2 writes a method as `getattr(cls, name)`.
+
+        The real one is no guest for the list: with it a file reaches any attribute of any object
+        (`__globals__`, ...), and through torch's own `_rebuild_from_type_v2` calls it.
+        """
+        if not isinstance(owner, type) or name not in methods.get(owner, ()):
+            owner = getattr(owner, '__qualname__', type(owner).__qualname__)
+            raise UnpicklingError(f'unrecognized function <getattr({owner}, {name})>')
+        return getattr(owner, name)
+
+    # The message hub logs each scalar in a HistoryBuffer, which pickles its statistics with it;
+    # OneCycle schedulers keep their annealing function.
+    allowed = [(cls, f'{cls.__module__}.{cls.__qualname__}') for cls in methods]
+    allowed.append((method, 'builtins.getattr'))
+    # A HistoryBuffer is two arrays; best scores and dataset_meta hold scalars and arrays.
+    allowed += [(np.ndarray, 'numpy.ndarray'), (np.dtype, 'numpy.dtype')]
+    # The functions that arrays and scalars pickle themselves with, under both names of their module
+    # (numpy 2 renamed it), so that a file of one numpy loads with the other.
+    for function in (np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0]):
+        for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
+            allowed.append((function, f'{module}.{function.__name__}'))
+    # The class of a dtype must be listed for its state to be set: numbers, never objects.
+    for code in '?bhilqBHILQefd':
+        cls = type(np.dtype(code))
+        allowed.append((cls, f'{cls.__module__}.{cls.__qualname__}'))
+    return allowed
+
+
+def _explained(loader: Callable[..., Any]) -> Callable[..., Any]:
+    """Let `loader` say which file it could not load, why, and what to do."""
+
+    @functools.wraps(loader)  # CheckpointLoader logs the name
+    def load(filename: str, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return loader(filename, *args, **kwargs)
+        except (*_UNREADABLE, RuntimeError, OSError) as error:
+            text = str(error)
+            refused = isinstance(error, UnpicklingError) and _REFUSED.search(text)
+            if refused:
+                name = next(filter(None, refused.groups()))
+                raise UnpicklingError(
+                    f'{filename} is refused: it holds {name}, and only weights are loaded, since '
+                    'any other class or function may run code of whoever wrote the file. If you '
+                    'trust them, either allow this one before loading, with '
+                    f'`torch.serialization.add_safe_globals([{name}])`, or convert the file once: '
+                    f'`torch.save(torch.load({filename!r}, weights_only=False)["state_dict"], '
+                    '"weights.pth")`.'
+                ) from None
+            if isinstance(error, OSError):
+                unreadable = error.errno == errno.EINVAL  # a seek to before the start of a cut file
+            else:
+                unreadable = isinstance(error, _UNREADABLE) or _UNREADABLE_TEXT.search(text)
+            if not unreadable:
+                raise
+            reason = text.split('WeightsUnpickler error:')[-1].strip().split('\n')[0]
+            reason = f'{type(error).__name__}: {reason}' if reason else type(error).__name__
+            raise RuntimeError(
+                f'{filename} cannot be read as a checkpoint ({reason}). Either its download or its '
+                'saving was interrupted, or torch.save did not write it: get it again (after '
+                'removing the copy of a download from '
+                f'{os.path.join(torch.hub.get_dir(), "checkpoints")}).'
+            ) from None
+
+    return load
+
+
+def load_from_local(filename: str, map_location: Any = None) -> Any:
+    """Do what MMEngine's loader of that name does, with weights only. Raises FileNotFoundError."""
+    filename = os.path.expanduser(filename)
+    if not os.path.isfile(filename):
+        raise FileNotFoundError(f'{filename} can not be found.')  # as MMEngine words it
+    return _load(filename, map_location=map_location)
+
+
+def install() -> None:
+    """Make every road of MMEngine to a checkpoint load weights only; calling it again is harmless.
+
+    Afterwards `load_checkpoint`, `CheckpointLoader`, `Runner.resume`, `init_cfg=dict(type=
+    'Pretrained')` and the rest raise, with the file's name and the way out:
+
+    * `pickle.UnpicklingError` for a file that holds a class outside the allow-list,
+    * `RuntimeError` for a file that is cut short, damaged or no checkpoint,
+    * `FileNotFoundError` for a file that is not there.
+    """
+    from mmengine.runner import checkpoint
+
+    if checkpoint.load_url is _load_url:
+        return
+    torch.serialization.add_safe_globals(_allowed())
+    # Two patches, as MMEngine offers no hook at these places. The first closes http(s)://,
+    # torchvision://, open-mmlab:// and mmcls://, which all download through this name; the second
+    # what onedl-mmengine's other loaders call. The official mmengine has no such function.
+    checkpoint.load_url = _load_url
+    if hasattr(checkpoint, '_safe_torch_load'):
+        checkpoint._safe_torch_load = _load
+    loaders = {**checkpoint.CheckpointLoader._schemes, '': load_from_local}
+    for prefix, loader in loaders.items():
+        checkpoint.CheckpointLoader.register_scheme(prefix, _explained(loader), force=True)
