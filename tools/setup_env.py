@@ -51,7 +51,9 @@ def check_machine(venv: Path) -> None:
         )
     free = shutil.disk_usage(ROOT).free / 1e9
     if free < NEEDED_GB and not venv.exists():
-        sys.exit(f'wamim_mm needs {NEEDED_GB} GB of free disk for its environment, got {free:.1f} GB')
+        sys.exit(
+            f'wamim_mm needs {NEEDED_GB} GB of free disk for its environment, got {free:.1f} GB'
+        )
 
 
 def python_of(venv: Path) -> Path:

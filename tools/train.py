@@ -38,12 +38,16 @@ def main() -> None:
             cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
         if args.auto_scale_lr:
             if 'auto_scale_lr' not in cfg:
-                raise ValueError(f'{args.config} has no auto_scale_lr.base_batch_size to scale from')
+                raise ValueError(
+                    f'{args.config} has no auto_scale_lr.base_batch_size to scale from'
+                )
             cfg.auto_scale_lr.enable = True
         if args.resume:
             cfg.resume = True
             cfg.load_from = None if args.resume == 'auto' else args.resume
-        runner = build_runner(cfg, ('train_dataloader', 'val_dataloader'), strict=bool(cfg.get('resume')))
+        runner = build_runner(
+            cfg, ('train_dataloader', 'val_dataloader'), strict=bool(cfg.get('resume'))
+        )
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f'train.py: {error}')
     runner.train()

@@ -19,8 +19,8 @@ model = dict(
     type='WaMIM',
     mask_ratio=0.75,
     data_preprocessor={{_base_.data_preprocessor}},
-    # The encoder sees the visible quarter of the image, in units of 32 x 32 pixels; the last block of
-    # each stage (2, 4, 22 and 24) is decoded.
+    # The encoder sees the visible quarter of the image, in units of 32 x 32 pixels; the last block
+    # of each stage (2, 4, 22 and 24) is decoded.
     backbone=dict(
         type='WaMIMSwinTransformer',
         arch='base',
@@ -47,7 +47,9 @@ model = dict(
 
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=base_lr * batch_size / 256, betas=(0.9, 0.95), weight_decay=0.05),
+    optimizer=dict(
+        type='AdamW', lr=base_lr * batch_size / 256, betas=(0.9, 0.95), weight_decay=0.05
+    ),
     paramwise_cfg=dict(
         norm_decay_mult=0.0,
         bias_decay_mult=0.0,

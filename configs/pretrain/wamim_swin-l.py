@@ -1,4 +1,6 @@
-"""WaMIM, Swin-L (features of blocks 2, 4, 22 and 24) on ImageNet-1K, 400 epochs; the rest as in wamim_swin-b.py.
+"""WaMIM, Swin-L on ImageNet-1K, 400 epochs; features of blocks 2, 4, 22 and 24.
+
+The rest is as in wamim_swin-b.py.
 
     tools/dist_train.sh configs/pretrain/wamim_swin-l.py 8 --amp
 

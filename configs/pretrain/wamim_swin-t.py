@@ -1,4 +1,6 @@
-"""WaMIM, Swin-T (features of blocks 2, 4, 10 and 12) on ImageNet-1K, 400 epochs; the rest as in wamim_swin-b.py.
+"""WaMIM, Swin-T on ImageNet-1K, 400 epochs; features of blocks 2, 4, 10 and 12.
+
+The rest is as in wamim_swin-b.py.
 
     tools/dist_train.sh configs/pretrain/wamim_swin-t.py 8 --amp
 

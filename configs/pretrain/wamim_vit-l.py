@@ -1,4 +1,6 @@
-"""WaMIM, ViT-L/16 (features of blocks 6, 12, 18 and 24) on ImageNet-1K, 400 epochs; the rest as in wamim_vit-b.py.
+"""WaMIM, ViT-L/16 on ImageNet-1K, 400 epochs; features of blocks 6, 12, 18 and 24.
+
+The rest is as in wamim_vit-b.py.
 
     tools/dist_train.sh configs/pretrain/wamim_vit-l.py 8 --amp
 

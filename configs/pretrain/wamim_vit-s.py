@@ -1,4 +1,6 @@
-"""WaMIM, ViT-S/16 on ImageNet-1K, 400 epochs; the rest as in wamim_vit-b.py.
+"""WaMIM, ViT-S/16 on ImageNet-1K, 400 epochs.
+
+The rest is as in wamim_vit-b.py.
 
     tools/dist_train.sh configs/pretrain/wamim_vit-s.py 8 --amp
 

@@ -1,10 +1,9 @@
 """Plain dense encoders in which attention ignores masked tokens: the reference of the tests.
 
-Nothing of the project's code is used. Hidden tokens are computed along with the others; only as keys
-of an attention are they left out, by a score so low that its softmax is exactly zero.
+Nothing of the project's code is used. Hidden tokens are computed along with the others; only as
+keys of an attention are they left out, by a score so low that its softmax is exactly zero.
 """
 
-import torch
 import torch.nn.functional as F
 
 NEVER = -1e30

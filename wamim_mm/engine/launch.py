@@ -25,9 +25,7 @@ def add_common_arguments(parser: ArgumentParser) -> None:
         metavar='KEY=VALUE',
         help='change the config, for example data_root=DIR or train_dataloader.batch_size=64',
     )
-    parser.add_argument(
-        '--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none'
-    )
+    parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none')
     # torchrun of old versions passes it; MMEngine reads the environment.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 
@@ -81,8 +79,8 @@ def build_runner(cfg: Config, loaders: tuple[str, ...], strict: bool) -> Runner:
 def check_data(dataset: dict) -> None:
     """Raise FileNotFoundError unless what the dataset's config names is there.
 
-    Looks into wrappers (``dataset``, ``datasets``) too. Paths on other storages (``s3://``) are left
-    to their owners.
+    Looks into wrappers (``dataset``, ``datasets``) too. Paths on other storages (``s3://``) are
+    left to their owners.
     """
     for inner in [dataset.get('dataset'), *(dataset.get('datasets') or [])]:
         if inner:

@@ -92,9 +92,7 @@ class WaMIMDecoder(BaseModule):
         Returns:
             One ``(N, out_channels, H / 2**level, W / 2**level)`` tensor a level.
         """
-        return [
-            decoder(feature) for decoder, feature in zip(self.decoders, features, strict=True)
-        ]
+        return [decoder(feature) for decoder, feature in zip(self.decoders, features, strict=True)]
 
 
 class LevelDecoder(BaseModule):

@@ -25,8 +25,8 @@ from .masked_encoder import MaskedEncoder
 class WaMIMSwinTransformer(MaskedEncoder, SwinTransformer):
     """Swin Transformer for WaMIM pre-training (WaMIM, section 3.1).
 
-    Without a mask it is :class:`mmpretrain.models.SwinTransformer`, whose arguments it takes. With a
-    mask, hidden patches are dropped after the patch embedding and stay out in all stages: every
+    Without a mask it is :class:`mmpretrain.models.SwinTransformer`, whose arguments it takes. With
+    a mask, hidden patches are dropped after the patch embedding and stay out in all stages: every
     layer sees visible tokens only, and each of them gets the feature that the dense network gives
     when its attention ignores masked tokens.
 
@@ -66,8 +66,8 @@ class WaMIMSwinTransformer(MaskedEncoder, SwinTransformer):
                 number hidden in every sample; best on the CPU.
 
         Returns:
-            Without a mask, what the host returns. With one, a tuple of `VisibleTokens`, one for each
-            entry of ``out_indices``, normalized by that output's norm.
+            Without a mask, what the host returns. With one, a tuple of `VisibleTokens`, one for
+            each entry of ``out_indices``, normalized by that output's norm.
 
         Raises:
             ValueError: The mask does not fit the images, its samples differ in their number of

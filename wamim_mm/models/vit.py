@@ -10,14 +10,14 @@ from ..ops.masking import VisibleTokens, gather_tokens, to_device, unit_tokens, 
 from .masked_encoder import MaskedEncoder
 
 
-
 @MODELS.register_module()
 class WaMIMViT(MaskedEncoder, VisionTransformer):
     """Vision Transformer for WaMIM pre-training (WaMIM, section 3.1).
 
-    Without a mask it is :class:`mmpretrain.models.VisionTransformer`, whose arguments it takes. With
-    a mask, hidden patches are dropped after the patch embedding, and every block sees the visible
-    ones and the class token only. The position embedding is sine-cosine and fixed, as in MAE.
+    Without a mask it is :class:`mmpretrain.models.VisionTransformer`, whose arguments it takes.
+    With a mask, hidden patches are dropped after the patch embedding, and every block sees the
+    visible ones and the class token only. The position embedding is sine-cosine and fixed, as in
+    MAE.
     """
 
     def __init__(self, *args, **kwargs) -> None:
@@ -60,8 +60,8 @@ class WaMIMViT(MaskedEncoder, VisionTransformer):
                 number hidden in every sample; best on the CPU.
 
         Returns:
-            Without a mask, what the host returns. With one, a tuple of `VisibleTokens`, one for each
-            entry of ``out_indices``; the last block's are normalized by the final norm.
+            Without a mask, what the host returns. With one, a tuple of `VisibleTokens`, one for
+            each entry of ``out_indices``; the last block's are normalized by the final norm.
 
         Raises:
             ValueError: The mask does not fit the images, or its samples differ in their number of
@@ -74,7 +74,11 @@ class WaMIMViT(MaskedEncoder, VisionTransformer):
 
         x, grid = self.patch_embed(x)
         pos_embed = resize_pos_embed(
-            self.pos_embed, self.patch_resolution, grid, self.interpolate_mode, self.num_extra_tokens
+            self.pos_embed,
+            self.patch_resolution,
+            grid,
+            self.interpolate_mode,
+            self.num_extra_tokens,
         )
         x = gather_tokens(x + pos_embed[:, self.num_extra_tokens :], positions)  # (N, L, C)
         if self.cls_token is not None:

@@ -126,5 +126,7 @@ class WaMIM(BaseSelfSupervisor):
             grid = self.backbone.mask_grid(*inputs.shape[-2:])
             return random_mask(len(inputs), grid, self.mask_ratio)
         if len(given) != len(inputs):
-            raise ValueError(f'WaMIM: {len(given)} masks for {len(inputs)} images; give all or none')
+            raise ValueError(
+                f'WaMIM: {len(given)} masks for {len(inputs)} images; give all or none'
+            )
         return torch.stack([torch.as_tensor(mask) for mask in given]).bool().cpu()

@@ -48,8 +48,8 @@ def num_visible_units(grid: tuple[int, int], mask_ratio: float) -> int:
     visible = round(total * (1 - mask_ratio))
     if not 0 < visible < total:
         raise ValueError(
-            f'mask_ratio {mask_ratio} leaves {visible} of {grid[0]} x {grid[1]} mask units visible; '
-            'at least one must be visible and one hidden: use a larger image or another ratio'
+            f'mask_ratio {mask_ratio} leaves {visible} of {grid[0]} x {grid[1]} mask units '
+            'visible; at least one must be visible and one hidden: use a larger image or another ratio'
         )
     return visible
 
@@ -112,8 +112,8 @@ def unit_tokens(units: Tensor, width: int, side: int) -> Tensor:
         side: Tokens along a side of a unit.
 
     Returns:
-        ``(N, K * side**2)`` flat indices on the grid of tokens, which is ``width * side`` wide; unit
-        after unit, row-major inside each.
+        ``(N, K * side**2)`` flat indices on the grid of tokens, which is ``width * side`` wide;
+        unit after unit, row-major inside each.
     """
     inner = torch.arange(side, device=units.device)
     rows = (units // width)[..., None, None] * side + inner[:, None]  # (N, K, side, 1)

@@ -6,7 +6,7 @@ have: leading batch dimensions, gradients and devices.
 """
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import cache
 from typing import Literal, NamedTuple
 
 import pywt
@@ -31,7 +31,7 @@ class FilterBank(NamedTuple):
     rec_hi: tuple[float, ...]
 
 
-@lru_cache(maxsize=None)
+@cache
 def filter_bank(wavelet: str) -> FilterBank:
     """The filters of a PyWavelets wavelet.
 
@@ -80,7 +80,9 @@ def wavedec2(
     _check_mode(mode)
     x = _as_float(x)
     if x.ndim < 2 or 0 in x.shape[-2:]:
-        raise ValueError(f'wavedec2 needs images (..., H, W) of 1 x 1 or more, got {tuple(x.shape)}')
+        raise ValueError(
+            f'wavedec2 needs images (..., H, W) of 1 x 1 or more, got {tuple(x.shape)}'
+        )
     if level is None:
         level = min(pywt.dwt_max_level(side, len(bank.dec_lo)) for side in x.shape[-2:])
     if level < 0:
@@ -112,7 +114,8 @@ def waverec2(
         original in front.
 
     Raises:
-        ValueError: Unknown wavelet or mode, no approximation, or shapes that do not belong together.
+        ValueError: Unknown wavelet or mode, no approximation, or shapes that do not belong
+            together.
     """
     bank = filter_bank(wavelet)
     _check_mode(mode)
@@ -175,8 +178,8 @@ def _synthesis2(x: Tensor, details: Details, bank: FilterBank, mode: Mode) -> Te
 def _analysis(x: Tensor, taps: tuple[float, ...], mode: Mode, dim: int) -> Tensor:
     """Filter and keep every second value along one dimension.
 
-    With ``F`` taps ``f``, ``out[o] = sum_j f[j] x[2 o + s - j]``, where ``s`` is 1, and ``F / 2`` for
-    ``'periodization'``. A sum of slices rather than a convolution: float32 stays float32, where
+    With ``F`` taps ``f``, ``out[o] = sum_j f[j] x[2 o + s - j]``, where ``s`` is 1, and ``F / 2``
+    for ``'periodization'``. A sum of slices rather than a convolution: float32 stays float32, where
     cuDNN would turn to TF32, and autocast to half precision.
     """
     size, length = x.shape[dim], len(taps)
@@ -258,7 +261,9 @@ def _extend(x: Tensor, start: int, stop: int, mode: Mode, dim: int) -> Tensor:
         index = torch.minimum(index, 2 * size - 1 - index)
     else:  # reflect
         if size == 1:
-            raise ValueError("mode 'reflect' needs two samples a side at every level; use fewer levels")
+            raise ValueError(
+                "mode 'reflect' needs two samples a side at every level; use fewer levels"
+            )
         index = index % (2 * size - 2)
         index = torch.minimum(index, 2 * size - 2 - index)
     return x.index_select(dim, index)

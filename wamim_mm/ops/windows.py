@@ -2,9 +2,10 @@
 
 Dense window attention cuts the grid into windows; in shifted layers the windows at the border fall
 into parts that do not see each other. We call such a part a *cell*: two tokens attend to each other
-exactly if they are in the same cell. When most tokens are hidden, cells are nearly empty, so several
-are packed into one *window group* of fixed capacity, and a group is attended to at once under the
-rule above. GreenMIM (arXiv 2205.13515) packs one mask for a whole batch; here each sample has its own.
+exactly if they are in the same cell. When most tokens are hidden, cells are nearly empty, so
+several are packed into one *window group* of fixed capacity, and a group is attended to at once
+under the rule above. GreenMIM (arXiv 2205.13515) packs one mask for a whole batch; here each sample
+has its own.
 """
 
 from typing import NamedTuple
@@ -44,7 +45,7 @@ def padding_positions(grid: tuple[int, int], window: int) -> tuple[tuple[int, in
     """The grid padded at the bottom and right to whole windows, and the positions that this adds.
 
     Returns:
-        ``(H_pad, W_pad)`` and the flat indices, on the padded grid, of the added positions, ``(P,)``.
+        ``(H_pad, W_pad)`` and the flat indices, on the padded grid, of the ``P`` added positions.
     """
     height, width = (-(-side // window) * window for side in grid)
     inside = torch.zeros(height, width, dtype=torch.bool)

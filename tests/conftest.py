@@ -1,0 +1,38 @@
+"""Fixtures of all tests."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.logging import MMLogger
+
+import wamim_mm  # noqa: F401  (registers everything)
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED_DATA = ROOT.parent / 'shared' / 'data'
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    """The same random numbers in every test."""
+    torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True, scope='session')
+def quiet():
+    """MMEngine prints a paragraph for every parameter that it initializes."""
+    MMLogger.get_current_instance().setLevel('WARNING')
+
+
+@pytest.fixture
+def root() -> Path:
+    """The top of the repository."""
+    return ROOT
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """Real images beside the repository; the test is skipped where they are not."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f'no real images at {SHARED_DATA}')
+    return SHARED_DATA
