@@ -4,6 +4,7 @@ Nothing of the project's code is used. Hidden tokens are computed along with the
 keys of an attention are they left out, by a score so low that its softmax is exactly zero.
 """
 
+import torch
 import torch.nn.functional as F
 
 NEVER = -1e30
@@ -77,3 +78,14 @@ def _shifted_windows(hidden):
         return attn.drop(out[:, :height, :width].reshape(batch, height * width, channels))
 
     return forward
+
+
+def randomize(model):
+    """Random weights that leave no part of an attention without effect."""
+    for name, parameter in model.named_parameters():
+        if 'bias_table' in name:
+            torch.nn.init.normal_(parameter)
+        elif parameter.ndim > 1:
+            torch.nn.init.xavier_normal_(parameter)
+        elif 'bias' in name:
+            torch.nn.init.normal_(parameter, std=0.1)

@@ -118,10 +118,10 @@ class WaveletTargetGenerator(BaseModule):
         names, colours, depth = self.subbands, images.shape[1], max(self.levels)
         predicted = {}
         statistics = self._with_statistics(self.coefficients(images))
-        for level, prediction, (_, (mean, std)) in zip(
+        for level, prediction, (target, (mean, std)) in zip(
             self.levels, predictions, statistics, strict=True
         ):
-            channels = (prediction.float() * std + mean).split(colours, dim=1)
+            channels = (prediction.to(target.dtype) * std + mean).split(colours, dim=1)
             predicted[level] = dict(zip(names, channels, strict=True))
 
         approximation = predicted[depth].get('cA')

@@ -49,7 +49,8 @@ def num_visible_units(grid: tuple[int, int], mask_ratio: float) -> int:
     if not 0 < visible < total:
         raise ValueError(
             f'mask_ratio {mask_ratio} leaves {visible} of {grid[0]} x {grid[1]} mask units '
-            'visible; at least one must be visible and one hidden: use a larger image or another ratio'
+            'visible; at least one must be visible and one hidden: use larger images or another '
+            'ratio'
         )
     return visible
 

@@ -1,0 +1,116 @@
+"""Targets against PyWavelets and a float64 transcription of the normalizations."""
+
+import numpy as np
+import pytest
+import pywt
+import torch
+
+from wamim_mm import WaveletTargetGenerator
+
+
+def by_pywavelets(images, wavelet, level, subbands):
+    """(N, 3 * subbands, h, w) float64, subbands outermost."""
+    approximation, details, *_ = pywt.wavedec2(images, wavelet, 'periodization', level)
+    named = dict(zip(('cA', 'cH', 'cV', 'cD'), (approximation, *details), strict=True))
+    return np.concatenate([named[name] for name in subbands], axis=1)
+
+
+@pytest.mark.parametrize('wavelet', ['haar', 'db2', 'bior2.2'])
+@pytest.mark.parametrize('norm', ['subband', 'token', 'none'])
+@pytest.mark.parametrize('subbands', [('cA', 'cH', 'cV', 'cD'), ('cD', 'cH'), ('cA',)], ids=str)
+def test_targets(wavelet, norm, subbands):
+    images = np.random.default_rng(0).normal(size=(2, 3, 64, 96))
+    generator = WaveletTargetGenerator(wavelet, (1, 2, 4), subbands, norm)
+    targets = generator(torch.from_numpy(images).float())
+    assert len(targets) == 3
+    for level, target in zip((1, 2, 4), targets, strict=True):
+        assert target.shape == (2, 3 * len(subbands), 64 // 2**level, 96 // 2**level)
+        expected = by_pywavelets(images, wavelet, level, subbands)
+        if norm != 'none':
+            axis = (2, 3) if norm == 'subband' else 1
+            mean, variance = (f(expected, axis=axis, keepdims=True) for f in (np.mean, np.var))
+            expected = (expected - mean) / np.sqrt(variance + 1e-6)
+        np.testing.assert_allclose(target.numpy(), expected, atol=2e-5)
+
+
+def test_paper_sizes():
+    targets = WaveletTargetGenerator()(torch.randn(1, 3, 224, 224))
+    assert [tuple(t.shape) for t in targets] == [(1, 12, s, s) for s in (56, 28, 14, 7)]
+    for target in targets:
+        torch.testing.assert_close(target.mean((2, 3)), torch.zeros(1, 12), atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            target.var((2, 3), correction=0), torch.ones(1, 12), atol=1e-4, rtol=0
+        )
+
+
+@pytest.mark.parametrize('norm', ['subband', 'token', 'none'])
+@pytest.mark.parametrize('wavelet', ['haar', 'sym4'])
+def test_to_images_inverts_the_targets(wavelet, norm):
+    images = torch.randn(2, 3, 64, 64, dtype=torch.float64)
+    generator = WaveletTargetGenerator(wavelet, (1, 2, 3), norm=norm)
+    back = generator.to_images(generator(images), images)
+    torch.testing.assert_close(back, images, atol=1e-4, rtol=0)
+
+
+def test_to_images_without_the_finest_level_is_a_smooth_version():
+    images = torch.rand(1, 3, 64, 64)
+    generator = WaveletTargetGenerator(levels=(2, 3))
+    back = generator.to_images(generator(images), images)
+    blocks = images.unfold(2, 2, 2).unfold(3, 2, 2).mean((4, 5))
+    expected = blocks.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    torch.testing.assert_close(back, expected, atol=1e-4, rtol=0)
+
+
+def test_to_images_without_approximations_keeps_the_mean_colour():
+    images = torch.rand(2, 3, 32, 32)
+    generator = WaveletTargetGenerator(levels=(1, 2), subbands=('cH', 'cV', 'cD'))
+    back = generator.to_images(generator(images), images)
+    torch.testing.assert_close(back.mean((2, 3)), images.mean((2, 3)), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize('norm', ['subband', 'token', 'none'])
+def test_constant_images_stay_finite(norm):
+    images = torch.full((1, 3, 32, 32), 0.7)
+    generator = WaveletTargetGenerator(levels=(1, 5), norm=norm)
+    targets = generator(images)
+    assert all(t.isfinite().all() for t in targets)
+    torch.testing.assert_close(generator.to_images(targets, images), images, atol=1e-3, rtol=0)
+
+
+def test_half_precision_and_autocast_are_computed_in_float32():
+    images = torch.randn(1, 3, 32, 32).half()
+    generator = WaveletTargetGenerator(levels=(1, 2))
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        targets = generator(images)
+    assert all(t.dtype == torch.float32 for t in targets)
+    for ours, expected in zip(targets, generator(images.float()), strict=True):
+        assert torch.equal(ours, expected)
+
+
+def test_no_gradient_flows_through_targets():
+    images = torch.randn(1, 3, 32, 32, requires_grad=True)
+    assert not any(t.requires_grad for t in WaveletTargetGenerator(levels=(1,))(images))
+
+
+@pytest.mark.parametrize(
+    ('kwargs', 'message'),
+    [
+        (dict(wavelet='hear'), "unknown wavelet 'hear'"),
+        (dict(levels=()), 'levels must be ascending'),
+        (dict(levels=(0, 1)), 'levels must be ascending'),
+        (dict(levels=(3, 2)), r'levels must be ascending and 1 or more, got \(3, 2\)'),
+        (dict(levels=(2, 2)), 'levels must be ascending'),
+        (dict(subbands=('cA', 'cX')), 'subbands must be some of'),
+        (dict(subbands=('cA', 'cA')), 'each once'),
+        (dict(subbands=()), 'subbands must be some of'),
+        (dict(norm='image'), "norm must be one of .*got 'image'"),
+    ],
+)
+def test_refuses(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        WaveletTargetGenerator(**kwargs)
+
+
+def test_refuses_sizes():
+    with pytest.raises(ValueError, match='level 5 needs sides divisible by 32, got 200 x 224'):
+        WaveletTargetGenerator(levels=(3, 5))(torch.randn(1, 3, 200, 224))
