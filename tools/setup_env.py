@@ -14,6 +14,8 @@ import sys
 import time
 from pathlib import Path
 
+from progress import Progress
+
 ROOT = Path(__file__).resolve().parent.parent
 SUPPORTED = ((3, 10), (3, 12))
 NEEDED_GB = 9  # 6 installed, the rest while pip unpacks
@@ -34,11 +36,10 @@ def main() -> None:
     if not runs(python_of(args.venv)):
         print(f'Creating {args.venv.name} ({sys.version.split()[0]})', flush=True)
         create(args.venv)
-    started = time.time()
-    pip(args.venv, '-r', str(lock), total=2 * count_packages(lock))
-    pip(args.venv, '--no-build-isolation', '-e', str(ROOT), total=0)
+    count = count_packages(lock)
+    pip(args.venv, '-r', str(lock), label=f'{count} packages', packages=count)
+    pip(args.venv, '--no-build-isolation', '-e', str(ROOT), label='wamim_mm itself', packages=1)
     marker.write_text(wanted)
-    print(f'{args.venv.name} is ready after {clock(time.time() - started)}')
 
 
 def check_machine(venv: Path) -> None:
@@ -86,49 +87,28 @@ def count_packages(lock: Path) -> int:
     return len({line.split('==')[0] for line in lines})
 
 
-def pip(venv: Path, *arguments: str, total: int) -> None:
-    """Run ``pip install --no-deps`` with a line that tells how far it is and how long it takes.
+def pip(venv: Path, *arguments: str, label: str, packages: int) -> None:
+    """Run ``pip install --no-deps`` with a line that tells how far it is.
 
-    Args:
-        venv: The environment.
-        arguments: Of pip install.
-        total: Packages to collect plus packages to install; 0 shows no line.
+    pip first collects all packages, then installs them: either is counted for half.
     """
     log = venv / 'setup.log'
     command = [python_of(venv), '-m', 'pip', 'install', '--no-deps', '--progress-bar', 'off']
     site = next((venv / 'lib').glob('python*/site-packages'))
-    started, present = time.time(), len(list(site.glob('*.dist-info')))
+    present = len(list(site.glob('*.dist-info')))
+    progress = Progress(label)
     with log.open('w') as out:
         process = subprocess.Popen([*command, *arguments], stdout=out, stderr=subprocess.STDOUT)
-        shown = 0.0
         while process.poll() is None:
             time.sleep(0.2)
-            if total and time.time() - shown > (0.5 if sys.stdout.isatty() else 15):
-                shown = time.time()
-                said = log.read_text(errors='replace')
-                done = said.count('Collecting ') + said.count('Requirement already satisfied')
-                done += len(list(site.glob('*.dist-info'))) - present
-                show(min(done, total), total, shown - started)
-    if total and sys.stdout.isatty():
-        print()
+            said = log.read_text(errors='replace')
+            done = said.count('Collecting ') + said.count('Requirement already satisfied')
+            done += len(list(site.glob('*.dist-info'))) - present
+            progress.show(min(done / (2 * packages), 1))
     if process.returncode:
         tail = '\n'.join(log.read_text(errors='replace').splitlines()[-15:])
-        sys.exit(f'pip failed, the whole log is in {log}:\n{tail}\nRun the command again to go on.')
-
-
-def show(done: int, total: int, seconds: float) -> None:
-    filled = 30 * done // total
-    left = clock(seconds * (total - done) / done) if done > total // 10 else '?'
-    line = (
-        f'Packages [{"#" * filled}{"." * (30 - filled)}] {100 * done // total:3d} % '
-        f'after {clock(seconds)}, about {left} left'
-    )
-    print(f'\r{line}   ' if sys.stdout.isatty() else line, end='' if sys.stdout.isatty() else '\n')
-    sys.stdout.flush()
-
-
-def clock(seconds: float) -> str:
-    return f'{int(seconds) // 60}:{int(seconds) % 60:02d}'
+        sys.exit(f'\npip failed, the whole log is in {log}:\n{tail}\nRun it again to go on.')
+    progress.done()
 
 
 if __name__ == '__main__':

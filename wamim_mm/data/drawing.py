@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from .shapes import SHAPES, Outline, arc, outline, visible_parts
-from .textures import MATERIALS, PATTERNS, TAU, background, grid, noise, pattern, tone
+from .textures import MATERIALS, PATTERNS, TAU, background, grid, muted, noise, pattern, tone
 
 __all__ = ['CLASSES', 'LABELS', 'VERSION', 'Scene', 'draw_scene']
 
@@ -54,16 +54,16 @@ class _Object(NamedTuple):
 
 
 def _place(rng: np.random.Generator, size: int, category: int) -> list[_Object]:
-    """Choose the objects, from back to front: a large one of `category`, up to four small ones."""
+    """Choose the objects, from back to front: a large one of `category`, up to three small ones."""
 
     def new(category: int, low: float, high: float, overhang: float) -> _Object:
         shape = SHAPES[category % len(SHAPES)]
         return _Object(category, outline(rng, size, shape, rng.uniform(low, high), overhang))
 
-    main = new(category, 0.45, 0.7, overhang=0.06)
+    main = new(category, 0.55, 0.8, overhang=0.06)
     placed = [main]
-    for _ in range(rng.integers(5)):
-        other = new(int(rng.integers(len(CLASSES))), 0.2, 0.34, overhang=0.2)
+    for _ in range(rng.integers(4)):
+        other = new(int(rng.integers(len(CLASSES))), 0.18, 0.3, overhang=0.2)
         candidate = [*placed, other] if rng.random() < 0.5 else [other, *placed]
         masks = [o.outline.mask for o in candidate]
         shown = [part.sum() for part in visible_parts(masks)]
@@ -79,10 +79,10 @@ def _place(rng: np.random.Generator, size: int, category: int) -> list[_Object]:
 
 def _object_colours(rng: np.random.Generator, behind: np.ndarray) -> np.ndarray:
     """Draw two colours `(2, 3)` that differ in brightness from each other, and from `behind`."""
-    pairs = rng.uniform(0.05, 0.95, (64, 2, 3)).astype(np.float32)
+    pairs = muted(rng.uniform(0.05, 0.95, (64, 2, 3)))
     between = np.abs(pairs[:, 0].mean(axis=1) - pairs[:, 1].mean(axis=1))
     away = np.linalg.norm(pairs.mean(axis=1) - behind, axis=1)
-    return pairs[np.argmax((between > 0.22) & (away > 0.25))]
+    return pairs[np.argmax((between > 0.22) & (away > 0.2))]
 
 
 def _cast_shadow(image: np.ndarray, outline: Outline, light: tuple[float, float]) -> None:
@@ -141,7 +141,7 @@ def draw_scene(rng: np.random.Generator, size: int = 128, category: int | None =
     clutter = np.zeros((size, size), dtype=bool)
     for _ in range(rng.integers(5)):
         stroke = arc(rng, size)
-        colour = rng.uniform(0.05, 0.95, 3).astype(np.float32)
+        colour = muted(rng.uniform(0.05, 0.95, 3))
         image += stroke.alpha[..., None] * (colour - image)
         clutter |= stroke.mask
 

@@ -193,19 +193,25 @@ def material(rng: np.random.Generator, size: int, name: str) -> np.ndarray:
     return _standardize(field).astype(np.float32)
 
 
+def muted(colours: np.ndarray) -> np.ndarray:
+    """Draw colours `(..., 3)` towards their grey: natural images vary more in light than in hue."""
+    grey = colours.mean(axis=-1, keepdims=True)
+    return (grey + 0.4 * (colours - grey)).astype(np.float32)
+
+
 def background(rng: np.random.Generator, size: int, name: str) -> np.ndarray:
     """Draw one of `MATERIALS` in random colours.
 
     Returns:
         `(size, size, 3)` float32, about [0, 1].
     """
-    base = rng.uniform(0.2, 0.8, 3)
+    base = muted(rng.uniform(0.2, 0.8, 3))
     # One material holds shades of one colour; a second, smoother field tints it here and there.
     shade = (rng.uniform(0.06, 0.14) * rng.uniform(0.7, 1.3, 3)).astype(np.float32)
     tint = rng.normal(0, 0.04, 3).astype(np.float32)
     field = material(rng, size, name)
     return (
-        base.astype(np.float32)
+        base
         + field[..., None] * shade
         + noise(rng, size, slope=1.5)[..., None] * tint
     )

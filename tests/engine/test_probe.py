@@ -1,0 +1,37 @@
+"""The linear probe against scikit-like closed cases and its own rules."""
+
+import torch
+from torch.nn import functional as F
+
+from wamim_mm.engine.probe import _logistic_regression, linear_probe
+
+
+def blobs(count, spread, seed):
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % 3
+    centres = torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]])
+    return centres[labels] + spread * torch.randn(count, 2, generator=generator), labels
+
+
+def test_separable_and_hopeless():
+    assert linear_probe(blobs(300, 0.3, 0), blobs(150, 0.3, 1)) == 1.0
+    noise = torch.randn(600, 20), torch.arange(600) % 3
+    assert linear_probe(noise, (torch.randn(600, 20), torch.arange(600) % 3)) < 0.42
+
+
+def test_scale_and_dead_features_do_not_matter():
+    (x, y), (x_test, y_test) = blobs(300, 1.5, 0), blobs(300, 1.5, 1)
+    plain = linear_probe((x, y), (x_test, y_test))
+
+    def stretched(x):
+        return torch.cat([x * torch.tensor([1e3, 1e-3]) + 7, torch.ones(len(x), 1)], dim=1)
+
+    assert abs(linear_probe((stretched(x), y), (stretched(x_test), y_test)) - plain) < 0.01
+
+
+def test_regression_reaches_the_minimum():
+    x, y = blobs(90, 2.0, 0)
+    weight, bias = (part.requires_grad_() for part in _logistic_regression(x, y, 0.01))
+    loss = F.cross_entropy(x @ weight + bias, y) + 0.005 * weight.square().sum()
+    for gradient in torch.autograd.grad(loss, (weight, bias)):
+        assert gradient.abs().max() < 1e-4

@@ -1,0 +1,157 @@
+"""tools/train.py, from the built-in scenes to a checkpoint and on from there, and its errors."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+
+TINY = [
+    'train_cfg.max_epochs=1',
+    'train_dataloader.batch_size=8',
+    'train_dataloader.num_workers=0',
+    'train_dataloader.persistent_workers=False',
+    'default_hooks.logger.interval=1',
+]
+
+
+def run(root, command, environment=None):
+    return subprocess.run(
+        [str(part) for part in command],
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def train(root, config, work_dir, *arguments, options=()):
+    command = [sys.executable, 'tools/train.py', config, '--work-dir', work_dir, *arguments]
+    return run(root, [*command, '--cfg-options', *options])
+
+
+def steps(work_dir):
+    """The logged steps of all runs in a work dir, in the order of the runs."""
+    lines = []
+    for file in sorted(work_dir.glob('*/vis_data/scalars.json')):
+        lines += [json.loads(line) for line in file.read_text().splitlines()]
+    return lines
+
+
+@pytest.mark.parametrize('name', ['vit', 'swin'])
+def test_train_resume_and_repeat(root, scenes, tmp_path, name):
+    config = f'configs/demo/wamim_{name}.py'
+    options = [f'data_root={scenes}', *TINY]
+    done = train(root, config, tmp_path / 'a', options=[*options, 'train_cfg.max_epochs=2'])
+    assert done.returncode == 0, done.stdout + done.stderr
+    logged = steps(tmp_path / 'a')
+    assert [entry['step'] for entry in logged] == list(range(1, 13))
+    assert {f'loss_level{level}' for level in (2, 3, 4, 5)} <= set(logged[0])
+
+    # The seed reaches the data, the masks and the weights: the same again.
+    again = train(root, config, tmp_path / 'b', options=options)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert [e['loss'] for e in steps(tmp_path / 'b')] == [e['loss'] for e in logged[:6]]
+
+    # Stopped after the first epoch, it goes on with the second.
+    on = train(
+        root, config, tmp_path / 'b', '--resume', options=[*options, 'train_cfg.max_epochs=2']
+    )
+    assert on.returncode == 0, on.stdout + on.stderr
+    assert [entry['step'] for entry in steps(tmp_path / 'b')] == list(range(1, 13))
+    first, second = (
+        torch.load(tmp_path / place / 'epoch_2.pth', weights_only=False) for place in 'ab'
+    )
+    assert first['meta']['iter'] == second['meta']['iter'] == 12
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(root, scenes, tmp_path):
+    options = [f'data_root={scenes}', *TINY]
+    done = train(root, 'configs/demo/wamim_vit.py', tmp_path / 'vit', options=options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    checkpoint = tmp_path / 'vit' / 'epoch_1.pth'
+    for arguments, count in ((['--resume', checkpoint], 'missing'), ([], 'missing')):
+        extra = [] if arguments else [f'load_from={checkpoint}']
+        done = train(
+            root,
+            'configs/demo/wamim_swin.py',
+            tmp_path / 'swin',
+            *arguments,
+            options=[*options, *extra],
+        )
+        assert done.returncode != 0
+        assert 'the checkpoint does not fit the model' in done.stderr and count in done.stderr
+    probe = run(
+        root,
+        [sys.executable, 'tools/linear_probe.py', 'configs/demo/wamim_swin.py', checkpoint]
+        + ['--data-root', scenes, '--random-seeds', 0],
+    )
+    assert probe.returncode != 0
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['data_root=/no/such/place'], "train.py: data root '/no/such/place' does not exist; set it"),
+        (['model.mask_ratio=1.0'], 'mask_ratio must be between 0 and 1, both excluded, got 1.0'),
+        (['model.backbone.img_size=120'], 'mask unit of 16 pixels, got 120 x 120'),
+        (['model.target_generator.wavelet=hear'], "unknown wavelet 'hear'"),
+    ],
+)
+def test_bad_input(root, scenes, tmp_path, options, message):
+    options = [f'data_root={scenes}', *TINY, *options]
+    done = train(root, 'configs/demo/wamim_vit.py', tmp_path, options=options)
+    assert done.returncode != 0 and message in done.stderr
+    assert 'Traceback' not in done.stderr
+
+
+def test_an_empty_folder(root, tmp_path):
+    (tmp_path / 'data' / 'train').mkdir(parents=True)
+    options = [f'data_root={tmp_path / "data"}', *TINY]
+    done = train(root, 'configs/demo/wamim_vit.py', tmp_path / 'run', options=options)
+    assert done.returncode != 0 and 'is empty; put the data there' in done.stderr
+
+
+def test_a_plain_folder_of_images_will_do(root, scenes, tmp_path):
+    (tmp_path / 'data' / 'train').mkdir(parents=True)
+    for i, picture in enumerate(sorted(scenes.glob('train/*/*.jpg'))[:16]):
+        shutil.copy(picture, tmp_path / 'data' / 'train' / f'{i}.jpg')
+    options = [f'data_root={tmp_path / "data"}', *TINY]
+    done = train(root, 'configs/demo/wamim_vit.py', tmp_path / 'run', options=options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert steps(tmp_path / 'run')[-1]['step'] == 2
+
+
+def test_reconstruct_and_probe(root, scenes, tmp_path):
+    options = [f'data_root={scenes}', *TINY]
+    config = 'configs/demo/wamim_swin.py'
+    done = train(root, config, tmp_path / 'run', options=options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    checkpoint = tmp_path / 'run' / 'epoch_1.pth'
+    picture = tmp_path / 'pictures' / 'a.png'
+    done = run(
+        root,
+        [sys.executable, 'tools/reconstruct.py', config, checkpoint, scenes / 'val']
+        + ['--count', 2, '--out', picture],
+    )
+    assert done.returncode == 0 and picture.stat().st_size > 10000, done.stderr
+    out = tmp_path / 'probe.json'
+    done = run(
+        root,
+        [sys.executable, 'tools/linear_probe.py', config, checkpoint, '--data-root', scenes]
+        + ['--random-seeds', 1, '--out', out],
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(out.read_text())
+    assert result['train_images'] == 48 and result['chance'] == pytest.approx(1 / 12)
+    assert 0 <= result['pretrained'] <= 1
+
+
+def test_test_needs_something_to_evaluate(root, tmp_path):
+    done = run(
+        root, [sys.executable, 'tools/test.py', 'configs/demo/wamim_vit.py', tmp_path / 'a.pth']
+    )
+    assert done.returncode != 0 and 'nothing to evaluate' in done.stderr

@@ -1,0 +1,158 @@
+"""`make demo`: built-in data, two small pre-training runs, linear probes, pictures and a report.
+
+python tools/demo.py [--out work_dirs/demo]
+
+Every stage is a command that one can run by hand; what it prints goes to a log beside its results. A
+finished stage is not repeated, and an interrupted training run goes on from its last checkpoint.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from progress import Progress, clock
+from report import write_report
+
+ROOT = Path(__file__).resolve().parent.parent
+SCENES = 4000
+RUNS = {'vit': 'WaMIM ViT', 'swin': 'WaMIM Swin'}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--out', type=Path, default=ROOT / 'work_dirs' / 'demo')
+    out = parser.parse_args().out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    started, scenes = time.time(), out / 'scenes'
+
+    stage(
+        f'{SCENES} scenes',
+        ['-m', 'wamim_mm.data.scenes', scenes, '--images', SCENES],
+        out / 'scenes.log',
+        out / 'scenes' / 'classes.json',
+        tqdm_share,
+    )
+    for name, title in RUNS.items():
+        config, work_dir = ROOT / 'configs' / 'demo' / f'wamim_{name}.py', out / name
+        stage(
+            f'{title}: pre-training',
+            ['tools/train.py', config, '--work-dir', work_dir, '--resume']
+            + ['--cfg-options', f'data_root={scenes}'],
+            out / f'{name}.log',
+            work_dir / 'trained',
+            training_share,
+        )
+        (work_dir / 'trained').touch()
+        checkpoint = (work_dir / 'last_checkpoint').read_text().strip()
+        stage(
+            f'{title}: linear probe',
+            ['tools/linear_probe.py', config, checkpoint, '--data-root', scenes]
+            + ['--random-seeds', 2, '--out', work_dir / 'probe.json'],
+            out / f'{name}_probe.log',
+            work_dir / 'probe.json',
+            tqdm_share,
+        )
+        probe = json.loads((work_dir / 'probe.json').read_text())
+        print(
+            f'{"":<34}         top-1 {probe["pretrained"]:.1%}, random encoder '
+            f'{probe["random"]:.1%}, chance {probe["chance"]:.1%}'
+        )
+        stage(
+            f'{title}: pictures',
+            ['tools/reconstruct.py', config, checkpoint, scenes / 'val', '--seed', 3]
+            + ['--out', work_dir / 'reconstruction.png'],
+            out / f'{name}_pictures.log',
+            work_dir / 'reconstruction.png',
+        )
+    metrics = write_report(out, RUNS)
+    print(f'\nDone after {clock(time.time() - started)}. Numbers: {show(out / "metrics.json")}')
+    print(f'Open {show(out / "report.html")} in a browser.')
+    for name, run in metrics['runs'].items():
+        if run['probe']['pretrained'] <= run['probe']['random']:
+            sys.exit(f'demo.py: the probe of the pre-trained {name} is not better than the random one')
+
+
+def stage(
+    label: str,
+    command: list,
+    log: Path,
+    product: Path,
+    share: Callable[[str], float] | None = None,
+) -> None:
+    """Run a command unless its product is there, with a line that tells how far it is.
+
+    Args:
+        label: What the line says.
+        command: Arguments of the Python interpreter.
+        log: Where its output goes.
+        product: What exists once the stage is complete.
+        share: From the end of the log to a number from 0 to 1.
+    """
+    if product.exists():
+        print(f'{label:<34}   done before')
+        return
+    progress = Progress(label)
+    environment = dict(os.environ, PYTHONUNBUFFERED='1')
+    with log.open('a') as out:
+        process = subprocess.Popen(
+            [sys.executable, *map(str, command)],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            while process.poll() is None:
+                time.sleep(0.3)
+                progress.show(share(tail(log)) if share else 0)
+        except KeyboardInterrupt:
+            process.wait()
+            sys.exit('\nInterrupted. Run it again to go on.')
+    if process.returncode:
+        lines = '\n'.join(tail(log).splitlines()[-12:])
+        sys.exit(f'\n{label} failed; the whole log is in {show(log)}:\n{lines}')
+    progress.done()
+
+
+def tail(log: Path) -> str:
+    """The last part of a log."""
+    with log.open('rb') as file:
+        file.seek(max(0, log.stat().st_size - 4000))
+        return file.read().decode(errors='replace')
+
+
+def tqdm_share(text: str) -> float:
+    """How far a tqdm bar is."""
+    found = re.findall(r'(\d+)/(\d+) \[', text)
+    return int(found[-1][0]) / int(found[-1][1]) if found else 0.0
+
+
+def training_share(text: str) -> float:
+    """How far MMEngine's training loop is, from the time that it has taken and says is left."""
+    found = re.findall(r'Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\].*eta: (\S+)', text)
+    if not found:
+        return 0.0
+    epoch, step, steps, _ = found[-1]
+    return (int(epoch) - 1 + int(step) / int(steps)) / epochs()
+
+
+def epochs() -> int:
+    """Epochs of the demo's configs."""
+    text = (ROOT / 'configs' / 'demo' / '_base_.py').read_text()
+    return int(re.search(r'max_epochs = (\d+)', text)[1])
+
+
+def show(path: Path) -> Path:
+    """A path as short as it can be said."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,113 @@
+"""Linear probe of a pre-trained encoder beside the same encoder at random initialization.
+
+python tools/linear_probe.py CONFIG CHECKPOINT --data-root DIR
+
+DIR holds class folders, DIR/train/<class>/ and DIR/val/<class>/. The encoder is frozen; its last
+feature map, averaged over the positions, goes to a logistic regression.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.dataset import DefaultSampler, default_collate
+from mmengine.logging import MMLogger
+from mmengine.runner import load_checkpoint, set_random_seed
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+import wamim_mm  # noqa: F401
+from wamim_mm.engine.launch import check_data
+from wamim_mm.engine.probe import extract_features, linear_probe
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('config')
+    parser.add_argument('checkpoint')
+    parser.add_argument('--data-root', required=True)
+    parser.add_argument('--random-seeds', type=int, default=3, help='random encoders to average')
+    parser.add_argument('--batch-size', type=int, default=64)
+    parser.add_argument('--out', type=Path, metavar='FILE.json', help='write the numbers there')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    MMLogger.get_current_instance().setLevel('WARNING')
+    cfg = Config.fromfile(args.config)
+    try:
+        train, val = (loader(args, cfg, split) for split in ('train', 'val'))
+    except FileNotFoundError as error:
+        sys.exit(f'linear_probe.py: {error}')
+
+    total = (args.random_seeds + 1) * (len(train) + len(val))
+    bar = tqdm(total=total, desc='features', unit='batch')
+
+    def counted(batches: DataLoader) -> Iterator[dict]:
+        for batch in batches:
+            yield batch
+            bar.update()
+
+    def score(model: torch.nn.Module) -> float:
+        return linear_probe(*(extract_features(model, counted(part)) for part in (train, val)))
+
+    scores = [score(build(cfg, seed)) for seed in range(args.random_seeds)]
+    model = build(cfg, 0)
+    load_checkpoint(model, args.checkpoint, map_location='cpu', strict=True)
+    pretrained = score(model)
+    bar.close()
+    result = {
+        'pretrained': pretrained,
+        'random': sum(scores) / len(scores),
+        'random_seeds': scores,
+        'chance': 1 / len(val.dataset.CLASSES),
+        'train_images': len(train.dataset),
+        'val_images': len(val.dataset),
+    }
+    print(
+        f'linear probe, {result["val_images"]} images: pre-trained {result["pretrained"]:.1%}, '
+        f'random initialization {result["random"]:.1%}, chance {result["chance"]:.1%}'
+    )
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(json.dumps(result, indent=2))
+
+
+def build(cfg: Config, seed: int) -> torch.nn.Module:
+    """The config's model at random initialization, its backbone yielding feature maps."""
+    from mmpretrain.registry import MODELS
+
+    set_random_seed(seed)
+    model_cfg = cfg.model.copy()
+    if 'ViT' in model_cfg.backbone.type:
+        model_cfg.backbone.out_type = 'featmap'
+    model = MODELS.build(model_cfg)
+    model.init_weights()
+    return model.to('cuda' if torch.cuda.is_available() else 'cpu')
+
+
+def loader(args: argparse.Namespace, cfg: Config, split: str) -> DataLoader:
+    """Labelled images of a split, resized to the encoder's input."""
+    from mmpretrain.registry import DATASETS
+
+    size = cfg.model.backbone.img_size
+    pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='ResizeEdge', scale=size, edge='short', backend='pillow'),
+        dict(type='CenterCrop', crop_size=size),
+        dict(type='PackInputs'),
+    ]
+    dataset = dict(type='CustomDataset', data_root=args.data_root, data_prefix=split)
+    check_data(dataset)
+    data = DATASETS.build(dict(dataset, pipeline=pipeline))
+    sampler = DefaultSampler(data, shuffle=False)
+    return DataLoader(data, args.batch_size, sampler=sampler, collate_fn=default_collate)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,46 @@
+"""A progress line with the time left. Uses nothing but the standard library."""
+
+import sys
+import time
+
+
+class Progress:
+    """One line on a terminal, redrawn in place; elsewhere a line every 15 seconds.
+
+    Args:
+        label: What is going on.
+    """
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.started = time.time()
+        self.shown = 0.0
+
+    def show(self, share: float) -> None:
+        """Say how far it is, 0 to 1; the time left is extrapolated from the time passed."""
+        if time.time() - self.shown < (0.5 if sys.stdout.isatty() else 15):
+            return
+        self.shown = time.time()
+        passed = self.shown - self.started
+        filled = round(24 * share)
+        left = f'about {clock(passed * (1 - share) / share)} left' if share > 0.05 else ''
+        self._write(
+            f'{self.label:<34} [{"#" * filled}{"." * (24 - filled)}] {share:4.0%} '
+            f'{clock(passed)} {left}',
+            last=False,
+        )
+
+    def done(self, result: str = '') -> None:
+        """Replace the line by the time that it took, and what came of it."""
+        self._write(f'{self.label:<34} {clock(time.time() - self.started):>6}  {result}', last=True)
+
+    def _write(self, line: str, last: bool) -> None:
+        if sys.stdout.isatty():
+            print(f'\r{line:<110}', end='\n' if last else '', flush=True)
+        else:
+            print(line.rstrip(), flush=True)
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds."""
+    return f'{int(seconds) // 60}:{int(seconds) % 60:02d}'

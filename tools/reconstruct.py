@@ -1,0 +1,144 @@
+"""Draw what a pre-trained WaMIM sees and what it makes of it, level by level.
+
+python tools/reconstruct.py CONFIG CHECKPOINT IMAGE_OR_FOLDER --out PICTURE.png
+
+Two rows for each image. Above: the image, then the inverse wavelet transform of the predicted
+coefficients, first of the coarsest level alone, then with one finer level after another. Below: the
+visible part, then the same from the true coefficients. Normalization is undone with the statistics
+of the true coefficients, as is usual for such pictures.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose, default_collate
+from mmengine.logging import MMLogger
+from mmengine.runner import load_checkpoint, set_random_seed
+from torch import Tensor
+
+import wamim_mm
+from wamim_mm.ops.masking import random_mask
+
+SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.webp'}
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('config')
+    parser.add_argument('checkpoint')
+    parser.add_argument('images', type=Path, help='an image, or a folder with images somewhere in it')
+    parser.add_argument('--out', type=Path, default=Path('reconstruction.png'))
+    parser.add_argument('--count', type=int, default=4, help='images to draw from a folder')
+    parser.add_argument('--seed', type=int, default=0, help='of the choice of images and of the masks')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    MMLogger.get_current_instance().setLevel('WARNING')
+    set_random_seed(args.seed)
+    paths = choose(args.images, args.count)
+    cfg = Config.fromfile(args.config)
+    model = build(cfg, args.checkpoint)
+    inputs = read(cfg, model, paths)
+    mask = random_mask(len(inputs), model.backbone.mask_grid(*inputs.shape[-2:]), model.mask_ratio)
+    draw(*level_by_level(model, inputs, mask), model, args.out)
+    print(f'wrote {args.out}')
+
+
+def choose(path: Path, count: int) -> list[Path]:
+    """The image itself, or ``count`` images drawn from all that lie under a folder."""
+    if path.is_file():
+        return [path]
+    paths = sorted(p for p in path.rglob('*') if p.suffix.lower() in SUFFIXES)
+    if not paths:
+        sys.exit(f'reconstruct.py: no image at {str(path)!r}; give an image or a folder with images')
+    return [paths[i] for i in torch.randperm(len(paths))[:count].sort().values.tolist()]
+
+
+def build(cfg: Config, checkpoint: str) -> 'wamim_mm.WaMIM':
+    """The config's model with the checkpoint's weights."""
+    from mmpretrain.registry import MODELS
+
+    model = MODELS.build(cfg.model)
+    load_checkpoint(model, checkpoint, map_location='cpu', strict=True)
+    model.eval()
+    return model
+
+
+def read(cfg: Config, model: 'wamim_mm.WaMIM', paths: list[Path]) -> Tensor:
+    """``(N, 3, H, W)`` normalized images, short side and centre crop at the model's size."""
+    from mmpretrain.registry import TRANSFORMS
+
+    height, width = model.backbone.img_size
+    steps = [
+        dict(type='LoadImageFromFile'),
+        dict(type='ResizeEdge', scale=max(height, width), edge='short', backend='pillow'),
+        dict(type='CenterCrop', crop_size=(height, width)),
+        dict(type='PackInputs'),
+    ]
+    pipeline = Compose([TRANSFORMS.build(step) for step in steps])
+    batch = default_collate([pipeline(dict(img_path=str(path))) for path in paths])
+    return model.data_preprocessor(batch)['inputs']
+
+
+@torch.no_grad()
+def level_by_level(
+    model: 'wamim_mm.WaMIM', inputs: Tensor, mask: Tensor
+) -> tuple[list[Tensor], list[Tensor]]:
+    """The columns of the upper and the lower row, each ``(N, 3, H, W)``."""
+    targets = model.target_generator
+    predicted = model.neck(model.backbone(inputs, mask))
+    true = targets(inputs)
+    above, below = [inputs], [visible(inputs, mask)]
+    for first in range(len(targets.levels) - 1, -1, -1):
+        part = wamim_mm.WaveletTargetGenerator(
+            targets.wavelet, targets.levels[first:], targets.subbands, targets.norm
+        )
+        above.append(part.to_images(predicted[first:], inputs))
+        below.append(part.to_images(true[first:], inputs))
+    return above, below
+
+
+def visible(inputs: Tensor, mask: Tensor) -> Tensor:
+    """The images with NaN, drawn as grey, where the mask hides them."""
+    unit = inputs.shape[2] // mask.shape[1]
+    hidden = mask.repeat_interleave(unit, 1).repeat_interleave(unit, 2)[:, None]
+    return inputs.masked_fill(hidden, float('nan'))
+
+
+def draw(
+    above: list[Tensor], below: list[Tensor], model: 'wamim_mm.WaMIM', out: Path
+) -> None:
+    """Write the picture."""
+    import matplotlib
+
+    matplotlib.use('Agg')
+    import matplotlib.pyplot as plt
+
+    levels = model.target_generator.levels[::-1]
+    names = [f'level {levels[0]}', *(f'+ level {level}' for level in levels[1:])]
+    rows = (('image', 'predicted: ', above), ('visible', 'true: ', below))
+    count, columns = len(above[0]), len(above)
+    figure, axes = plt.subplots(
+        2 * count, columns, figsize=(1.7 * columns, 3.7 * count), squeeze=False, layout='constrained'
+    )
+    mean, std = (getattr(model.data_preprocessor, name).view(3, 1, 1) for name in ('mean', 'std'))
+    for i in range(count):
+        for k, (first, prefix, images) in enumerate(rows):
+            for column, batch in enumerate(images):
+                picture = ((batch[i] * std + mean) / 255).clamp(0, 1).nan_to_num(0.6)
+                axis = axes[2 * i + k, column]
+                axis.imshow(picture.permute(1, 2, 0).numpy(), interpolation='nearest')
+                axis.set_title(first if column == 0 else prefix + names[column - 1], fontsize=8)
+                axis.axis('off')
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=100)
+    plt.close(figure)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,166 @@
+"""The demo's metrics.json and report.html, made of what its stages left behind."""
+
+import base64
+import html
+import importlib.metadata
+import io
+import json
+import platform
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use('Agg')
+import matplotlib.pyplot as plt
+
+PACKAGES = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
+
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>wamim_mm demo</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
+       color: #222; background: #fff }}
+img {{ max-width: 100% }}
+table {{ border-collapse: collapse; margin: 1rem 0 }}
+td, th {{ padding: .3rem 1rem .3rem 0; text-align: left; border-bottom: 1px solid #ddd }}
+td.number, th.number {{ text-align: right }}
+code, pre {{ background: #f4f4f4; border-radius: 4px }}
+code {{ padding: .1rem .3rem }} pre {{ padding: .7rem 1rem; overflow-x: auto }}
+</style>
+<h1>WaMIM on the built-in scenes</h1>
+<p>Two small encoders saw the visible quarter of {images} drawn scenes and learned to predict the
+wavelet coefficients of the rest, fine levels from shallow layers and coarse levels from deep ones.
+No label was used.</p>
+<h2>Is it learning something useful?</h2>
+<p>A linear classifier on the frozen encoder's mean feature names the {classes} classes of scenes
+(the pattern and the shape of the largest object; colours say nothing). Beside it, the same encoder
+at random initialization, {seeds} of them averaged.</p>
+{table}
+{sections}
+<h2>Where to go next</h2>
+<p>Your own images, in <code>DIR/train</code>, sub-folders or not:</p>
+<pre>python tools/train.py configs/pretrain/wamim_vit-b.py --cfg-options data_root=DIR</pre>
+<p>Eight GPUs and ImageNet-1K:</p>
+<pre>IMAGENET_ROOT=DIR tools/dist_train.sh configs/pretrain/wamim_swin-b.py 8 --amp</pre>
+<p>Pictures and a probe of any checkpoint:</p>
+<pre>python tools/reconstruct.py CONFIG CHECKPOINT IMAGES --out PICTURE.png
+python tools/linear_probe.py CONFIG CHECKPOINT --data-root DIR</pre>
+<p>Curves of real images, to compare your own with: <code>docs/real-images.md</code>.</p>
+<p><small>{machine}</small></p>
+</html>
+"""
+
+SECTION = """<h2>{title}</h2>
+<p>{curves_text}</p>
+<img alt="loss curves" src="{curves}">
+<p>Scenes that it was not trained on. Above: the image, and the inverse wavelet transform of its
+predictions, one level finer in each column. Below: what it saw, and the same from the true
+coefficients. The finest level is left out by the method, so that even the truth is a little soft.</p>
+<img alt="image, visible part, reconstruction of every level and its target" src="{pictures}">
+"""
+
+
+def write_report(out: Path, runs: dict[str, str]) -> dict:
+    """Write ``metrics.json`` and ``report.html``.
+
+    Args:
+        out: The demo's folder, with a work dir for each run.
+        runs: Folder and title of each run.
+
+    Returns:
+        What metrics.json holds.
+    """
+    metrics = {'runs': {}, 'versions': versions(), 'machine': machine()}
+    rows, sections = [], []
+    for name, title in runs.items():
+        steps = scalars(out / name)
+        levels = sorted(key for key in steps[0] if key.startswith('loss_level'))
+        probe = json.loads((out / name / 'probe.json').read_text())
+        metrics['runs'][name] = {
+            'probe': probe,
+            'iterations': steps[-1]['step'],
+            'seconds_per_iteration': sum(s['time'] for s in steps) / len(steps),
+            'loss_first': {key: steps[0][key] for key in ('loss', *levels)},
+            'loss_last': {key: steps[-1][key] for key in ('loss', *levels)},
+        }
+        rows.append((title, probe['pretrained'], probe['random'], probe['chance']))
+        sections.append(
+            SECTION.format(
+                title=html.escape(title),
+                curves_text=f'{steps[-1]["step"]} iterations; the loss of every level, weighted.',
+                curves=as_source(curves(steps, levels)),
+                pictures=as_source((out / name / 'reconstruction.png').read_bytes()),
+            )
+        )
+    (out / 'metrics.json').write_text(json.dumps(metrics, indent=2))
+    page = PAGE.format(
+        images=probe['train_images'],
+        classes=round(1 / probe['chance']),
+        seeds=len(probe['random_seeds']),
+        table=table(rows),
+        sections='\n'.join(sections),
+        machine=html.escape(', '.join([machine(), *(f'{k} {v}' for k, v in versions().items())])),
+    )
+    (out / 'report.html').write_text(page)
+    return metrics
+
+
+def scalars(work_dir: Path) -> list[dict]:
+    """The logged training steps of a run, the resumed ones after the first ones."""
+    steps = {}
+    for file in sorted(work_dir.glob('*/vis_data/scalars.json')):
+        for line in file.read_text().splitlines():
+            entry = json.loads(line)
+            if 'loss' in entry:
+                steps[entry['step']] = entry
+    return [steps[step] for step in sorted(steps)]
+
+
+def curves(steps: list[dict], levels: list[str]) -> bytes:
+    """The loss curves as a PNG."""
+    figure, axis = plt.subplots(figsize=(8, 3.2), layout='constrained')
+    for key in levels:
+        axis.plot([s['step'] for s in steps], [s[key] for s in steps], label=key.replace('_', ' '))
+    axis.set_xlabel('iteration')
+    axis.set_ylabel('weighted loss')
+    axis.grid(alpha=0.3)
+    axis.legend()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format='png', dpi=110)
+    plt.close(figure)
+    return buffer.getvalue()
+
+
+def table(rows: list[tuple[str, float, float, float]]) -> str:
+    heads = ('pre-trained', 'random', 'chance')
+    head = '<tr><th></th>' + ''.join(f'<th class="number">{name}</th>' for name in heads) + '</tr>'
+    body = ''.join(
+        f'<tr><td>{html.escape(title)}</td>'
+        + ''.join(f'<td class="number">{value:.1%}</td>' for value in values)
+        + '</tr>'
+        for title, *values in rows
+    )
+    return f'<table>{head}{body}</table>'
+
+
+def as_source(png: bytes) -> str:
+    """A picture inside the page, so that the page can be sent as one file."""
+    return 'data:image/png;base64,' + base64.b64encode(png).decode()
+
+
+def versions() -> dict[str, str]:
+    owners = importlib.metadata.packages_distributions()
+    return {
+        f'{owners[name][0]}': importlib.metadata.version(owners[name][0])
+        for name in PACKAGES
+        if name in owners
+    }
+
+
+def machine() -> str:
+    import os
+
+    return f'{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}'
