@@ -2,8 +2,8 @@
 
 python tools/demo.py [--out work_dirs/demo]
 
-Every stage is a command that one can run by hand; what it prints goes to a log beside its results. A
-finished stage is not repeated, and an interrupted training run goes on from its last checkpoint.
+Every stage is a command that one can run by hand; what it prints goes to a log beside its results.
+A finished stage is not repeated, and an interrupted training run goes on from its last checkpoint.
 """
 
 import argparse
@@ -75,7 +75,9 @@ def main() -> None:
     print(f'Open {show(out / "report.html")} in a browser.')
     for name, run in metrics['runs'].items():
         if run['probe']['pretrained'] <= run['probe']['random']:
-            sys.exit(f'demo.py: the probe of the pre-trained {name} is not better than the random one')
+            sys.exit(
+                f'demo.py: the probe of the pre-trained {name} is not better than the random one'
+            )
 
 
 def stage(

@@ -2,7 +2,7 @@
 
 python tools/linear_probe.py CONFIG CHECKPOINT --data-root DIR
 
-DIR holds class folders, DIR/train/<class>/ and DIR/val/<class>/. The encoder is frozen; its last
+DIR holds class folders, DIR/train/<class>/ and DIR/val/<class>/ (or another split, --val). The encoder is frozen; its last
 feature map, averaged over the positions, goes to a logistic regression.
 """
 
@@ -30,6 +30,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config')
     parser.add_argument('checkpoint')
     parser.add_argument('--data-root', required=True)
+    parser.add_argument('--val', default='val', help='the split to score, a folder of DIR')
     parser.add_argument('--random-seeds', type=int, default=3, help='random encoders to average')
     parser.add_argument('--batch-size', type=int, default=64)
     parser.add_argument('--out', type=Path, metavar='FILE.json', help='write the numbers there')
@@ -41,7 +42,7 @@ def main() -> None:
     MMLogger.get_current_instance().setLevel('WARNING')
     cfg = Config.fromfile(args.config)
     try:
-        train, val = (loader(args, cfg, split) for split in ('train', 'val'))
+        train, val = (loader(args, cfg, split) for split in ('train', args.val))
     except FileNotFoundError as error:
         sys.exit(f'linear_probe.py: {error}')
 

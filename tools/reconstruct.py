@@ -29,10 +29,14 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config')
     parser.add_argument('checkpoint')
-    parser.add_argument('images', type=Path, help='an image, or a folder with images somewhere in it')
+    parser.add_argument(
+        'images', type=Path, help='an image, or a folder with images somewhere in it'
+    )
     parser.add_argument('--out', type=Path, default=Path('reconstruction.png'))
     parser.add_argument('--count', type=int, default=4, help='images to draw from a folder')
-    parser.add_argument('--seed', type=int, default=0, help='of the choice of images and of the masks')
+    parser.add_argument(
+        '--seed', type=int, default=0, help='of the choice of images and of the masks'
+    )
     return parser.parse_args()
 
 
@@ -55,7 +59,9 @@ def choose(path: Path, count: int) -> list[Path]:
         return [path]
     paths = sorted(p for p in path.rglob('*') if p.suffix.lower() in SUFFIXES)
     if not paths:
-        sys.exit(f'reconstruct.py: no image at {str(path)!r}; give an image or a folder with images')
+        sys.exit(
+            f'reconstruct.py: no image at {str(path)!r}; give an image or a folder with images'
+        )
     return [paths[i] for i in torch.randperm(len(paths))[:count].sort().values.tolist()]
 
 
@@ -110,9 +116,7 @@ def visible(inputs: Tensor, mask: Tensor) -> Tensor:
     return inputs.masked_fill(hidden, float('nan'))
 
 
-def draw(
-    above: list[Tensor], below: list[Tensor], model: 'wamim_mm.WaMIM', out: Path
-) -> None:
+def draw(above: list[Tensor], below: list[Tensor], model: 'wamim_mm.WaMIM', out: Path) -> None:
     """Write the picture."""
     import matplotlib
 
@@ -124,7 +128,11 @@ def draw(
     rows = (('image', 'predicted: ', above), ('visible', 'true: ', below))
     count, columns = len(above[0]), len(above)
     figure, axes = plt.subplots(
-        2 * count, columns, figsize=(1.7 * columns, 3.7 * count), squeeze=False, layout='constrained'
+        2 * count,
+        columns,
+        figsize=(1.7 * columns, 3.7 * count),
+        squeeze=False,
+        layout='constrained',
     )
     mean, std = (getattr(model.data_preprocessor, name).view(3, 1, 1) for name in ('mean', 'std'))
     for i in range(count):

@@ -3,8 +3,8 @@
 _base_ = ['../_base_/pretrain_data.py', '../_base_/runtime.py']
 
 data_root = 'work_dirs/demo/scenes'
-max_epochs = 14
-warmup_epochs = 2
+max_epochs = 9
+warmup_epochs = 1
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -19,14 +19,14 @@ train_pipeline = [
     dict(type='PackInputs'),
 ]
 train_dataloader = dict(
-    batch_size=64,
+    batch_size=32,
     num_workers=1,
     pin_memory=False,
     dataset=dict(data_root=data_root, pipeline=train_pipeline),
 )
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1.5e-3, betas=(0.9, 0.95), weight_decay=0.05),
+    optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.95), weight_decay=0.05),
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
 )
 param_scheduler = [
@@ -42,7 +42,5 @@ param_scheduler = [
     ),
 ]
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs)
-auto_scale_lr = dict(base_batch_size=64)
-default_hooks = dict(
-    logger=dict(interval=10), checkpoint=dict(interval=1, max_keep_ckpts=1)
-)
+auto_scale_lr = dict(base_batch_size=32)
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=1, max_keep_ckpts=1))

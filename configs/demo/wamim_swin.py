@@ -1,6 +1,6 @@
 """A small WaMIM Swin on the built-in scenes, the second half of `make demo`.
 
-    python tools/train.py configs/demo/wamim_swin.py
+python tools/train.py configs/demo/wamim_swin.py
 """
 
 _base_ = './_base_.py'

@@ -1,6 +1,6 @@
 """A small WaMIM ViT on the built-in scenes, the first half of `make demo`.
 
-    python tools/train.py configs/demo/wamim_vit.py
+python tools/train.py configs/demo/wamim_vit.py
 """
 
 _base_ = './_base_.py'
@@ -16,7 +16,7 @@ model = dict(
         patch_size=16,
         out_indices=[1, 2, 3, 5],
     ),
-    neck=dict(type='WaMIMDecoder', strides=16, embed_dims=128, num_heads=4),
+    neck=dict(type='WaMIMDecoder', strides=16, embed_dims=64, num_heads=2),
     target_generator=dict(
         type='WaveletTargetGenerator', wavelet='haar', levels=(2, 3, 4, 5), norm='subband'
     ),

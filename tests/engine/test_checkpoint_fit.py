@@ -20,6 +20,16 @@ def test_accepts_what_fits():
     check(False, {'0.bias': torch.zeros(2), 'head.weight': torch.zeros(7)})
 
 
+def test_fine_tuning_needs_the_backbone():
+    model = torch.nn.ModuleDict(
+        dict(backbone=torch.nn.Linear(3, 2), head=torch.nn.Linear(2, 1), neck=torch.nn.Linear(2, 2))
+    )
+    own = model.state_dict()
+    check(False, {k: v for k, v in own.items() if k.startswith('backbone.')}, model)
+    with pytest.raises(ValueError, match='of 6 tensors 2 are missing'):
+        check(False, {k: v for k, v in own.items() if not k.startswith('backbone.')}, model)
+
+
 @pytest.mark.parametrize(
     ('strict', 'state', 'message'),
     [

@@ -44,7 +44,7 @@ def test_order_of_tokens_does_not_matter():
 
 
 def test_predictions_lie_where_their_tokens_are():
-    """Without attention and position embedding, a token reaches its own block of coefficients only."""
+    """Without attention and position embedding, a token reaches only its own coefficients."""
     decoder = build(levels=(2,), strides=16)
     level = decoder.decoders[0]
     level.blocks = torch.nn.Identity()

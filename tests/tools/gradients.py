@@ -1,4 +1,4 @@
-"""Run by test_distributed.py in two processes: gradients over both equal those of the whole batch."""
+"""Run by test_distributed.py in two processes: their gradients equal those of the whole batch."""
 
 import sys
 

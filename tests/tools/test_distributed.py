@@ -30,7 +30,8 @@ def test_dist_train(root, scenes, tmp_path):
     environment = dict(os.environ, PORT='29612', PYTHON=sys.executable, OMP_NUM_THREADS='1')
     command = ['bash', 'tools/dist_train.sh', 'configs/demo/wamim_vit.py', '2']
     done = run(
-        root, command + ['--work-dir', tmp_path, '--cfg-options', f'data_root={scenes}', *TINY],
+        root,
+        command + ['--work-dir', tmp_path, '--cfg-options', f'data_root={scenes}', *TINY],
         environment,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -55,5 +56,12 @@ def test_slurm_command(root, tmp_path, name):
     arguments = ['gpu', 'my-job', 'a.py', 'place', '--amp']
     done = run(root, ['bash', f'tools/{name}.sh', *arguments], environment)
     assert done.returncode == 0, done.stderr
-    for part in ('-p gpu', '--ntasks=16', '--gres=gpu:8', 'a.py', 'place', '--launcher slurm --amp'):
+    for part in (
+        '-p gpu',
+        '--ntasks=16',
+        '--gres=gpu:8',
+        'a.py',
+        'place',
+        '--launcher slurm --amp',
+    ):
         assert part in done.stdout

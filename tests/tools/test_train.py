@@ -95,7 +95,10 @@ def test_a_checkpoint_of_another_architecture_is_refused(root, scenes, tmp_path)
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (['data_root=/no/such/place'], "train.py: data root '/no/such/place' does not exist; set it"),
+        (
+            ['data_root=/no/such/place'],
+            "train.py: data root '/no/such/place' does not exist; set it",
+        ),
         (['model.mask_ratio=1.0'], 'mask_ratio must be between 0 and 1, both excluded, got 1.0'),
         (['model.backbone.img_size=120'], 'mask unit of 16 pixels, got 120 x 120'),
         (['model.target_generator.wavelet=hear'], "unknown wavelet 'hear'"),

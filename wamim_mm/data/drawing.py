@@ -77,12 +77,20 @@ def _place(rng: np.random.Generator, size: int, category: int) -> list[_Object]:
     return placed
 
 
-def _object_colours(rng: np.random.Generator, behind: np.ndarray) -> np.ndarray:
-    """Draw two colours `(2, 3)` that differ in brightness from each other, and from `behind`."""
-    pairs = muted(rng.uniform(0.05, 0.95, (64, 2, 3)))
+def _object_colours(rng: np.random.Generator, behind: np.ndarray, category: int) -> np.ndarray:
+    """Draw two colours `(2, 3)` that differ in brightness from each other, and from `behind`.
+
+    As in nature, a category leans to some hues, a third of the circle, which overlaps with those of
+    others.
+    """
+    pairs = muted(rng.uniform(0.05, 0.95, (256, 2, 3)))
     between = np.abs(pairs[:, 0].mean(axis=1) - pairs[:, 1].mean(axis=1))
-    away = np.linalg.norm(pairs.mean(axis=1) - behind, axis=1)
-    return pairs[np.argmax((between > 0.22) & (away > 0.2))]
+    mean = pairs.mean(axis=1)
+    away = np.linalg.norm(mean - behind, axis=1)
+    red, green, blue = mean.T
+    hue = np.arctan2(math.sqrt(3) * (green - blue), 2 * red - green - blue)
+    leaning = np.cos(hue - TAU * category / len(CLASSES)) > 0.5
+    return pairs[np.argmax((between > 0.22) & (away > 0.2) & leaning)]
 
 
 def _cast_shadow(image: np.ndarray, outline: Outline, light: tuple[float, float]) -> None:
@@ -109,7 +117,7 @@ def _paint(
     inside = alpha > 0
     field = pattern(rng, size, PATTERNS[thing.category // len(SHAPES)])
     mixture = tone(rng, field[inside])[:, None]
-    first, second = _object_colours(rng, behind)
+    first, second = _object_colours(rng, behind, thing.category)
     colour = first + mixture * (second - first)
     # Lighter where it faces the light, darker towards its rim: it looks raised.
     facing = 0.22 * (u * light[0] + v * light[1])[inside]
@@ -134,7 +142,9 @@ def draw_scene(rng: np.random.Generator, size: int = 128, category: int | None =
         category = int(rng.integers(len(CLASSES)))
     if not 0 <= category < len(CLASSES):
         raise ValueError(f'category must lie from 0 to {len(CLASSES) - 1}; got {category}')
-    material = int(rng.integers(len(MATERIALS)))
+    # Half of the scenes show the category where it is at home, as cows stand on grass.
+    home = category % len(MATERIALS)
+    material = home if rng.random() < 0.5 else int(rng.integers(len(MATERIALS)))
     image = background(rng, size, MATERIALS[material])
     behind = image.mean(axis=(0, 1))
 

@@ -11,7 +11,8 @@ One set of images serves classification, detection and segmentation:
       classes.txt, labels.txt                 the names of CLASSES and LABELS, one a line
       classes.json                            both again, with the seed, the size and the counts
 
-A class is a shape covered with a pattern, such as `striped_star`; colours say nothing about it.
+A class is a shape covered with a pattern, such as `striped_star`. As in photographs, it leans to
+some hues and to one background, but neither gives it away.
 An image's class is that of its largest object, which is never hidden by more than a quarter. Every
 object that shows is an instance; its mask, box and area are those of the visible part. A label map
 holds `1 + index in LABELS`: the classes first (a COCO category id is the same number), then the

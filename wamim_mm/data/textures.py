@@ -196,7 +196,7 @@ def material(rng: np.random.Generator, size: int, name: str) -> np.ndarray:
 def muted(colours: np.ndarray) -> np.ndarray:
     """Draw colours `(..., 3)` towards their grey: natural images vary more in light than in hue."""
     grey = colours.mean(axis=-1, keepdims=True)
-    return (grey + 0.4 * (colours - grey)).astype(np.float32)
+    return (grey + 0.5 * (colours - grey)).astype(np.float32)
 
 
 def background(rng: np.random.Generator, size: int, name: str) -> np.ndarray:
@@ -210,11 +210,7 @@ def background(rng: np.random.Generator, size: int, name: str) -> np.ndarray:
     shade = (rng.uniform(0.06, 0.14) * rng.uniform(0.7, 1.3, 3)).astype(np.float32)
     tint = rng.normal(0, 0.04, 3).astype(np.float32)
     field = material(rng, size, name)
-    return (
-        base
-        + field[..., None] * shade
-        + noise(rng, size, slope=1.5)[..., None] * tint
-    )
+    return base + field[..., None] * shade + noise(rng, size, slope=1.5)[..., None] * tint
 
 
 def tone(rng: np.random.Generator, values: np.ndarray) -> np.ndarray:
