@@ -4,8 +4,9 @@ python tools/reconstruct.py CONFIG CHECKPOINT IMAGE_OR_FOLDER --out PICTURE.png
 
 Two rows for each image. Above: the image, then the inverse wavelet transform of the predicted
 coefficients, first of the coarsest level alone, then with one finer level after another. Below: the
-visible part, then the same from the true coefficients. Normalization is undone with the statistics
-of the true coefficients, as is usual for such pictures.
+visible part, then the same from the true coefficients, which also stand in the visible part above:
+no loss is taken there, so predictions mean nothing. Normalization is undone with the statistics of
+the true coefficients, as is usual for such pictures.
 """
 
 import argparse
@@ -95,25 +96,25 @@ def read(cfg: Config, model: 'wamim_mm.WaMIM', paths: list[Path]) -> Tensor:
 def level_by_level(
     model: 'wamim_mm.WaMIM', inputs: Tensor, mask: Tensor
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """The columns of the upper and the lower row, each ``(N, 3, H, W)``."""
+    """The columns of the upper and the lower row, each ``(N, 3, H, W)``; NaN is drawn as grey."""
     targets = model.target_generator
     predicted = model.neck(model.backbone(inputs, mask))
     true = targets(inputs)
-    above, below = [inputs], [visible(inputs, mask)]
+    hidden = hidden_pixels(mask, inputs)
+    above, below = [inputs], [inputs.masked_fill(hidden, float('nan'))]
     for first in range(len(targets.levels) - 1, -1, -1):
         part = wamim_mm.WaveletTargetGenerator(
             targets.wavelet, targets.levels[first:], targets.subbands, targets.norm
         )
-        above.append(part.to_images(predicted[first:], inputs))
         below.append(part.to_images(true[first:], inputs))
+        above.append(part.to_images(predicted[first:], inputs).where(hidden, below[-1]))
     return above, below
 
 
-def visible(inputs: Tensor, mask: Tensor) -> Tensor:
-    """The images with NaN, drawn as grey, where the mask hides them."""
+def hidden_pixels(mask: Tensor, inputs: Tensor) -> Tensor:
+    """``(N, 1, H, W)`` bool, the mask at the size of the images."""
     unit = inputs.shape[2] // mask.shape[1]
-    hidden = mask.repeat_interleave(unit, 1).repeat_interleave(unit, 2)[:, None]
-    return inputs.masked_fill(hidden, float('nan'))
+    return mask.repeat_interleave(unit, 1).repeat_interleave(unit, 2)[:, None]
 
 
 def draw(above: list[Tensor], below: list[Tensor], model: 'wamim_mm.WaMIM', out: Path) -> None:

@@ -57,8 +57,8 @@ SECTION = """<h2>{title}</h2>
 <p>{curves_text}</p>
 <img alt="loss curves" src="{curves}">
 <p>Scenes that it was not trained on. Above: the image, and the inverse wavelet transform of its
-predictions, one level finer in each column. Below: what it saw, and the same from the true
-coefficients. The method leaves the finest level out: even the truth is a little soft.</p>
+predictions at the hidden places, one level finer in each column. Below: what it saw, and the same
+from the true coefficients. The method leaves the finest level out: even the truth is a little soft.</p>
 <img alt="image, visible part, reconstruction of every level and its target" src="{pictures}">
 """
 

@@ -2,7 +2,7 @@
 
     python tools/train.py configs/demo/wamim_vit_cifar10.py --cfg-options data_root=DIR
     python tools/linear_probe.py configs/demo/wamim_vit_cifar10.py \
-        work_dirs/wamim_vit_cifar10/epoch_4.pth --data-root DIR --val test
+        work_dirs/wamim_vit_cifar10/epoch_2.pth --data-root DIR --val test
 
 DIR holds the images as files, DIR/train/<class>/ and DIR/test/<class>/. Curves and numbers of such a
 run: docs/real-images.md.
@@ -11,7 +11,7 @@ run: docs/real-images.md.
 _base_ = './_base_.py'
 
 data_root = 'data/cifar10'
-max_epochs = 4
+max_epochs = 2
 
 model = dict(
     type='WaMIM',
@@ -41,15 +41,9 @@ train_pipeline = [
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackInputs'),
 ]
-train_dataloader = dict(dataset=dict(data_root=data_root, pipeline=train_pipeline))
+train_dataloader = dict(batch_size=64, dataset=dict(data_root=data_root, pipeline=train_pipeline))
 param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-2, begin=0, end=1, convert_to_iter_based=True),
-    dict(
-        type='CosineAnnealingLR',
-        T_max=max_epochs - 1,
-        begin=1,
-        end=max_epochs,
-        convert_to_iter_based=True,
-    ),
+    dict(type='LinearLR', start_factor=1e-2, by_epoch=False, begin=0, end=100),
+    dict(type='CosineAnnealingLR', T_max=max_epochs, convert_to_iter_based=True),
 ]
 train_cfg = dict(max_epochs=max_epochs)

@@ -41,15 +41,17 @@ def steps(work_dir):
     return lines
 
 
-@pytest.mark.parametrize('name', ['vit', 'swin'])
-def test_train_resume_and_repeat(root, scenes, tmp_path, name):
+@pytest.mark.parametrize(('name', 'levels'), [('vit', (2, 3, 4, 5)), ('swin', (2, 3, 4))])
+def test_train_resume_and_repeat(root, scenes, tmp_path, name, levels):
     config = f'configs/demo/wamim_{name}.py'
     options = [f'data_root={scenes}', *TINY]
     done = train(root, config, tmp_path / 'a', options=[*options, 'train_cfg.max_epochs=2'])
     assert done.returncode == 0, done.stdout + done.stderr
     logged = steps(tmp_path / 'a')
     assert [entry['step'] for entry in logged] == list(range(1, 13))
-    assert {f'loss_level{level}' for level in (2, 3, 4, 5)} <= set(logged[0])
+    assert [f'loss_level{level}' for level in levels] == sorted(
+        key for key in logged[0] if key.startswith('loss_level')
+    )
 
     # The seed reaches the data, the masks and the weights: the same again.
     again = train(root, config, tmp_path / 'b', options=options)

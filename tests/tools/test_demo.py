@@ -1,0 +1,67 @@
+"""The demo's stages: progress, what is done before, and failure; the report."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / 'tools'))
+
+import demo
+import report
+from progress import clock
+
+
+def test_a_stage_runs_once_and_logs(tmp_path, capsys):
+    product, log = tmp_path / 'product', tmp_path / 'stage.log'
+    code = f'print("noise of a library"); open({str(product)!r}, "w").close()'
+    for _ in range(2):
+        demo.stage('a stage', ['-c', code], log, product)
+    shown = capsys.readouterr().out
+    assert 'done before' in shown and 'noise' not in shown
+    assert log.read_text().count('noise of a library') == 1
+
+
+def test_a_failed_stage_shows_the_end_of_its_log(tmp_path):
+    with pytest.raises(SystemExit, match=r'(?s)a stage failed; the whole log is in .*the reason'):
+        demo.stage(
+            'a stage', ['-c', 'raise SystemExit("the reason")'], tmp_path / 'log', tmp_path / 'no'
+        )
+
+
+def test_shares():
+    assert demo.tqdm_share('') == 0
+    assert demo.tqdm_share('features:  50%|##  | 10/100 [0\rfeatures | 30/120 [00:10<') == 0.25
+    line = 'Epoch(train)  [3][ 50/100]  lr: 1e-3  eta: 0:01:00'
+    assert demo.training_share(line) == pytest.approx(2.5 / demo.epochs())
+    assert clock(125.9) == '2:05'
+
+
+def test_report(tmp_path):
+    """From what a run leaves behind, resumed once, to the two files."""
+    run = tmp_path / 'vit'
+    for name, steps in (('20260101', (10, 20, 30)), ('20260102', (30, 40))):
+        (run / name / 'vis_data').mkdir(parents=True)
+        lines = [
+            json.dumps(dict(step=s, loss=4 - s / 40, loss_level2=3 - s / 40, time=0.5))
+            for s in steps
+        ]
+        (run / name / 'vis_data' / 'scalars.json').write_text('\n'.join(lines))
+    (run / 'reconstruction.png').write_bytes(b'png')
+    probe = dict(
+        pretrained=0.4,
+        random=0.2,
+        random_seeds=[0.1, 0.3],
+        chance=0.1,
+        train_images=5,
+        val_images=2,
+    )
+    (run / 'probe.json').write_text(json.dumps(probe))
+    metrics = report.write_report(tmp_path, {'vit': 'A <ViT>'})
+    assert json.loads((tmp_path / 'metrics.json').read_text()) == metrics
+    assert metrics['runs']['vit']['iterations'] == 40
+    assert metrics['runs']['vit']['loss_first']['loss'] == 3.75
+    assert metrics['runs']['vit']['loss_last']['loss_level2'] == 2
+    page = (tmp_path / 'report.html').read_text()
+    assert '40.0%' in page and 'A &lt;ViT&gt;' in page and page.count('data:image/png') == 2
