@@ -2,8 +2,9 @@
 
 python tools/linear_probe.py CONFIG CHECKPOINT --data-root DIR
 
-DIR holds class folders, DIR/train/<class>/ and DIR/val/<class>/ (or another split, --val). The encoder is frozen; its last
-feature map, averaged over the positions, goes to a logistic regression.
+DIR holds class folders, DIR/train/<class>/ and DIR/val/<class>/ (or another split, --val). The
+encoder is frozen; its feature maps (out_indices), averaged over the positions and put one after
+another, go to a logistic regression.
 """
 
 import argparse

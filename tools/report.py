@@ -35,9 +35,9 @@ code {{ padding: .1rem .3rem }} pre {{ padding: .7rem 1rem; overflow-x: auto }}
 wavelet coefficients of the rest, fine levels from shallow layers and coarse levels from deep ones.
 No label was used.</p>
 <h2>Is it learning something useful?</h2>
-<p>A linear classifier on the frozen encoder's mean feature names the {classes} classes of scenes
-(the pattern and the shape of the largest object; colours say nothing). Beside it, the same encoder
-at random initialization, {seeds} of them averaged.</p>
+<p>A linear classifier on the mean features of the frozen encoder's decoded layers names the
+{classes} classes of scenes (the pattern and the shape of the largest object). Beside it, the same
+encoder at random initialization, {seeds} of them averaged.</p>
 {table}
 {sections}
 <h2>Where to go next</h2>
@@ -58,7 +58,8 @@ SECTION = """<h2>{title}</h2>
 <img alt="loss curves" src="{curves}">
 <p>Scenes that it was not trained on. Above: the image, and the inverse wavelet transform of its
 predictions at the hidden places, one level finer in each column. Below: what it saw, and the same
-from the true coefficients. The method leaves the finest level out: even the truth is a little soft.</p>
+from the true coefficients. The method leaves the finest level out: even the truth is a little
+soft.</p>
 <img alt="image, visible part, reconstruction of every level and its target" src="{pictures}">
 """
 

@@ -4,8 +4,8 @@
     python tools/linear_probe.py configs/demo/wamim_vit_cifar10.py \
         work_dirs/wamim_vit_cifar10/epoch_2.pth --data-root DIR --val test
 
-DIR holds the images as files, DIR/train/<class>/ and DIR/test/<class>/. Curves and numbers of such a
-run: docs/real-images.md.
+DIR holds the images as files, DIR/train/<class>/ and DIR/test/<class>/. Curves and numbers of such
+a run: docs/real-images.md.
 """
 
 _base_ = './_base_.py'

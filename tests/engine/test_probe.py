@@ -1,9 +1,10 @@
 """The linear probe against scikit-like closed cases and its own rules."""
 
 import torch
+from mmpretrain.structures import DataSample
 from torch.nn import functional as F
 
-from wamim_mm.engine.probe import _logistic_regression, linear_probe
+from wamim_mm.engine.probe import _logistic_regression, extract_features, linear_probe
 
 
 def blobs(count, spread, seed):
@@ -35,3 +36,19 @@ def test_regression_reaches_the_minimum():
     loss = F.cross_entropy(x @ weight + bias, y) + 0.005 * weight.square().sum()
     for gradient in torch.autograd.grad(loss, (weight, bias)):
         assert gradient.abs().max() < 1e-4
+
+
+def test_features_are_the_means_of_all_maps():
+    class Model(torch.nn.Module):
+        def data_preprocessor(self, batch):
+            return batch
+
+        def extract_feat(self, x):
+            return x[:, :1], x[:, :, ::2]
+
+    x = torch.randn(2, 3, 4, 4)
+    batch = dict(inputs=x, data_samples=[DataSample().set_gt_label(i) for i in (1, 0)])
+    features, labels = extract_features(Model(), [batch, batch])
+    expected = torch.cat([x[:, :1].mean((2, 3)), x[:, :, ::2].mean((2, 3))], dim=1)
+    torch.testing.assert_close(features, torch.cat([expected, expected]))
+    assert labels.tolist() == [1, 0, 1, 0]

@@ -11,21 +11,25 @@ __all__ = ['extract_features', 'linear_probe']
 
 @torch.no_grad()
 def extract_features(model: torch.nn.Module, batches: Iterable[dict]) -> tuple[Tensor, Tensor]:
-    """Mean over the positions of the encoder's last feature map.
+    """Means over the positions of the encoder's feature maps, one after another.
+
+    All of ``out_indices`` are used, not the last alone: WaMIM trains each of them, and dense tasks
+    read each of them.
 
     Args:
         model: A self-supervised model of mmpretrain; its backbone yields feature maps.
         batches: What a data loader with labels yields.
 
     Returns:
-        ``(N, C)`` float features and ``(N,)`` int64 labels, on the CPU.
+        ``(N, C)`` float features, ``C`` summed over the feature maps, and ``(N,)`` int64 labels, on
+        the CPU.
     """
     model.eval()
     features, labels = [], []
     for batch in batches:
         data = model.data_preprocessor(batch)
-        feature_map = model.extract_feat(data['inputs'])[-1]  # (N, C, h, w)
-        features.append(feature_map.mean((2, 3)).cpu())
+        feature_maps = model.extract_feat(data['inputs'])  # each (N, C_i, h_i, w_i)
+        features.append(torch.cat([part.mean((2, 3)) for part in feature_maps], dim=1).cpu())
         labels.append(torch.cat([sample.gt_label.cpu() for sample in data['data_samples']]))
     return torch.cat(features), torch.cat(labels)
 
