@@ -17,19 +17,19 @@ model = dict(
         arch=dict(embed_dims=48, depths=[1, 3, 2], num_heads=[2, 4, 8]),
         img_size=128,
         patch_size=4,
-        window_size=4,
+        window_size=8,
         drop_path_rate=0.0,
         out_indices=(0, 1, 2),
     ),
     neck=dict(type='WaMIMDecoder', strides=16, embed_dims=64, num_heads=2),
     target_generator=dict(
-        type='WaveletTargetGenerator', wavelet='haar', levels=(2, 3, 4), norm='subband'
+        type='WaveletTargetGenerator', wavelet='haar', levels=(3, 4, 5), norm='subband'
     ),
-    head=dict(type='WaMIMHead', loss_weights=(0.8, 1.0, 1.2)),
+    head=dict(type='WaMIMHead', loss_weights=(0.9, 1.1, 1.2)),
     init_cfg=[
         dict(type='Xavier', layer='Linear', distribution='uniform'),
         dict(type='Constant', layer='LayerNorm', val=1.0, bias=0.0),
     ],
 )
 
-optim_wrapper = dict(optimizer=dict(lr=2e-3))
+optim_wrapper = dict(optimizer=dict(lr=1.5e-3))
