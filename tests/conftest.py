@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
 
 import wamim_mm  # noqa: F401  (registers everything)
 
@@ -16,6 +17,12 @@ SHARED_DATA = ROOT.parent / 'shared' / 'data'
 def seed():
     """The same random numbers in every test."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    """The registry that configs without a scope mean, whatever Runner an earlier test has left."""
+    init_default_scope('mmpretrain')
 
 
 @pytest.fixture(autouse=True, scope='session')

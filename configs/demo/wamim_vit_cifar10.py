@@ -2,7 +2,7 @@
 
     python tools/train.py configs/demo/wamim_vit_cifar10.py --cfg-options data_root=DIR
     python tools/linear_probe.py configs/demo/wamim_vit_cifar10.py \
-        work_dirs/wamim_vit_cifar10/epoch_2.pth --data-root DIR --val test
+        work_dirs/wamim_vit_cifar10/epoch_1.pth --data-root DIR --val test
 
 DIR holds the images as files, DIR/train/<class>/ and DIR/test/<class>/. Curves and numbers of such
 a run: docs/real-images.md.
@@ -11,7 +11,7 @@ a run: docs/real-images.md.
 _base_ = './_base_.py'
 
 data_root = 'data/cifar10'
-max_epochs = 2
+max_epochs = 1
 
 model = dict(
     type='WaMIM',
