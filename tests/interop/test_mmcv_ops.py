@@ -9,6 +9,8 @@ import torch.nn.functional as F
 
 pytest.importorskip('mmcv')
 
+from mmengine.registry import init_default_scope
+
 from wamim_mm.interop.mmcv_ext import install
 
 if not install():
@@ -625,6 +627,7 @@ class TestMMDet:
     @pytest.fixture(autouse=True)
     def mmdet(self):
         pytest.importorskip('mmdet')
+        init_default_scope('mmdet')  # where mmdet's modules look for their own parts
 
     def test_roi_extractor_and_mask_head(self):
         from mmdet.models.roi_heads.mask_heads import FCNMaskHead
