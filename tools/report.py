@@ -58,8 +58,8 @@ SECTION = """<h2>{title}</h2>
 <img alt="loss curves" src="{curves}">
 <p>Scenes that it was not trained on. Above: the image, and the inverse wavelet transform of its
 predictions at the hidden places, one level finer in each column. Below: what it saw, and the same
-from the true coefficients. The method leaves the finest level out: even the truth is a little
-soft.</p>
+from the true coefficients. Levels finer than the last column's are not predicted: even the
+truth is a little soft.</p>
 <img alt="image, visible part, reconstruction of every level and its target" src="{pictures}">
 """
 
