@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import pywt
 import torch
+from PIL import Image
 
 from wamim_mm import WaveletTargetGenerator
 
@@ -114,3 +115,15 @@ def test_refuses(kwargs, message):
 def test_refuses_sizes():
     with pytest.raises(ValueError, match='level 5 needs sides divisible by 32, got 200 x 224'):
         WaveletTargetGenerator(levels=(3, 5))(torch.randn(1, 3, 200, 224))
+
+
+def test_real_images(shared_data):
+    """Photographs vary over all levels: no subband of theirs is empty, and the targets agree."""
+    paths = sorted(shared_data.glob('imagenet_samples/*/*'))[:4]
+    images = np.stack([np.asarray(Image.open(p).convert('RGB').resize((224, 224))) for p in paths])
+    images = images.transpose(0, 3, 1, 2) / 255 - 0.5
+    generator = WaveletTargetGenerator(norm='none')
+    for level, target in zip((2, 3, 4, 5), generator(torch.from_numpy(images)), strict=True):
+        expected = by_pywavelets(images, 'haar', level, ('cA', 'cH', 'cV', 'cD'))
+        np.testing.assert_allclose(target.numpy(), expected, atol=1e-10)
+        assert target.std((2, 3)).min() > 1e-3
