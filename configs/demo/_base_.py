@@ -3,7 +3,7 @@
 _base_ = ['../_base_/pretrain_data.py', '../_base_/runtime.py']
 
 data_root = 'work_dirs/demo/scenes'
-max_epochs = 9
+max_epochs = 8
 warmup_epochs = 1
 
 train_pipeline = [
