@@ -137,12 +137,12 @@ def tqdm_share(text: str) -> float:
 
 
 def training_share(text: str) -> float:
-    """How far MMEngine's training loop is, from the time that it has taken and says is left."""
-    found = re.findall(r'Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\].*eta: (\S+)', text)
+    """How far MMEngine's training loop is, from its last line."""
+    found = re.findall(r'Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\]', text)
     if not found:
         return 0.0
-    epoch, step, steps, _ = found[-1]
-    return (int(epoch) - 1 + int(step) / int(steps)) / epochs()
+    epoch, step, steps = map(int, found[-1])
+    return (epoch - 1 + step / steps) / epochs()
 
 
 def epochs() -> int:
