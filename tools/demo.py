@@ -7,6 +7,7 @@ A finished stage is not repeated, and an interrupted training run goes on from i
 """
 
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -29,6 +30,7 @@ def main() -> None:
     parser.add_argument('--out', type=Path, default=ROOT / 'work_dirs' / 'demo')
     out = parser.parse_args().out.resolve()
     out.mkdir(parents=True, exist_ok=True)
+    refuse_other_demo(out)
     started, scenes = time.time(), out / 'scenes'
 
     stage(
@@ -78,6 +80,21 @@ def main() -> None:
             sys.exit(
                 f'demo.py: the probe of the pre-trained {name} is not better than the random one'
             )
+
+
+def refuse_other_demo(out: Path) -> None:
+    """Stop where ``out`` holds the stages of a demo with other configs."""
+    digest = hashlib.sha256(str(SCENES).encode())
+    for config in sorted((ROOT / 'configs' / 'demo').glob('*.py')):
+        digest.update(config.read_bytes())
+    recipe = out / 'recipe'
+    if not recipe.exists():
+        recipe.write_text(digest.hexdigest())
+    elif recipe.read_text() != digest.hexdigest():
+        sys.exit(
+            f'{show(out)} holds the results of another demo: configs/demo has changed since. '
+            'Remove that folder, or choose another one with --out.'
+        )
 
 
 def stage(

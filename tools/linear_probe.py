@@ -18,10 +18,12 @@ from mmengine.config import Config
 from mmengine.dataset import DefaultSampler, default_collate
 from mmengine.logging import MMLogger
 from mmengine.runner import load_checkpoint, set_random_seed
+from mmengine.utils import to_2tuple
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 import wamim_mm  # noqa: F401
+from wamim_mm.engine.images import centre_crop_pipeline
 from wamim_mm.engine.launch import check_data
 from wamim_mm.engine.probe import extract_features, linear_probe
 
@@ -35,7 +37,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--random-seeds', type=int, default=3, help='random encoders to average')
     parser.add_argument('--batch-size', type=int, default=64)
     parser.add_argument('--out', type=Path, metavar='FILE.json', help='write the numbers there')
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.random_seeds < 1:
+        parser.error(f'--random-seeds must be at least 1, got {args.random_seeds}')
+    return args
 
 
 def main() -> None:
@@ -58,10 +63,10 @@ def main() -> None:
     def score(model: torch.nn.Module) -> float:
         return linear_probe(*(extract_features(model, counted(part)) for part in (train, val)))
 
-    scores = [score(build(cfg, seed)) for seed in range(args.random_seeds)]
     model = build(cfg, 0)
     load_checkpoint(model, args.checkpoint, map_location='cpu', strict=True)
     pretrained = score(model)
+    scores = [score(build(cfg, seed)) for seed in range(args.random_seeds)]
     bar.close()
     result = {
         'pretrained': pretrained,
@@ -97,13 +102,7 @@ def loader(args: argparse.Namespace, cfg: Config, split: str) -> DataLoader:
     """Labelled images of a split, resized to the encoder's input."""
     from mmpretrain.registry import DATASETS
 
-    size = cfg.model.backbone.img_size
-    pipeline = [
-        dict(type='LoadImageFromFile'),
-        dict(type='ResizeEdge', scale=size, edge='short', backend='pillow'),
-        dict(type='CenterCrop', crop_size=size),
-        dict(type='PackInputs'),
-    ]
+    pipeline = centre_crop_pipeline(to_2tuple(cfg.model.backbone.img_size))
     dataset = dict(type='CustomDataset', data_root=args.data_root, data_prefix=split)
     check_data(dataset)
     data = DATASETS.build(dict(dataset, pipeline=pipeline))

@@ -21,9 +21,8 @@ from mmengine.runner import load_checkpoint, set_random_seed
 from torch import Tensor
 
 import wamim_mm
+from wamim_mm.engine.images import centre_crop_pipeline, find_images
 from wamim_mm.ops.masking import random_mask
-
-SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.webp'}
 
 
 def parse_args() -> argparse.Namespace:
@@ -45,25 +44,18 @@ def main() -> None:
     args = parse_args()
     MMLogger.get_current_instance().setLevel('WARNING')
     set_random_seed(args.seed)
-    paths = choose(args.images, args.count)
+    try:
+        paths = find_images(args.images)
+    except FileNotFoundError as error:
+        sys.exit(f'reconstruct.py: {error}')
+    chosen = torch.randperm(len(paths))[: args.count].sort().values
+    paths = [paths[i] for i in chosen.tolist()]
     cfg = Config.fromfile(args.config)
     model = build(cfg, args.checkpoint)
-    inputs = read(cfg, model, paths)
+    inputs = read(model, paths)
     mask = random_mask(len(inputs), model.backbone.mask_grid(*inputs.shape[-2:]), model.mask_ratio)
     draw(*level_by_level(model, inputs, mask), model, args.out)
     print(f'wrote {args.out}')
-
-
-def choose(path: Path, count: int) -> list[Path]:
-    """The image itself, or ``count`` images drawn from all that lie under a folder."""
-    if path.is_file():
-        return [path]
-    paths = sorted(p for p in path.rglob('*') if p.suffix.lower() in SUFFIXES)
-    if not paths:
-        sys.exit(
-            f'reconstruct.py: no image at {str(path)!r}; give an image or a folder with images'
-        )
-    return [paths[i] for i in torch.randperm(len(paths))[:count].sort().values.tolist()]
 
 
 def build(cfg: Config, checkpoint: str) -> 'wamim_mm.WaMIM':
@@ -76,17 +68,11 @@ def build(cfg: Config, checkpoint: str) -> 'wamim_mm.WaMIM':
     return model
 
 
-def read(cfg: Config, model: 'wamim_mm.WaMIM', paths: list[Path]) -> Tensor:
+def read(model: 'wamim_mm.WaMIM', paths: list[Path]) -> Tensor:
     """``(N, 3, H, W)`` normalized images, short side and centre crop at the model's size."""
     from mmpretrain.registry import TRANSFORMS
 
-    height, width = model.backbone.img_size
-    steps = [
-        dict(type='LoadImageFromFile'),
-        dict(type='ResizeEdge', scale=max(height, width), edge='short', backend='pillow'),
-        dict(type='CenterCrop', crop_size=(height, width)),
-        dict(type='PackInputs'),
-    ]
+    steps = centre_crop_pipeline(model.backbone.img_size)
     pipeline = Compose([TRANSFORMS.build(step) for step in steps])
     batch = default_collate([pipeline(dict(img_path=str(path))) for path in paths])
     return model.data_preprocessor(batch)['inputs']

@@ -30,6 +30,15 @@ def test_a_failed_stage_shows_the_end_of_its_log(tmp_path):
         )
 
 
+def test_results_of_other_configs_are_kept_and_refused(tmp_path):
+    demo.refuse_other_demo(tmp_path)
+    demo.refuse_other_demo(tmp_path)  # the same demo goes on
+    (tmp_path / 'recipe').write_text('of another version')
+    with pytest.raises(SystemExit, match='configs/demo has changed.*--out'):
+        demo.refuse_other_demo(tmp_path)
+    assert (tmp_path / 'recipe').read_text() == 'of another version'
+
+
 def test_shares():
     assert demo.tqdm_share('') == 0
     assert demo.tqdm_share('features:  50%|##  | 10/100 [0\rfeatures | 30/120 [00:10<') == 0.25
