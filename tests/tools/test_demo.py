@@ -34,7 +34,7 @@ def test_results_of_other_configs_are_kept_and_refused(tmp_path):
     demo.refuse_other_demo(tmp_path)
     demo.refuse_other_demo(tmp_path)  # the same demo goes on
     (tmp_path / 'recipe').write_text('of another version')
-    with pytest.raises(SystemExit, match='configs/demo has changed.*--out'):
+    with pytest.raises(SystemExit, match=r'configs/demo has changed.*--out'):
         demo.refuse_other_demo(tmp_path)
     assert (tmp_path / 'recipe').read_text() == 'of another version'
 
