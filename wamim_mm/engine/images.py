@@ -27,6 +27,6 @@ def centre_crop_pipeline(size: tuple[int, int]) -> list[dict]:
     return [
         dict(type='LoadImageFromFile'),
         dict(type='ResizeEdge', scale=max(size), edge='short', backend='pillow'),
-        dict(type='CenterCrop', crop_size=size),
+        dict(type='CenterCrop', crop_size=size[::-1]),  # (width, height)
         dict(type='PackInputs'),
     ]

@@ -1,6 +1,6 @@
 """Everything that exists because other libraries differ."""
 
-from . import checkpoints, mmcv_ext
+from . import checkpoints, mmcv_ext, multimodal
 from .versions import check_versions
 
 __all__ = ['prepare']
@@ -14,4 +14,5 @@ def prepare() -> None:
     """
     check_versions()
     mmcv_ext.install()
+    multimodal.install()
     checkpoints.install()
