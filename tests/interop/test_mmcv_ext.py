@@ -133,6 +133,8 @@ class TestInstall:
             except ModuleNotFoundError as error:
                 print(error)
             print(install())
+            from mmpretrain.utils import dependency
+            dependency.WITH_MULTIMODAL = False  # see interop/multimodal.py
             import mmdet.models
             from mmcv.ops import DeformConv2dPack, MultiScaleDeformableAttention, nms
             import mmcv
