@@ -25,6 +25,11 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help="scale the learning rate from the config's batch size to the actual one",
     )
+    parser.add_argument(
+        '--allow-partial-backbone',
+        action='store_true',
+        help='train on where a pre-trained backbone fits in part only',
+    )
     add_common_arguments(parser)
     return parser.parse_args()
 
@@ -46,7 +51,10 @@ def main() -> None:
             cfg.resume = True
             cfg.load_from = None if args.resume == 'auto' else args.resume
         runner = build_runner(
-            cfg, ('train_dataloader', 'val_dataloader'), strict=bool(cfg.get('resume'))
+            cfg,
+            ('train_dataloader', 'val_dataloader'),
+            strict=bool(cfg.get('resume')),
+            allow_partial_backbone=args.allow_partial_backbone,
         )
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f'train.py: {error}')

@@ -10,7 +10,7 @@ from .interop import prepare  # isort: skip
 
 prepare()  # before any mm package is imported
 
-from .engine import CheckpointFitHook  # noqa: E402
+from .engine import CheckpointFitHook, PretrainedFitHook  # noqa: E402
 from .models import (  # noqa: E402
     WaMIM,
     WaMIMDecoder,
@@ -22,6 +22,7 @@ from .models import (  # noqa: E402
 
 __all__ = [
     'CheckpointFitHook',
+    'PretrainedFitHook',
     'WaMIM',
     'WaMIMDecoder',
     'WaMIMHead',

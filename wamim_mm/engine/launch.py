@@ -56,13 +56,16 @@ def load_config(args: Namespace) -> Config:
     return cfg
 
 
-def build_runner(cfg: Config, loaders: tuple[str, ...], strict: bool) -> Runner:
+def build_runner(
+    cfg: Config, loaders: tuple[str, ...], strict: bool, allow_partial_backbone: bool = False
+) -> Runner:
     """Build the Runner of a config, after a look at the data that it will read.
 
     Args:
         cfg: The config.
         loaders: Names of the data loaders that the job uses.
         strict: Whether a checkpoint must hold every tensor of the model.
+        allow_partial_backbone: Whether a pre-trained backbone may fit in part.
 
     Raises:
         FileNotFoundError: A data root, image folder or annotation file is missing or empty.
@@ -70,8 +73,11 @@ def build_runner(cfg: Config, loaders: tuple[str, ...], strict: bool) -> Runner:
     for name in loaders:
         if cfg.get(name) is not None:
             check_data(cfg[name].dataset)
-    fit = dict(type='CheckpointFitHook', strict=strict)
-    cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), fit]
+    cfg.custom_hooks = [
+        *(cfg.get('custom_hooks') or []),
+        dict(type='CheckpointFitHook', strict=strict),
+        dict(type='PretrainedFitHook', allow_partial=allow_partial_backbone),
+    ]
     use_cpu_processes(cfg)
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 

@@ -1,0 +1,153 @@
+"""A pre-trained backbone must reach the model whole: hosts load what fits and go on."""
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+from mmengine.runner import CheckpointLoader, Runner
+from torch import Tensor, nn
+
+# What hosts resize to another input or window size while they load.
+RESIZED = ('pos_embed', 'relative_position_bias_table')
+SHOWN = 5  # names in a message
+
+
+@HOOKS.register_module()
+class PretrainedFitHook(Hook):
+    """Hold the backbone against the checkpoint of its ``init_cfg=dict(type='Pretrained', ...)``.
+
+    mmengine, mmdet and mmseg each load a pre-trained backbone in their own way, and none of them
+    stops when names do not fit. This hook asks none of them: it compares names and shapes before
+    the weights are initialized, values afterwards, and reports the count. Integer buffers are left
+    out, as they are computed. Nothing is checked when a run resumes or starts from ``load_from``,
+    nor for an original Swin checkpoint that the backbone converts itself.
+
+    Args:
+        allow_partial: Log a misfit instead of raising an error.
+    """
+
+    priority = 'VERY_HIGH'  # before hooks that change weights
+
+    def __init__(self, allow_partial: bool = False) -> None:
+        self.allow_partial = allow_partial
+
+    def before_run(self, runner: Runner) -> None:
+        """Compare names and shapes.
+
+        Raises:
+            ValueError: A tensor of the backbone is not in the checkpoint, or has another shape
+                there; or a backbone tensor of the checkpoint has no place in the backbone.
+        """
+        backbone = _pretrained_backbone(runner)
+        if backbone is None:
+            return
+        ours, (theirs, marked) = _float_tensors(backbone), _checkpoint_tensors(backbone)
+        path = backbone.init_cfg['checkpoint']
+        if getattr(backbone, 'convert_weights', False) and marked:
+            raise ValueError(
+                f'{path} has the names of mm libraries already, and convert_weights=True is for '
+                'original Swin checkpoints: set model.backbone.convert_weights=False'
+            )
+        missing = [name for name in ours if name not in theirs]
+        reshaped = [
+            f'{name}: {tuple(theirs[name].shape)} there, {tuple(ours[name].shape)} here'
+            for name in ours
+            if name in theirs
+            and theirs[name].shape != ours[name].shape
+            and not name.endswith(RESIZED)
+        ]
+        # A file that does not mark its backbone may hold a classifier's head too.
+        left_over = [name for name in theirs if name not in ours] if marked else []
+        misfits = {
+            'missing there': missing,
+            'of another shape': reshaped,
+            'left over there': left_over,
+        }
+        if missing or reshaped or left_over:
+            self._complain(
+                runner,
+                f'of {len(ours)} backbone tensors in the model and {len(theirs)} in {path}, '
+                + ', '.join(f'{_names(names)} {what}' for what, names in misfits.items() if names),
+                "use the pre-trained encoder's architecture, or bring its names into the host's "
+                'with tools/export_backbone.py',
+            )
+
+    def before_train(self, runner: Runner) -> None:
+        """Compare values and report how many tensors were loaded.
+
+        Raises:
+            ValueError: The backbone holds other values than the checkpoint.
+        """
+        backbone = _pretrained_backbone(runner)
+        if backbone is None:
+            return
+        ours, (theirs, _) = _float_tensors(backbone), _checkpoint_tensors(backbone)
+        common = [name for name in ours if name in theirs]
+        resized = [name for name in common if theirs[name].shape != ours[name].shape]
+        loaded = [
+            name
+            for name in common
+            if name in resized or torch.equal(ours[name].cpu(), theirs[name].to(ours[name].dtype))
+        ]
+        report = f'loaded {len(loaded)} of {len(ours)} backbone tensors'
+        if resized:
+            report += f', {len(resized)} of them resized'
+        runner.logger.info(f'{report}, from {backbone.init_cfg["checkpoint"]}')
+        lost = [name for name in common if name not in loaded]
+        if lost:
+            self._complain(
+                runner,
+                f'{type(backbone).__name__} did not load {_names(lost)}',
+                "see how it reads its init_cfg, and what prefix it expects of the file's names",
+            )
+
+    def _complain(self, runner: Runner, problem: str, fix: str) -> None:
+        if not self.allow_partial:
+            raise ValueError(
+                f'{problem}. To mend it, {fix}; or accept it: --allow-partial-backbone'
+            )
+        runner.logger.warning(problem)
+
+
+def _pretrained_backbone(runner: Runner) -> nn.Module | None:
+    """The backbone, if its weights come from a checkpoint that can be compared with it."""
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    backbone = getattr(model, 'backbone', None)
+    init_cfg = getattr(backbone, 'init_cfg', None)
+    if runner._resume or runner._load_from or not isinstance(init_cfg, dict):
+        return None
+    if init_cfg.get('type') != 'Pretrained':
+        return None
+    if getattr(backbone, 'convert_weights', False) and not _checkpoint_tensors(backbone)[1]:
+        runner.logger.info(f'{init_cfg["checkpoint"]}: converted by the backbone, not checked')
+        return None
+    return backbone
+
+
+def _float_tensors(backbone: nn.Module) -> dict[str, Tensor]:
+    return {name: t for name, t in backbone.state_dict().items() if t.is_floating_point()}
+
+
+def _checkpoint_tensors(backbone: nn.Module) -> tuple[dict[str, Tensor], bool]:
+    """The checkpoint's float tensors by the backbone's names, and whether a prefix marked them."""
+    init_cfg = backbone.init_cfg
+    checkpoint = CheckpointLoader.load_checkpoint(init_cfg['checkpoint'], map_location='cpu')
+    state = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
+    tensors = {
+        name.removeprefix('module.'): value
+        for name, value in state.items()
+        if torch.is_tensor(value) and value.is_floating_point()
+    }
+    prefix = (init_cfg.get('prefix') or 'backbone.').rstrip('.') + '.'
+    marked = {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
+    return (marked, True) if marked else (tensors, False)
+
+
+def _names(names: list[str]) -> str:
+    """How many, and the first of them."""
+    more = f' and {len(names) - SHOWN} more' if len(names) > SHOWN else ''
+    return f'{len(names)} ({", ".join(names[:SHOWN])}{more})'
