@@ -1,4 +1,4 @@
-"""`make demo`: built-in data, two small pre-training runs, linear probes, pictures and a report.
+"""`make demo`: built-in data, two small pre-training runs, what they are good for, and a report.
 
 python tools/demo.py [--out work_dirs/demo]
 
@@ -18,11 +18,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from progress import Progress, clock
-from report import write_report
+from report import scores, write_report
 
 ROOT = Path(__file__).resolve().parent.parent
 SCENES = 4000
 RUNS = {'vit': 'WaMIM ViT', 'swin': 'WaMIM Swin'}
+#: Downstream task: its title, and the pre-training run that it starts from.
+TASKS = {'mask-rcnn_swin': ('Mask R-CNN', 'swin'), 'upernet_vit': ('UperNet', 'vit')}
 
 
 def main() -> None:
@@ -41,38 +43,10 @@ def main() -> None:
         tqdm_share,
     )
     for name, title in RUNS.items():
-        config, work_dir = ROOT / 'configs' / 'demo' / f'wamim_{name}.py', out / name
-        stage(
-            f'{title}: pre-training',
-            ['tools/train.py', config, '--work-dir', work_dir, '--resume']
-            + ['--cfg-options', f'data_root={scenes}'],
-            out / f'{name}.log',
-            work_dir / 'trained',
-            training_share,
-        )
-        (work_dir / 'trained').touch()
-        checkpoint = (work_dir / 'last_checkpoint').read_text().strip()
-        stage(
-            f'{title}: linear probe',
-            ['tools/linear_probe.py', config, checkpoint, '--data-root', scenes]
-            + ['--random-seeds', 2, '--out', work_dir / 'probe.json'],
-            out / f'{name}_probe.log',
-            work_dir / 'probe.json',
-            tqdm_share,
-        )
-        probe = json.loads((work_dir / 'probe.json').read_text())
-        print(
-            f'{"":<34}         top-1 {probe["pretrained"]:.1%}, random encoder '
-            f'{probe["random"]:.1%}, chance {probe["chance"]:.1%}'
-        )
-        stage(
-            f'{title}: pictures',
-            ['tools/reconstruct.py', config, checkpoint, scenes / 'val', '--seed', 3]
-            + ['--out', work_dir / 'reconstruction.png'],
-            out / f'{name}_pictures.log',
-            work_dir / 'reconstruction.png',
-        )
-    metrics = write_report(out, RUNS)
+        pretrain(out, name, title)
+    for name, (title, run) in TASKS.items():
+        fine_tune(out, name, title, last_checkpoint(out / run))
+    metrics = write_report(out, RUNS, {name: title for name, (title, _) in TASKS.items()})
     print(f'\nDone after {clock(time.time() - started)}. Numbers: {show(out / "metrics.json")}')
     print(f'Open {show(out / "report.html")} in a browser.')
     for name, run in metrics['runs'].items():
@@ -80,6 +54,85 @@ def main() -> None:
             sys.exit(
                 f'demo.py: the probe of the pre-trained {name} is not better than the random one'
             )
+
+
+def pretrain(out: Path, name: str, title: str) -> None:
+    """Pre-train on the scenes; probe the encoder, draw what it predicts."""
+    config, work_dir, scenes = config_of(name, 'wamim_'), out / name, out / 'scenes'
+    train(f'{title}: pre-training', config, work_dir, scenes)
+    checkpoint = last_checkpoint(work_dir)
+    stage(
+        f'{title}: linear probe',
+        ['tools/linear_probe.py', config, checkpoint, '--data-root', scenes]
+        + ['--random-seeds', 2, '--out', work_dir / 'probe.json'],
+        out / f'{name}_probe.log',
+        work_dir / 'probe.json',
+        tqdm_share,
+    )
+    probe = json.loads((work_dir / 'probe.json').read_text())
+    say(
+        f'top-1 {probe["pretrained"]:.1%}, random encoder {probe["random"]:.1%}, '
+        f'chance {probe["chance"]:.1%}'
+    )
+    stage(
+        f'{title}: pictures',
+        ['tools/reconstruct.py', config, checkpoint, scenes / 'val', '--seed', 3]
+        + ['--out', work_dir / 'reconstruction.png'],
+        out / f'{name}_pictures.log',
+        work_dir / 'reconstruction.png',
+    )
+
+
+def fine_tune(out: Path, name: str, title: str, checkpoint: Path) -> None:
+    """Train a downstream model twice, from the checkpoint and from scratch; draw predictions."""
+    config, scenes = config_of(name), out / 'scenes'
+    starts = {
+        'pre-trained': f'model.backbone.init_cfg.checkpoint={checkpoint}',
+        'scratch': 'model.backbone.init_cfg=None',
+    }
+    for start, option in starts.items():
+        work_dir = out / name / start
+        train(f'{title}, {start}', config, work_dir, scenes, option)
+        found = scores(work_dir)
+        say(', '.join(f'{key} {value:.1f}' for key, value in found.items()))
+    pictures = out / name / 'pictures'
+    stage(
+        f'{title}: pictures',
+        ['tools/infer.py', config, last_checkpoint(out / name / 'pre-trained'), scenes / 'val']
+        + ['--count', 4, '--out', pictures],
+        out / f'{name}_pictures.log',
+        pictures / 'drawn',
+        tqdm_share,
+    )
+    (pictures / 'drawn').touch()
+
+
+def train(label: str, config: Path, work_dir: Path, scenes: Path, *options: str) -> None:
+    """A stage with tools/train.py, which goes on where it was interrupted."""
+    done = work_dir / 'trained'
+    stage(
+        label,
+        ['tools/train.py', config, '--work-dir', work_dir, '--resume']
+        + ['--cfg-options', f'data_root={scenes}', *options],
+        work_dir.with_suffix('.log'),
+        done,
+        training_share,
+    )
+    done.touch()
+
+
+def config_of(name: str, prefix: str = '') -> Path:
+    return ROOT / 'configs' / 'demo' / f'{prefix}{name}.py'
+
+
+def last_checkpoint(work_dir: Path) -> Path:
+    """The checkpoint that a training run ended with."""
+    return Path((work_dir / 'last_checkpoint').read_text().strip())
+
+
+def say(text: str) -> None:
+    """A line of results under a stage."""
+    print(f'{"":<43}{text}', flush=True)
 
 
 def refuse_other_demo(out: Path) -> None:
@@ -154,16 +207,20 @@ def tqdm_share(text: str) -> float:
 
 
 def training_share(text: str) -> float:
-    """How far MMEngine's training loop is, from its last line."""
-    found = re.findall(r'Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\]', text)
-    if not found:
-        return 0.0
-    epoch, step, steps = map(int, found[-1])
-    return (epoch - 1 + step / steps) / epochs()
+    """How far MMEngine is, from the last lines of its log; a last validation counts for a fifth."""
+    epoch = re.findall(r'Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\]', text)
+    if epoch:
+        number, step, steps = map(int, epoch[-1])
+        return (number - 1 + step / steps) / epochs()
+    done = {
+        loop: int(step) / int(steps)
+        for loop, step, steps in re.findall(r'Iter\((train|val)\)\s+\[\s*(\d+)/(\d+)\]', text)
+    }
+    return 0.8 * done.get('train', 'val' in done) + 0.2 * done.get('val', 0)
 
 
 def epochs() -> int:
-    """Epochs of the demo's configs."""
+    """Epochs of the demo's pre-training."""
     text = (ROOT / 'configs' / 'demo' / '_base_.py').read_text()
     return int(re.search(r'max_epochs = (\d+)', text)[1])
 

@@ -25,7 +25,7 @@ from wamim_mm.engine.images import centre_crop_pipeline, find_images
 from wamim_mm.ops.masking import random_mask
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config')
     parser.add_argument('checkpoint')
@@ -37,11 +37,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--seed', type=int, default=0, help='of the choice of images and of the masks'
     )
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
-def main() -> None:
-    args = parse_args()
+def main(arguments: list[str] | None = None) -> None:
+    args = parse_args(arguments)
     MMLogger.get_current_instance().setLevel('WARNING')
     set_random_seed(args.seed)
     try:

@@ -24,6 +24,7 @@ PAGE = """<!doctype html>
 body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
        color: #222; background: #fff }}
 img {{ max-width: 100% }}
+img.scene {{ width: 14rem; margin-right: .5rem }}
 table {{ border-collapse: collapse; margin: 1rem 0 }}
 td, th {{ padding: .3rem 1rem .3rem 0; text-align: left; border-bottom: 1px solid #ddd }}
 td.number, th.number {{ text-align: right }}
@@ -38,7 +39,12 @@ No label was used.</p>
 <p>A linear classifier on the mean features of the frozen encoder's decoded layers names the
 {classes} classes of scenes (the pattern and the shape of the largest object). Beside it, the same
 encoder at random initialization, {seeds} of them averaged.</p>
-{table}
+{probes}
+<h2>Does it help downstream?</h2>
+<p>The same detector and the same segmentor, trained for the same few iterations on the same scenes
+with labels, once from the pre-trained encoder and once from scratch. A run this short shows who
+learns faster, not where training ends.</p>
+{downstream}
 {sections}
 <h2>Where to go next</h2>
 <p>Your own images, in <code>DIR/train</code>, sub-folders or not:</p>
@@ -64,17 +70,25 @@ truth is a little soft.</p>
 """
 
 
-def write_report(out: Path, runs: dict[str, str]) -> dict:
+TASK = """<h2>{title}: predictions</h2>
+<p>Scenes that it was not trained on, after fine-tuning from the pre-trained encoder.</p>
+<p>{pictures}</p>
+"""
+
+
+def write_report(out: Path, runs: dict[str, str], tasks: dict[str, str]) -> dict:
     """Write ``metrics.json`` and ``report.html``.
 
     Args:
         out: The demo's folder, with a work dir for each run.
-        runs: Folder and title of each run.
+        runs: Folder and title of each pre-training run.
+        tasks: Folder and title of each downstream task; the folder holds the work dirs
+            ``pre-trained`` and ``scratch``, and ``pictures``.
 
     Returns:
         What metrics.json holds.
     """
-    metrics = {'runs': {}, 'versions': versions(), 'machine': machine()}
+    metrics = {'runs': {}, 'downstream': {}, 'versions': versions(), 'machine': machine()}
     rows, sections = [], []
     for name, title in runs.items():
         steps = scalars(out / name)
@@ -87,7 +101,8 @@ def write_report(out: Path, runs: dict[str, str]) -> dict:
             'loss_first': {key: steps[0][key] for key in ('loss', *levels)},
             'loss_last': {key: steps[-1][key] for key in ('loss', *levels)},
         }
-        rows.append((title, probe['pretrained'], probe['random'], probe['chance']))
+        shares = (probe['pretrained'], probe['random'], probe['chance'])
+        rows.append((title, *(f'{share:.1%}' for share in shares)))
         sections.append(
             SECTION.format(
                 title=html.escape(title),
@@ -96,12 +111,25 @@ def write_report(out: Path, runs: dict[str, str]) -> dict:
                 pictures=as_source((out / name / 'reconstruction.png').read_bytes()),
             )
         )
+    downstream = []
+    for name, title in tasks.items():
+        found = {start: scores(out / name / start) for start in ('pre-trained', 'scratch')}
+        metrics['downstream'][name] = found
+        for key, score in found['pre-trained'].items():
+            downstream.append((f'{title}, {key}', f'{score:.1f}', f'{found["scratch"][key]:.1f}'))
+        drawn = sorted((out / name / 'pictures').rglob('*.png'))
+        pictures = '\n'.join(
+            f'<img class="scene" alt="prediction" src="{as_source(path.read_bytes())}">'
+            for path in drawn
+        )
+        sections.append(TASK.format(title=html.escape(title), pictures=pictures))
     (out / 'metrics.json').write_text(json.dumps(metrics, indent=2))
     page = PAGE.format(
         images=probe['train_images'],
         classes=round(1 / probe['chance']),
         seeds=len(probe['random_seeds']),
-        table=table(rows),
+        probes=table(('pre-trained', 'random', 'chance'), rows),
+        downstream=table(('from pre-trained', 'from scratch'), downstream),
         sections='\n'.join(sections),
         machine=html.escape(', '.join([machine(), *(f'{k} {v}' for k, v in versions().items())])),
     )
@@ -135,12 +163,30 @@ def curves(steps: list[dict], levels: list[str]) -> bytes:
     return buffer.getvalue()
 
 
-def table(rows: list[tuple[str, float, float, float]]) -> str:
-    heads = ('pre-trained', 'random', 'chance')
+def scores(work_dir: Path) -> dict[str, float]:
+    """The last scores of a downstream run, in percent.
+
+    Raises:
+        ValueError: The run was not scored.
+    """
+    names = {'coco/bbox_mAP': 'box AP', 'coco/segm_mAP': 'mask AP', 'mIoU': 'mIoU'}
+    found = {}
+    for file in sorted(work_dir.glob('*/vis_data/scalars.json')):
+        for line in file.read_text().splitlines():
+            for key, value in json.loads(line).items():
+                if key in names:  # COCO's scores are shares, mmseg's are percentages
+                    found[names[key]] = 100 * value if key.startswith('coco/') else value
+    if not found:
+        raise ValueError(f'{work_dir} holds no scores; was its training interrupted?')
+    return found
+
+
+def table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A table whose first column names the rows."""
     head = '<tr><th></th>' + ''.join(f'<th class="number">{name}</th>' for name in heads) + '</tr>'
     body = ''.join(
         f'<tr><td>{html.escape(title)}</td>'
-        + ''.join(f'<td class="number">{value:.1%}</td>' for value in values)
+        + ''.join(f'<td class="number">{value}</td>' for value in values)
         + '</tr>'
         for title, *values in rows
     )

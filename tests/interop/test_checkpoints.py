@@ -3,6 +3,7 @@ import io
 import os
 import pathlib
 import pickle
+import re
 import shutil
 import sys
 from collections import OrderedDict
@@ -380,7 +381,8 @@ def test_hostile_file_is_refused(road, hostile, marker, monkeypatch):
     assert not marker.exists()
     text = str(caught.value)
     assert 'hostile' in text.split(' is refused: ')[0]
-    assert 'it holds open,' in text or 'it holds io.open,' in text
+    # pickle writes a function under the module that it says it is of, which depends on Python.
+    assert re.search(r'it holds (_?io\.)?open,', text)
     assert 'add_safe_globals([' in text
 
 

@@ -44,6 +44,9 @@ def test_shares():
     assert demo.tqdm_share('features:  50%|##  | 10/100 [0\rfeatures | 30/120 [00:10<') == 0.25
     line = 'Epoch(train)  [3][ 50/100]  lr: 1e-3  eta: 0:01:00'
     assert demo.training_share(line) == pytest.approx(2.5 / demo.epochs())
+    assert demo.training_share('Iter(train) [ 50/100]  lr: 1e-3') == 0.4
+    assert demo.training_share('Iter(train) [100/100] lr\nIter(val) [ 5/10]') == pytest.approx(0.9)
+    assert demo.training_share('Iter(val) [ 5/10]') == pytest.approx(0.9)
     assert clock(125.9) == '2:05'
 
 
@@ -67,10 +70,19 @@ def test_report(tmp_path):
         val_images=2,
     )
     (run / 'probe.json').write_text(json.dumps(probe))
-    metrics = report.write_report(tmp_path, {'vit': 'A <ViT>'})
+    for start, share in (('pre-trained', 0.25), ('scratch', 0.125)):
+        logs = tmp_path / 'det' / start / '20260101' / 'vis_data'
+        logs.mkdir(parents=True)
+        lines = [{'coco/bbox_mAP': 0.01}, {'coco/bbox_mAP': share, 'coco/segm_mAP': share / 2}]
+        (logs / 'scalars.json').write_text('\n'.join(map(json.dumps, lines)))
+    (tmp_path / 'det' / 'pictures').mkdir()
+    (tmp_path / 'det' / 'pictures' / 'a.png').write_bytes(b'png')
+    metrics = report.write_report(tmp_path, {'vit': 'A <ViT>'}, {'det': 'Detector'})
     assert json.loads((tmp_path / 'metrics.json').read_text()) == metrics
     assert metrics['runs']['vit']['iterations'] == 40
     assert metrics['runs']['vit']['loss_first']['loss'] == 3.75
     assert metrics['runs']['vit']['loss_last']['loss_level2'] == 2
     page = (tmp_path / 'report.html').read_text()
-    assert '40.0%' in page and 'A &lt;ViT&gt;' in page and page.count('data:image/png') == 2
+    assert '40.0%' in page and 'A &lt;ViT&gt;' in page and page.count('data:image/png') == 3
+    assert metrics['downstream']['det']['scratch'] == {'box AP': 12.5, 'mask AP': 6.25}
+    assert 'Detector, mask AP</td><td class="number">12.5</td>' in page

@@ -1,0 +1,89 @@
+"""Pictures of every task from a checkpoint, with the libraries' own visualizers."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / 'tools'))
+
+import infer
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+CONFIGS = {
+    'mmdet': ROOT / 'configs' / 'demo' / 'mask-rcnn_swin.py',
+    'mmseg': ROOT / 'configs' / 'demo' / 'upernet_vit.py',
+    'wamim': ROOT / 'configs' / 'demo' / 'wamim_vit.py',
+}
+CLASSIFIER = """
+default_scope = 'mmpretrain'
+model = dict(
+    type='ImageClassifier',
+    backbone=dict(type='ResNet', depth=18, base_channels=8, stem_channels=8),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(type='LinearClsHead', num_classes=18, in_channels=64),
+    data_preprocessor=dict(num_classes=18),
+)
+test_dataloader = dict(dataset=dict(pipeline=[
+    dict(type='LoadImageFromFile'),
+    dict(type='ResizeEdge', scale=64, edge='short'),
+    dict(type='CenterCrop', crop_size=64),
+    dict(type='PackInputs'),
+]))
+visualizer = dict(type='UniversalVisualizer')
+"""
+
+
+@pytest.fixture(params=[*CONFIGS, 'mmpretrain'])
+def trained(request, tmp_path):
+    """A config and a checkpoint as a training run writes it, the weights drawn at random."""
+    path = CONFIGS.get(request.param, tmp_path / 'classifier.py')
+    if request.param == 'mmpretrain':
+        path.write_text(CLASSIFIER)
+    cfg = Config.fromfile(path)
+    init_default_scope(cfg.default_scope)
+    meta = dict(
+        classes=[f'class_{i}' for i in range(18)], palette=[(i, 2 * i, 3 * i) for i in range(18)]
+    )
+    model = MODELS.build(cfg.model)
+    checkpoint = tmp_path / 'model.pth'
+    torch.save(dict(state_dict=model.state_dict(), meta=dict(dataset_meta=meta)), checkpoint)
+    return path, checkpoint
+
+
+def run(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, 'argv', ['infer.py', *map(str, arguments)])
+    infer.main()
+
+
+def test_pictures(trained, scenes, tmp_path, monkeypatch):
+    config, checkpoint = trained
+    out = tmp_path / 'out'
+    run(monkeypatch, config, checkpoint, scenes / 'val', '--out', out, '--count', 2)
+    drawn = sorted(out.rglob('*.png'))
+    if config.name == 'wamim_vit.py':
+        assert [path.name for path in drawn] == ['reconstruction.png']
+        return
+    assert len(drawn) == 2
+    for picture in drawn:
+        original = (scenes / 'val' / picture.relative_to(out)).with_suffix('.jpg')
+        assert Image.open(picture).size == Image.open(original).size
+
+
+def test_bad_input(scenes, tmp_path, monkeypatch):
+    config = CONFIGS['mmseg']
+    weights = tmp_path / 'weights.pth'
+    torch.save(dict(state_dict={'head.weight': torch.zeros(2)}), weights)
+    cases = {
+        'no image at': (config, weights, tmp_path / 'nothing'),
+        'no.pth can not be found': (config, tmp_path / 'no.pth', scenes),
+        r'Missing key|missing keys': (config, weights, scenes),
+    }
+    for message, arguments in cases.items():
+        with pytest.raises(SystemExit, match=message):
+            run(monkeypatch, *arguments, '--out', tmp_path / 'out')
+    assert not (tmp_path / 'out').exists()
