@@ -1,4 +1,4 @@
-"""Logging, checkpoints and seeds, the same for every pre-training run."""
+"""Logging, checkpoints and seeds, the same for every run."""
 
 custom_imports = dict(imports=['wamim_mm'], allow_failed_imports=False)
 default_scope = 'mmpretrain'

@@ -1,5 +1,7 @@
 """A pre-trained backbone must reach the model whole: hosts load what fits and go on."""
 
+import re
+
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -58,6 +60,7 @@ class PretrainedFitHook(Hook):
         ]
         # A file that does not mark its backbone may hold a classifier's head too.
         left_over = [name for name in theirs if name not in ours] if marked else []
+        left_over = [name for name in left_over if not _is_norm_of_other_output(name, backbone)]
         misfits = {
             'missing there': missing,
             'of another shape': reshaped,
@@ -145,6 +148,15 @@ def _checkpoint_tensors(backbone: nn.Module) -> tuple[dict[str, Tensor], bool]:
         if name.startswith(prefix)
     }
     return (marked, True) if marked else (tensors, False)
+
+
+def _is_norm_of_other_output(name: str, backbone: nn.Module) -> bool:
+    """Whether it is Swin's ``norm<i>`` of a stage that this backbone does not put out.
+
+    Pre-training norms all four stages; a classifier reads the last one alone.
+    """
+    stage = re.match(r'norm(\d)\.', name)
+    return stage is not None and int(stage[1]) not in backbone.out_indices
 
 
 def _names(names: list[str]) -> str:

@@ -1,0 +1,21 @@
+"""Linear probing of a WaMIM Swin-L on ImageNet-1K, 90 epochs.
+
+The rest is as in wamim_swin-b_linear.py: MAE's recipe for ViT, taken over and not tuned.
+
+    tools/dist_train.sh configs/cls/wamim_swin-l_linear.py 8 --amp
+
+Time and accuracy: not measured.
+"""
+
+_base_ = './wamim_swin-b_linear.py'
+
+checkpoint = 'work_dirs/wamim_swin-l/epoch_400.pth'
+
+model = dict(
+    backbone=dict(arch='large', init_cfg=dict(checkpoint=checkpoint)),
+    neck=[
+        dict(type='GlobalAveragePooling'),
+        dict(type='ClsBatchNormNeck', input_features=1536),
+    ],
+    head=dict(in_channels=1536),
+)
