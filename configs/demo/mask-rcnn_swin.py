@@ -15,7 +15,7 @@ default_scope = 'mmdet'
 data_root = 'work_dirs/demo/scenes'
 checkpoint = 'work_dirs/demo/swin/epoch_8.pth'
 classes = 12
-max_iters = 300
+max_iters = 160
 
 model = dict(
     data_preprocessor=dict(pad_size_divisor=32),
@@ -46,7 +46,7 @@ model = dict(
     train_cfg=dict(
         rpn=dict(sampler=dict(num=64)),
         rpn_proposal=dict(nms_pre=200, max_per_img=100),
-        rcnn=dict(sampler=dict(num=64)),
+        rcnn=dict(sampler=dict(num=32)),
     ),
     test_cfg=dict(rpn=dict(nms_pre=200, max_per_img=50), rcnn=dict(max_per_img=20)),
 )
@@ -68,7 +68,7 @@ test_pipeline = [
 ]
 metainfo = dict(classes=f'{data_root}/classes.txt')
 train_dataloader = dict(
-    batch_size=16,
+    batch_size=8,
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
@@ -95,7 +95,7 @@ val_dataloader = dict(
         data_prefix=dict(img='val/'),
         metainfo=metainfo,
         test_mode=True,
-        indices=400,
+        indices=200,
         pipeline=test_pipeline,
     ),
 )
@@ -114,8 +114,8 @@ optim_wrapper = dict(
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
 )
 param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-2, begin=0, end=30, by_epoch=False),
-    dict(type='CosineAnnealingLR', begin=30, end=max_iters, T_max=max_iters - 30, by_epoch=False),
+    dict(type='LinearLR', start_factor=1e-2, begin=0, end=20, by_epoch=False),
+    dict(type='CosineAnnealingLR', begin=20, end=max_iters, T_max=max_iters - 20, by_epoch=False),
 ]
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters)
 val_cfg = dict(type='ValLoop')

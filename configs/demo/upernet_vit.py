@@ -14,7 +14,7 @@ default_scope = 'mmseg'
 data_root = 'work_dirs/demo/scenes'
 checkpoint = 'work_dirs/demo/vit/epoch_8.pth'
 crop_size = (128, 128)
-max_iters = 300
+max_iters = 160
 norm_cfg = dict(type='BN', requires_grad=True)
 
 model = dict(
@@ -71,7 +71,7 @@ dataset = dict(
     metainfo=dict(classes=f'{data_root}/labels.txt'),
 )
 train_dataloader = dict(
-    batch_size=16,
+    batch_size=8,
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type='InfiniteSampler', shuffle=True),
@@ -89,6 +89,7 @@ val_dataloader = dict(
     dataset=dict(
         data_prefix=dict(img_path='val', seg_map_path='annotations/val'),
         pipeline=test_pipeline,
+        indices=200,
         **dataset,
     ),
 )
@@ -102,8 +103,8 @@ optim_wrapper = dict(
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
 )
 param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-2, begin=0, end=30, by_epoch=False),
-    dict(type='CosineAnnealingLR', begin=30, end=max_iters, T_max=max_iters - 30, by_epoch=False),
+    dict(type='LinearLR', start_factor=1e-2, begin=0, end=20, by_epoch=False),
+    dict(type='CosineAnnealingLR', begin=20, end=max_iters, T_max=max_iters - 20, by_epoch=False),
 ]
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters)
 val_cfg = dict(type='ValLoop')

@@ -1,0 +1,53 @@
+"""Hand a pre-trained backbone over to other libraries, in their names and layouts.
+
+No tensor is lost in silence: a conversion renames all weights that it is given, timm and
+transformers load the result strictly, and what a target has no place for is named.
+"""
+
+from pathlib import Path
+
+from . import to_openmmlab, to_timm, to_transformers
+from .backbone import read_backbone
+
+__all__ = ['TARGETS', 'export_backbone']
+
+TARGETS = {
+    'mmpretrain': to_openmmlab.to_mmpretrain,
+    'mmdet': to_openmmlab.to_mmdet,
+    'mmseg': to_openmmlab.to_mmseg,
+    'timm': to_timm.to_timm,
+    'transformers': to_transformers.to_transformers,
+}
+
+
+def export_backbone(checkpoint: str, out: Path, target: str) -> str:
+    """Write the backbone of a checkpoint for another library.
+
+    Args:
+        checkpoint: A checkpoint that an MMEngine run has written.
+        out: The file, or for transformers the folder, to write.
+        target: One of `TARGETS`.
+
+    Returns:
+        The lines that load it in the target library, and a last line that counts the tensors.
+
+    Raises:
+        FileExistsError: ``out`` exists.
+        FileNotFoundError, RuntimeError, pickle.UnpicklingError: The checkpoint cannot be read (see
+            `interop.checkpoints`), or does not hold what its own config says.
+        ValueError: It does not say what its backbone is, or the target cannot have that backbone.
+        ImportError: timm or transformers is the target and not installed.
+    """
+    if out.exists():
+        raise FileExistsError(f'{out} exists; remove it or choose another name')
+    backbone = read_backbone(checkpoint)
+    handover = TARGETS[target](backbone)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    handover.save(out)
+
+    total, left = len(backbone.weights), len(handover.left_out)
+    summary = f'wrote {out}: {total - left} of {total} backbone tensors for {target}'
+    if left:
+        summary += f'; {target} has no place for {", ".join(handover.left_out)}'
+    usage = [line.replace('OUT', str(out)) for line in handover.usage]
+    return '\n'.join([*usage, summary])

@@ -1,0 +1,166 @@
+"""The backbone that a checkpoint holds: its architecture and its tensors."""
+
+import ast
+from dataclasses import dataclass
+from typing import Any
+
+from mmengine.runner.checkpoint import CheckpointLoader
+from mmpretrain import models
+from torch import Tensor, nn
+
+# Registered name -> the class of mmpretrain that has the same arguments and tensors.
+_HOSTS = {
+    'WaMIMViT': 'VisionTransformer',
+    'VisionTransformer': 'VisionTransformer',
+    'WaMIMSwinTransformer': 'SwinTransformer',
+    'SwinTransformer': 'SwinTransformer',
+    'ResNet': 'ResNet',
+}
+
+# Arguments that change what a backbone computes, with the values that other libraries can take
+# over; the first of them is the default.
+_CONVERTIBLE: dict[str, dict[str, list]] = {
+    'VisionTransformer': dict(
+        in_channels=[3],
+        qkv_bias=[True],
+        norm_cfg=[dict(type='LN', eps=1e-6)],
+        with_cls_token=[True],
+        pre_norm=[False],
+        layer_scale_init_value=[0],
+        patch_cfg=[{}],
+        layer_cfgs=[{}],
+    ),
+    'SwinTransformer': dict(
+        in_channels=[3],
+        norm_cfg=[dict(type='LN'), dict(type='LN', eps=1e-5)],
+        out_after_downsample=[False],
+        use_abs_pos_embed=[False],
+        patch_cfg=[{}],
+        stage_cfgs=[{}],
+    ),
+    'ResNet': dict(
+        in_channels=[3],
+        stem_channels=[64],
+        base_channels=[64],
+        expansion=[None],
+        num_stages=[4],
+        strides=[(1, 2, 2, 2)],
+        dilations=[(1, 1, 1, 1)],
+        style=['pytorch'],
+        deep_stem=[False],
+        avg_down=[False],
+        conv_cfg=[None],
+        norm_cfg=[
+            dict(type='BN', requires_grad=True),
+            dict(type='BN'),
+            dict(type='SyncBN', requires_grad=True),
+            dict(type='SyncBN'),
+        ],
+    ),
+}
+
+
+@dataclass
+class Backbone:
+    """A backbone as its checkpoint describes it.
+
+    Attributes:
+        host: The class of mmpretrain.
+        args: Its arguments.
+        tensors: Its state dict.
+        config: The text of the run's config.
+    """
+
+    host: str
+    args: dict[str, Any]
+    tensors: dict[str, Tensor]
+    config: str
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The state dict without the index tables that follow from Swin's window size."""
+        return {k: v for k, v in self.tensors.items() if 'relative_position_index' not in k}
+
+    def build(self, target: str) -> nn.Module:
+        """mmpretrain's module, with these tensors, for a target that has no such class.
+
+        Raises:
+            ValueError: It computes what the target's class cannot.
+            RuntimeError: The tensors are not those of the architecture.
+        """
+        for name, supported in _CONVERTIBLE[self.host].items():
+            value = self.args.get(name, supported[0])
+            value = tuple(value) if isinstance(value, list) else value
+            if value not in supported:
+                raise ValueError(
+                    f'{self.host} with {name}={value!r} cannot be converted for {target}, only '
+                    f'with {" or ".join(map(repr, supported))}; --to mmpretrain takes any'
+                )
+        module = getattr(models, self.host)(**self.args)
+        module.load_state_dict(self.tensors)
+        return module
+
+
+def read_backbone(checkpoint: str) -> Backbone:
+    """Read a checkpoint. What it raises is listed at `export_backbone`."""
+    content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu', logger='silent')
+    config = content.get('meta', {}).get('cfg') if isinstance(content, dict) else None
+    if not isinstance(config, str):
+        raise ValueError(
+            f"{checkpoint} does not hold its run's config (meta.cfg), which says what its backbone "
+            'is; take a checkpoint as the run has written it'
+        )
+    try:
+        scope, args = _backbone_config(config)
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(f'the config in {checkpoint} cannot be read: {error}') from error
+    args.pop('init_cfg', None)
+    registered = args.pop('type')
+    host = _HOSTS.get(registered.split('.')[-1])
+    if host is None or scope not in ('mmpretrain', 'wamim_mm'):
+        raise ValueError(
+            f'the backbone in {checkpoint} is {registered!r} in the scope {scope!r}; supported are '
+            f"{', '.join(_HOSTS)} in mmpretrain's"
+        )
+    tensors = {
+        name.removeprefix('backbone.'): tensor
+        for name, tensor in content['state_dict'].items()
+        if name.startswith('backbone.')
+    }
+    if not tensors:
+        raise ValueError(f'{checkpoint} holds no tensor with a name in backbone.*')
+    return Backbone(host, args, tensors, config)
+
+
+def _backbone_config(config: str) -> tuple[str | None, dict[str, Any]]:
+    """The scope of ``model.backbone`` and its config.
+
+    `Config.fromstring` would run the text as a program, and checkpoints come from anywhere: only
+    literals and ``dict(...)`` are read here, which is all that MMEngine writes.
+    """
+    assigned = {
+        statement.targets[0].id: statement.value
+        for statement in ast.parse(config).body
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
+    }
+    parts = {part.arg: part.value for part in getattr(assigned.get('model'), 'keywords', [])}
+    if 'backbone' not in parts:
+        raise ValueError('it has no model.backbone')
+    args = _literal(parts['backbone'])
+    scope = args.pop('_scope_', _literal(assigned.get('default_scope', ast.Constant(None))))
+    return args['type'].split('.')[0] if '.' in args['type'] else scope, args
+
+
+class _DictCalls(ast.NodeTransformer):
+    """``dict(a=1)`` becomes ``{'a': 1}``."""
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        self.generic_visit(node)
+        if not isinstance(node.func, ast.Name) or node.func.id != 'dict' or node.args:
+            return node  # literal_eval refuses it
+        keys = [ast.Constant(keyword.arg) for keyword in node.keywords]
+        return ast.Dict(keys, [keyword.value for keyword in node.keywords])
+
+
+def _literal(node: ast.expr) -> Any:
+    return ast.literal_eval(_DictCalls().visit(node))
