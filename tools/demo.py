@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SCENES = 4000
 RUNS = {'vit': 'WaMIM ViT', 'swin': 'WaMIM Swin'}
 #: Downstream task: its title, and the pre-training run that it starts from.
-TASKS = {'mask-rcnn_swin': ('Mask R-CNN', 'swin'), 'upernet_vit': ('UperNet', 'vit')}
+TASKS = {'mask-rcnn_swin': ('Mask R-CNN', 'swin'), 'upernet_swin': ('UperNet', 'swin')}
 
 
 def main() -> None:

@@ -10,8 +10,14 @@ from .interop import prepare  # isort: skip
 
 prepare()  # before any mm package is imported
 
-from .engine import CheckpointFitHook, PretrainedFitHook  # noqa: E402
+from .engine import (  # noqa: E402
+    CheckpointFitHook,
+    LayerDecayOptimWrapperConstructor,
+    PretrainedFitHook,
+)
 from .models import (  # noqa: E402
+    SimpleFeaturePyramid,
+    ViTDet,
     WaMIM,
     WaMIMDecoder,
     WaMIMHead,
@@ -22,7 +28,10 @@ from .models import (  # noqa: E402
 
 __all__ = [
     'CheckpointFitHook',
+    'LayerDecayOptimWrapperConstructor',
     'PretrainedFitHook',
+    'SimpleFeaturePyramid',
+    'ViTDet',
     'WaMIM',
     'WaMIMDecoder',
     'WaMIMHead',

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from .test_train import TINY, run, steps, train
+from .commands import TINY, run, steps, train
 
 SMALL = """
 _base_ = '{config}'

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from .test_train import TINY, run
+from .commands import TINY, run
 
 
 @pytest.mark.parametrize('name', ['vit', 'swin'])

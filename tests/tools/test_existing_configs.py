@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config
 from mmpretrain.registry import MODELS
 
-from .test_train import steps, train
+from .commands import steps, train
 
 
 @pytest.fixture(scope='module')

@@ -16,7 +16,7 @@ import infer
 ROOT = Path(__file__).resolve().parent.parent.parent
 CONFIGS = {
     'mmdet': ROOT / 'configs' / 'demo' / 'mask-rcnn_swin.py',
-    'mmseg': ROOT / 'configs' / 'demo' / 'upernet_vit.py',
+    'mmseg': ROOT / 'configs' / 'demo' / 'upernet_swin.py',
     'wamim': ROOT / 'configs' / 'demo' / 'wamim_vit.py',
 }
 CLASSIFIER = """

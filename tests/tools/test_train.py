@@ -2,43 +2,12 @@
 
 import json
 import shutil
-import subprocess
 import sys
 
 import pytest
 import torch
 
-TINY = [
-    'train_cfg.max_epochs=1',
-    'train_dataloader.batch_size=8',
-    'train_dataloader.num_workers=0',
-    'train_dataloader.persistent_workers=False',
-    'default_hooks.logger.interval=1',
-]
-
-
-def run(root, command, environment=None):
-    return subprocess.run(
-        [str(part) for part in command],
-        cwd=root,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
-def train(root, config, work_dir, *arguments, options=()):
-    command = [sys.executable, 'tools/train.py', config, '--work-dir', work_dir, *arguments]
-    return run(root, [*command, '--cfg-options', *options])
-
-
-def steps(work_dir):
-    """The logged steps of all runs in a work dir, in the order of the runs."""
-    lines = []
-    for file in sorted(work_dir.glob('*/vis_data/scalars.json')):
-        lines += [json.loads(line) for line in file.read_text().splitlines()]
-    return lines
+from .commands import TINY, run, steps, train
 
 
 @pytest.mark.parametrize(('name', 'levels'), [('vit', (2, 3, 4, 5)), ('swin', (3, 4, 5))])

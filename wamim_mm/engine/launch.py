@@ -9,6 +9,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from ..interop.distributed import use_cpu_processes
+from .data_checks import check_coco
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
@@ -69,10 +70,12 @@ def build_runner(
 
     Raises:
         FileNotFoundError: A data root, image folder or annotation file is missing or empty.
+        ValueError: An annotation file is damaged or of other classes.
     """
     for name in loaders:
         if cfg.get(name) is not None:
             check_data(cfg[name].dataset)
+            check_coco(cfg[name].dataset, cfg.get('default_scope'))
     cfg.custom_hooks = [
         *(cfg.get('custom_hooks') or []),
         dict(type='CheckpointFitHook', strict=strict),

@@ -1,0 +1,178 @@
+"""Mask R-CNN on real COCO images, from a pre-trained encoder to box and mask AP."""
+
+import json
+import sys
+from argparse import ArgumentParser
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmpretrain.registry import MODELS
+
+from wamim_mm.engine.launch import add_common_arguments, build_runner, load_config
+
+from .commands import run, train
+
+SWIN = 'mask-rcnn_wamim-swin-b_fpn_1x_coco'
+VIT = 'mask-rcnn_wamim-vit-b_sfp_coco'
+# A pre-trained encoder of few channels, and what makes the config's detector as small.
+SMALL = {
+    SWIN: (
+        dict(
+            type='WaMIMSwinTransformer',
+            arch=dict(embed_dims=24, depths=[1, 1, 2, 1], num_heads=[1, 2, 4, 8]),
+            out_indices=(0, 1, 2, 3),
+        ),
+        [
+            'model.backbone.embed_dims=24',
+            'model.backbone.depths=[1,1,2,1]',
+            'model.backbone.num_heads=[1,2,4,8]',
+            'model.neck.in_channels=[24,48,96,192]',
+            'train_dataloader.dataset.pipeline.2.scale=(192,192)',
+        ],
+    ),
+    VIT: (
+        dict(type='WaMIMViT', arch='deit-tiny', out_indices=[2, 5, 8, 11]),
+        [
+            'model.backbone.arch=deit-tiny',
+            'model.neck.in_channels=192',
+            'model.data_preprocessor.pad_size_divisor=192',
+            'train_dataloader.dataset.pipeline.3.scale=(192,192)',
+            'train_dataloader.dataset.pipeline.4.crop_size=(192,192)',
+        ],
+    ),
+}
+BRIEF = [
+    'model.test_cfg.rcnn.score_thr=0.0',  # two steps make no sure predictions
+    'model.test_cfg.rcnn.max_per_img=10',
+    'model.test_cfg.rpn.max_per_img=20',
+    'model.train_cfg.rcnn.sampler.num=32',
+    'train_cfg.max_epochs=1',
+    'train_dataloader.batch_size=2',
+    'default_hooks.logger.interval=1',
+    'val_dataloader.dataset.pipeline.1.scale=(192,192)',
+    'test_dataloader.dataset.pipeline.1.scale=(192,192)',
+]
+for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+    BRIEF += [
+        f'{loader}.dataset.indices=4',
+        f'{loader}.num_workers=0',
+        f'{loader}.persistent_workers=False',
+    ]
+
+
+@pytest.fixture
+def coco(shared_data):
+    """25 + 25 images of COCO 2017; the test is skipped where they are not."""
+    folder = shared_data / 'tiny_coco'
+    if not folder.is_dir():
+        pytest.skip(f'no COCO images at {folder}')
+    return folder
+
+
+def save_encoder(config, path):
+    """Write what pre-training would have written; return the number of tensors."""
+    encoder = MODELS.build(config)
+    encoder.init_weights()
+    state = {f'backbone.{key}': tensor for key, tensor in encoder.state_dict().items()}
+    torch.save({'state_dict': state}, path)
+    return sum(tensor.is_floating_point() for tensor in state.values())
+
+
+def train_detector(root, config, work_dir, options):
+    """Return the log and its logged steps."""
+    done = train(root, config, work_dir, options=options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (file,) = work_dir.glob('*/vis_data/scalars.json')
+    return done.stdout + done.stderr, [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def score_detector(root, config, work_dir, options):
+    """Return what tools/test.py makes of the last checkpoint."""
+    checkpoint = (work_dir / 'last_checkpoint').read_text()
+    done = run(
+        root,
+        [sys.executable, 'tools/test.py', config, checkpoint, '--work-dir', work_dir / 'test']
+        + ['--out', work_dir / 'metrics.json', '--cfg-options', *options],
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads((work_dir / 'metrics.json').read_text())
+
+
+def small_options(name, coco, checkpoint):
+    return [
+        f'data_root={coco}',
+        f'model.backbone.init_cfg.checkpoint={checkpoint}',
+        'train_cfg.val_interval=1',
+        *SMALL[name][1],
+        *BRIEF,
+    ]
+
+
+@pytest.mark.parametrize('name', SMALL)
+def test_from_a_pretrained_encoder_to_ap(root, coco, tmp_path, name):
+    tensors = save_encoder(SMALL[name][0], tmp_path / 'pretrained.pth')
+    config, work_dir = f'configs/det/{name}.py', tmp_path / 'run'
+    options = small_options(name, coco, tmp_path / 'pretrained.pth')
+    log, (*training, validation) = train_detector(root, config, work_dir, options)
+    assert f'loaded {tensors} of {tensors} backbone tensors' in log
+    assert len(training) == 2
+    for step in training:
+        for part in ('rpn_cls', 'rpn_bbox', 'cls', 'bbox', 'mask'):
+            assert 0 < step[f'loss_{part}'] < 10
+    assert {'coco/bbox_mAP', 'coco/segm_mAP'} < set(validation)
+    if name == SWIN:
+        metrics = score_detector(root, config, work_dir, options)
+        assert metrics['coco/segm_mAP'] == validation['coco/segm_mAP']
+
+
+@pytest.mark.parametrize(
+    ('options', 'error', 'message'),
+    [
+        (
+            {'model.roi_head.bbox_head.num_classes': 5, 'model.backbone.init_cfg': None},
+            AssertionError,
+            r'`num_classes` \(5\) in Shared2FCBBoxHead.*80',
+        ),
+        (
+            {'train_dataloader.dataset.data_prefix.img': 'val2017/'},
+            FileNotFoundError,
+            r'25 of the 25 images of .*instances_train2017\.json.* do not exist \(.*val2017/0000',
+        ),
+    ],
+)
+def test_bad_input_stops_before_training(root, coco, tmp_path, options, error, message):
+    parser = ArgumentParser()
+    parser.add_argument('config')
+    add_common_arguments(parser)
+    arguments = [str(root / f'configs/det/{SWIN}.py'), '--work-dir', str(tmp_path)]
+    arguments += ['--cfg-options', *small_options(SWIN, coco, 'nowhere.pth')]
+    cfg = load_config(parser.parse_args(arguments))
+    cfg.merge_from_dict(options)
+    with pytest.raises(error, match=message):
+        build_runner(cfg, ('train_dataloader', 'val_dataloader'), strict=False).train()
+    assert not [*tmp_path.glob('*.pth')]
+
+
+@pytest.mark.slow
+def test_full_size(root, coco, tmp_path):
+    """Swin-B, images of 1333 x 800: three images to train on, three to test on."""
+    encoder = Config.fromfile(root / 'configs/pretrain/wamim_swin-b.py').model.backbone
+    tensors = save_encoder(encoder, tmp_path / 'pretrained.pth')
+    config, work_dir = f'configs/det/{SWIN}.py', tmp_path / 'run'
+    options = [
+        f'data_root={coco}',
+        f'model.backbone.init_cfg.checkpoint={tmp_path / "pretrained.pth"}',
+        'model.test_cfg.rcnn.score_thr=0.0',
+        'train_cfg.max_epochs=1',
+        'train_cfg.val_interval=2',
+        'train_dataloader.batch_size=1',
+        'train_dataloader.dataset.indices=3',
+        'test_dataloader.dataset.indices=3',
+        'default_hooks.logger.interval=1',
+    ]
+    log, steps = train_detector(root, config, work_dir, options)
+    assert f'loaded {tensors} of {tensors} backbone tensors' in log
+    assert len(steps) == 3 and all(step['loss'] < 20 for step in steps)
+    metrics = score_detector(root, config, work_dir, options)
+    assert {'coco/bbox_mAP', 'coco/segm_mAP'} < set(metrics)

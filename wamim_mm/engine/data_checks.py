@@ -1,0 +1,76 @@
+"""Annotation files that do not belong to their images or classes, found before a run."""
+
+import json
+import os
+from pathlib import Path
+
+from mmengine.registry import DATASETS
+
+SHOWN = 3  # names in a message
+
+
+def check_coco(dataset: dict, scope: str | None) -> None:
+    """Hold the annotation file of a dataset in COCO's format against its images and classes.
+
+    mmdet stops at a missing image whenever it comes to it, and passes over annotations whose
+    category is none of the dataset's classes. Looks into wrappers (``dataset``, ``datasets``) too.
+    Datasets of other formats or on other storages (``backend_args``) are left to their owners.
+
+    Args:
+        dataset: Config of the dataset.
+        scope: The library that the config's types belong to, its ``default_scope``.
+
+    Raises:
+        FileNotFoundError: Images that the annotation file names are not in the image folder.
+        ValueError: The annotation file is not in COCO's format, or its categories lack some of the
+            dataset's classes.
+    """
+    for inner in [dataset.get('dataset'), *(dataset.get('datasets') or [])]:
+        if inner:
+            check_coco(inner, scope)
+    with DATASETS.switch_scope_and_registry(scope) as registry:
+        kind = dataset['type']
+        kind = registry.get(kind) if isinstance(kind, str) else kind
+        if not hasattr(kind, 'COCOAPI') or dataset.get('backend_args'):
+            return
+        # Knows its paths and classes, and has read nothing.
+        unread = registry.build({**dataset, 'pipeline': [], 'lazy_init': True})
+    ann_file = unread.ann_file
+    try:
+        content = json.loads(Path(ann_file).read_bytes())
+        images, categories = content['images'], content['categories']
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{ann_file!r} is not in COCO's format, or damaged: {error!r}") from None
+    _check_images(ann_file, images, unread.data_prefix['img'])
+    _check_classes(ann_file, categories, unread.metainfo['classes'])
+
+
+def _check_images(ann_file: str, images: list[dict], folder: str) -> None:
+    # LVIS has no names, but addresses.
+    paths = [os.path.join(folder, image['file_name']) for image in images if 'file_name' in image]
+    # Each folder is listed once: to ask for 100,000 files one by one is slow on network storage.
+    present = {part: set(os.listdir(part)) for part in {os.path.dirname(path) for path in paths}}
+    missing = [
+        path for path in paths if os.path.basename(path) not in present[os.path.dirname(path)]
+    ]
+    if missing:
+        raise FileNotFoundError(
+            f'{len(missing)} of the {len(paths)} images of {ann_file!r} do not exist '
+            f'({_first(missing)}); put them there, or set data_root or data_prefix'
+        )
+
+
+def _check_classes(ann_file: str, categories: list[dict], classes: tuple[str, ...]) -> None:
+    names = [category['name'] for category in categories]
+    absent = [name for name in classes if name not in names]
+    if absent:
+        raise ValueError(
+            f'the dataset has {len(classes)} classes, and {len(absent)} of them ({_first(absent)}) '
+            f'are not among the {len(names)} categories ({_first(names)}) of {ann_file!r}; name '
+            "those of the file in the dataset's metainfo=dict(classes=(...)), and set num_classes "
+            'of the heads to their number'
+        )
+
+
+def _first(names: list[str]) -> str:
+    return ', '.join(names[:SHOWN]) + (', ...' if len(names) > SHOWN else '')
