@@ -54,8 +54,9 @@ def test_mmdet_mask_rcnn(root, checkpoint, shared_data, tmp_path):
     done = train(root, config, tmp_path / 'done', options=options)
     assert done.returncode == 0, done.stderr
     assert 'loaded 177 of 177 backbone tensors' in done.stderr + done.stdout
-    logged = steps(tmp_path / 'done')
+    *logged, scores = steps(tmp_path / 'done')
     assert len(logged) == 3 and all(step['loss_mask'] > 0 for step in logged)
+    assert 'coco/segm_mAP' in scores
 
 
 def test_mmseg_upernet(root, checkpoint, shared_data, tmp_path):
@@ -78,5 +79,6 @@ def test_mmseg_upernet(root, checkpoint, shared_data, tmp_path):
     done = train(root, configs / 'swin' / name, tmp_path / 'done', options=options)
     assert done.returncode == 0, done.stderr
     assert 'loaded 177 of 177 backbone tensors' in done.stderr + done.stdout
-    logged = steps(tmp_path / 'done')
+    *logged, scores = steps(tmp_path / 'done')
     assert len(logged) == 2 and all(step['decode.loss_ce'] > 0 for step in logged)
+    assert 'mIoU' in scores
