@@ -15,15 +15,21 @@ class Progress:
         self.label = label
         self.started = time.time()
         self.shown = 0.0
+        self.first: float | None = None
 
     def show(self, share: float) -> None:
-        """Say how far it is, 0 to 1; the time left is extrapolated from the time passed."""
+        """Say how far it is, 0 to 1; the time left is extrapolated from the time passed.
+
+        What an interrupted run had done before counts as done, not as done in this time.
+        """
         if time.time() - self.shown < (0.5 if sys.stdout.isatty() else 15):
             return
         self.shown = time.time()
+        self.first = share if self.first is None else min(self.first, share)
         passed = self.shown - self.started
         filled = round(24 * share)
-        left = f'about {clock(passed * (1 - share) / share)} left' if share > 0.05 else ''
+        gained = share - self.first
+        left = f'about {clock(passed * (1 - share) / gained)} left' if gained > 0.05 else ''
         self._write(
             f'{self.label:<34} [{"#" * filled}{"." * (24 - filled)}] {share:4.0%} '
             f'{clock(passed)} {left}',

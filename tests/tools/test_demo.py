@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / 'tools'))
 
 import demo
 import report
-from progress import clock
+from progress import Progress, clock
 
 
 def test_a_stage_runs_once_and_logs(tmp_path, capsys):
@@ -86,3 +86,17 @@ def test_report(tmp_path):
     assert '40.0%' in page and 'A &lt;ViT&gt;' in page and page.count('data:image/png') == 3
     assert metrics['downstream']['det']['scratch'] == {'box AP': 12.5, 'mask AP': 6.25}
     assert 'Detector, mask AP</td><td class="number">12.5</td>' in page
+
+
+def test_time_left_of_a_resumed_stage(capsys, monkeypatch):
+    """What an earlier run did tells nothing of the speed of this one."""
+    now = [100.0]
+    monkeypatch.setattr('progress.time.time', lambda: now[0])
+    progress = Progress('a stage')
+    for share in (0.5, 0.75):
+        now[0] += 20 if share > 0.5 else 0
+        progress.show(share)
+    assert 'about' not in capsys.readouterr().out.splitlines()[0]
+    now[0] += 20
+    progress.show(0.75 + 0.25 / 2)
+    assert 'about 0:13 left' in capsys.readouterr().out
