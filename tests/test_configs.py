@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 from mmpretrain.registry import MODELS
 
-PRETRAIN = sorted(Path(__file__).parent.parent.glob('configs/pretrain/wamim_*.py'))
+CONFIGS = sorted(Path(__file__).parent.parent.glob('configs/pretrain/*.py'))
+PRETRAIN = [path for path in CONFIGS if path.stem.startswith('wamim_')]
+MFM = [path for path in CONFIGS if path not in PRETRAIN]
 # Encoder's parameters in millions, width of the deepest feature, decoded blocks (1-based).
 FACTS = {
     'wamim_vit-s': (22, 384, [3, 6, 9, 12]),
@@ -17,10 +20,25 @@ FACTS = {
     'wamim_swin-b': (87, 1024, [2, 4, 22, 24]),
     'wamim_swin-l': (195, 1536, [2, 4, 22, 24]),
 }
+# Encoder's parameters in millions, width and stride of its last feature map, and a small one.
+MFM_ENCODERS = {
+    'vit-s': (21.7, 384, 16, dict(arch='deit-tiny')),
+    'vit-b': (85.8, 768, 16, dict(arch='deit-tiny')),
+    'swin-b': (86.7, 1024, 32, dict(arch='tiny')),
+    'r50': (23.5, 2048, 32, dict(depth=18, base_channels=8, stem_channels=8)),
+}
+CORRUPTIONS = {
+    'mfm': dict(type='FrequencyFilter', radius=16, low_pass_prob=0.5, per='sample'),
+    'sr': dict(type='SuperResolution', scale=8),
+    'deblur': dict(type='Deblur', sigma=5, kernel_sizes=(7, 9, 11, 13, 15, 17, 19, 21)),
+    'denoise': dict(type='Denoise', sigma=75),
+}
 
 
 def test_all_are_there():
     assert {path.stem for path in PRETRAIN} == set(FACTS)
+    restoration = [f'{task}_{size}' for task in CORRUPTIONS for size in ('vit-b', 'r50')]
+    assert {path.stem for path in MFM} == {'mfm_vit-s', 'mfm_swin-b', *restoration}
 
 
 @pytest.mark.parametrize('path', PRETRAIN, ids=lambda path: path.stem)
@@ -48,6 +66,38 @@ def test_pretraining_config(path):
     assert cfg.randomness.diff_rank_seed
 
 
+@pytest.mark.parametrize('path', MFM, ids=lambda path: path.stem)
+def test_mfm_config(path):
+    cfg = Config.fromfile(path)
+    model = MODELS.build(cfg.model)
+    task, size = path.stem.split('_')
+    millions, width, stride, small = MFM_ENCODERS[size]
+    encoder = model.backbone
+    assert sum(p.numel() for p in encoder.parameters()) / 1e6 == pytest.approx(millions, rel=5e-3)
+    assert (model.head.projection.in_channels, model.head.stride) == (width, stride)
+    corruption = dict(CORRUPTIONS[task])
+    if path.stem == 'mfm_r50':
+        corruption['low_pass_prob'] = 0.3
+    assert cfg.model.corruption == corruption
+    assert cfg.model.head.loss == dict(type='FrequencyLoss', gamma=1.0)
+    if 'vit' in size:
+        assert encoder.pos_embed.requires_grad and encoder.final_norm
+        assert not any('gamma' in name for name, _ in encoder.named_parameters())  # layer scale
+    assert cfg.train_cfg.max_epochs == 300 and cfg.param_scheduler[0].end == 20
+    adamw = dict(type='AdamW', lr=3e-4 * 2048 / 512, betas=(0.9, 0.95), weight_decay=0.05)
+    assert cfg.optim_wrapper.optimizer == adamw
+    assert cfg.optim_wrapper.clip_grad == dict(max_norm=3.0)
+    assert cfg.auto_scale_lr.base_batch_size == 2048 == 8 * cfg.train_dataloader.batch_size
+    assert cfg.randomness.diff_rank_seed
+
+    cfg.model.backbone.update(small)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    batch = dict(inputs=torch.randint(256, (2, 3, 224, 224), dtype=torch.uint8), data_samples=None)
+    log = model.train_step(batch, build_optim_wrapper(model, cfg.optim_wrapper))
+    assert log['loss'].isfinite() and log['loss'] > 0
+
+
 @pytest.mark.parametrize('name', ['wamim_vit-b', 'wamim_swin-b'])
 def test_full_size_step(name):
     cfg = Config.fromfile(Path(__file__).parent.parent / f'configs/pretrain/{name}.py')
@@ -58,6 +108,6 @@ def test_full_size_step(name):
 
 
 def test_configs_open_with_their_command():
-    for path in [*PRETRAIN, *Path(__file__).parent.parent.glob('configs/demo/wamim_*.py')]:
+    for path in [*CONFIGS, *Path(__file__).parent.parent.glob('configs/demo/wamim_*.py')]:
         head = path.read_text().split('"""')[1]
         assert f'{path.stem}.py' in head and 'tools/' in head, path

@@ -16,7 +16,14 @@ from .engine import (  # noqa: E402
     PretrainedFitHook,
 )
 from .models import (  # noqa: E402
+    MFM,
+    Deblur,
+    Denoise,
+    FrequencyFilter,
+    FrequencyLoss,
+    MFMHead,
     SimpleFeaturePyramid,
+    SuperResolution,
     ViTDet,
     WaMIM,
     WaMIMDecoder,
@@ -27,10 +34,17 @@ from .models import (  # noqa: E402
 )
 
 __all__ = [
+    'MFM',
     'CheckpointFitHook',
+    'Deblur',
+    'Denoise',
+    'FrequencyFilter',
+    'FrequencyLoss',
     'LayerDecayOptimWrapperConstructor',
+    'MFMHead',
     'PretrainedFitHook',
     'SimpleFeaturePyramid',
+    'SuperResolution',
     'ViTDet',
     'WaMIM',
     'WaMIMDecoder',

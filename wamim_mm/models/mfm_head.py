@@ -1,0 +1,49 @@
+"""From a feature map back to an image, and the loss of that."""
+
+from mmengine.model import BaseModule
+from mmpretrain.registry import MODELS
+from torch import Tensor, nn
+
+
+@MODELS.register_module()
+class MFMHead(BaseModule):
+    """A 1 x 1 convolution and a pixel shuffle (MFM, section 3.3).
+
+    Args:
+        in_channels: Channels of the feature map; `MFM` fills them in from the encoder.
+        stride: Pixels per cell of the feature map along a side; `MFM` fills it in as well.
+        loss: `FrequencyLoss`.
+        out_channels: Channels of the image.
+        init_cfg: Initialization config.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        stride: int,
+        loss: dict,
+        out_channels: int = 3,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.stride = stride
+        self.projection = nn.Conv2d(in_channels, out_channels * stride**2, kernel_size=1)
+        self.shuffle = nn.PixelShuffle(stride)
+        self.loss_module = MODELS.build(loss)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``(N, in_channels, h, w)`` to ``(N, out_channels, h * stride, w * stride)``."""
+        return self.shuffle(self.projection(features))
+
+    def loss(self, features: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
+        """Loss of the image that the features stand for.
+
+        Args:
+            features: ``(N, in_channels, h, w)``.
+            target: ``(N, out_channels, H, W)``.
+            mask: As in `FrequencyLoss`.
+
+        Returns:
+            A scalar.
+        """
+        return self.loss_module(self(features), target, mask)

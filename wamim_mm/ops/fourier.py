@@ -1,0 +1,114 @@
+"""Masks and filters over the 2-D spectrum of real images (MFM, arXiv 2206.07706).
+
+A mask covers the *centred* spectrum, ``(H, W)`` with frequency 0 at ``(H // 2, W // 2)``, as
+``torch.fft.fftshift`` puts it, and is True where a frequency is kept. A real image has conjugate
+values at ``k`` and ``-k``, so that everything here is computed on the half of the spectrum that
+``torch.fft.rfft2`` returns: ``(H, W // 2 + 1)``, not centred.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+__all__ = [
+    'at_least_float32',
+    'filter_spectrum',
+    'fold_mask',
+    'frequency_filter',
+    'low_pass_mask',
+    'pair_counts',
+]
+
+
+def low_pass_mask(
+    size: tuple[int, int], radius: float, device: torch.device | None = None
+) -> Tensor:
+    """Circle around frequency 0 of the centred spectrum.
+
+    Args:
+        size: ``(H, W)``.
+        radius: In steps of frequency, 0 or more.
+        device: Where the mask is made.
+
+    Returns:
+        ``(H, W)`` bool, True where the distance to ``(H // 2, W // 2)`` is under ``radius``. Its
+        negation is the high-pass mask of the same radius.
+
+    Raises:
+        ValueError: The radius is negative or not finite.
+    """
+    if not 0 <= radius < math.inf:
+        raise ValueError(f'low_pass_mask: radius must be 0 or more and finite, got {radius}')
+    rows, columns = (torch.arange(side, device=device) - side // 2 for side in size)
+    # Squared distances are whole numbers, and these are under a number if under its ceiling.
+    return (rows[:, None] ** 2 + columns**2) < math.ceil(radius**2)
+
+
+def frequency_filter(x: Tensor, mask: Tensor) -> Tensor:
+    """Keep some frequencies of images (MFM, section 3.2): the real part, clamped to [0, 1].
+
+    Args:
+        x: ``(N, C, H, W)`` images in [0, 1]; float64 is computed in float64, all else in float32.
+        mask: ``(H, W)`` or ``(N, H, W)`` bool over the centred spectrum, True where kept.
+
+    Returns:
+        ``(N, C, H, W)`` in [0, 1], float64 or float32.
+
+    Raises:
+        ValueError: The mask is not boolean or does not fit the images.
+    """
+    return filter_spectrum(x, mask).clamp(0, 1)
+
+
+def filter_spectrum(x: Tensor, mask: Tensor) -> Tensor:
+    """The same as `frequency_filter` without the clamp, which makes it linear in ``x``."""
+    check_mask(mask, len(x), x.shape[-2:])
+    x = at_least_float32(x)
+    weights = fold_mask(mask, x.dtype).unsqueeze(-3)  # one for all channels
+    filtered: Tensor = torch.fft.irfft2(torch.fft.rfft2(x) * weights, s=x.shape[-2:])
+    return filtered
+
+
+def check_mask(mask: Tensor, batch: int, size: tuple[int, ...]) -> None:
+    """Raise ValueError unless the mask is boolean and fits spectra of this number and size."""
+    shapes = (tuple(size), (batch, *size))
+    if mask.dtype != torch.bool or mask.shape not in shapes:
+        raise ValueError(
+            f'a mask for {batch} spectra of {size[0]} x {size[1]} must be boolean of shape '
+            f'{shapes[0]} or {shapes[1]}, got {mask.dtype} {tuple(mask.shape)}'
+        )
+
+
+def fold_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """Weights on the half spectrum that do what a mask does on the whole one.
+
+    The weight of a frequency is the mean of the mask at ``k`` and at ``-k``: the real part of an
+    inverse transform averages the two. It is 1/2 where a mask has no point symmetry about its
+    centre, and always 0 or 1 for circles: a side of even length has a row at ``-H / 2`` that is its
+    own partner.
+
+    Args:
+        mask: ``(..., H, W)`` bool over the centred spectrum.
+        dtype: Of the weights.
+
+    Returns:
+        ``(..., H, W // 2 + 1)``, not centred.
+    """
+    whole: Tensor = torch.fft.ifftshift(mask, dim=(-2, -1)).to(dtype)
+    opposite = whole.flip((-2, -1)).roll((1, 1), (-2, -1))
+    return ((whole + opposite) / 2)[..., : mask.shape[-1] // 2 + 1]
+
+
+def pair_counts(width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """``(W // 2 + 1)``: columns of the whole spectrum that each column of the half stands for.
+
+    2 with the conjugate one, and 1 for column 0 and, where the width is even, the last.
+    """
+    columns = torch.arange(width // 2 + 1, device=device)
+    return torch.where((2 * columns) % width == 0, 1, 2).to(dtype)
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Float64 as it is, all else as float32: half precision loses small frequencies."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
