@@ -169,6 +169,7 @@ def stage(
     if product.exists():
         print(f'{label:<34}   done before')
         return
+    log.parent.mkdir(parents=True, exist_ok=True)
     progress = Progress(label)
     environment = dict(os.environ, PYTHONUNBUFFERED='1')
     with log.open('a') as out:

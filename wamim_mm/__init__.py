@@ -12,6 +12,7 @@ prepare()  # before any mm package is imported
 
 from .engine import (  # noqa: E402
     CheckpointFitHook,
+    ClassCountHook,
     LayerDecayOptimWrapperConstructor,
     PretrainedFitHook,
 )
@@ -36,6 +37,7 @@ from .models import (  # noqa: E402
 __all__ = [
     'MFM',
     'CheckpointFitHook',
+    'ClassCountHook',
     'Deblur',
     'Denoise',
     'FrequencyFilter',

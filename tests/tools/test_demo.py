@@ -14,7 +14,7 @@ from progress import Progress, clock
 
 
 def test_a_stage_runs_once_and_logs(tmp_path, capsys):
-    product, log = tmp_path / 'product', tmp_path / 'stage.log'
+    product, log = tmp_path / 'product', tmp_path / 'task' / 'stage.log'
     code = f'print("noise of a library"); open({str(product)!r}, "w").close()'
     for _ in range(2):
         demo.stage('a stage', ['-c', code], log, product)

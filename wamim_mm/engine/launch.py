@@ -80,6 +80,7 @@ def build_runner(
         *(cfg.get('custom_hooks') or []),
         dict(type='CheckpointFitHook', strict=strict),
         dict(type='PretrainedFitHook', allow_partial=allow_partial_backbone),
+        dict(type='ClassCountHook'),
     ]
     use_cpu_processes(cfg)
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)

@@ -1,0 +1,42 @@
+"""The head must have as many classes as the data."""
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from torch import nn
+
+HEADS = ('head', 'decode_head', 'auxiliary_head', 'data_preprocessor')
+
+
+@HOOKS.register_module()
+class ClassCountHook(Hook):
+    """Hold the classes of a classifier's or segmentor's heads against the training set's.
+
+    Neither mmpretrain nor mmsegmentation does: with too few classes they stop with an index out of
+    range in the first batch that has the label, with too many they train on. mmdet has
+    ``NumClassCheckHook`` in its own configs. The data preprocessor's ``num_classes``, which mixup
+    needs, counts as a head's.
+    """
+
+    def before_run(self, runner: Runner) -> None:
+        """Compare the numbers.
+
+        Raises:
+            ValueError: They differ; the message has both.
+        """
+        dataset = getattr(runner.train_dataloader, 'dataset', None)
+        classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
+        if classes is None:
+            return
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        for name in HEADS:
+            part = getattr(model, name, None)
+            for head in part if isinstance(part, nn.ModuleList) else [part]:
+                count = getattr(head, 'num_classes', None)
+                if count is not None and count > 0 and count != len(classes):
+                    raise ValueError(
+                        f'model.{name}.num_classes is {count}, and the training set has '
+                        f'{len(classes)} classes ({", ".join(map(str, classes[:3]))}, ...); set '
+                        f'model.{name}.num_classes={len(classes)}, or look at the data root'
+                    )
