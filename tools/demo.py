@@ -99,7 +99,7 @@ def fine_tune(out: Path, name: str, title: str, checkpoint: Path) -> None:
     stage(
         f'{title}: pictures',
         ['tools/infer.py', config, last_checkpoint(out / name / 'pre-trained'), scenes / 'val']
-        + ['--count', 4, '--out', pictures],
+        + ['--count', 4, '--score', 0.2, '--out', pictures],
         out / f'{name}_pictures.log',
         pictures / 'drawn',
         tqdm_share,
