@@ -1,8 +1,9 @@
-"""Draw the loss curves of a pre-training run, level by level, and write them as JSON.
+"""Draw the loss curves of a run, part by part, and write them as JSON, with its scores.
 
 python tools/curves.py WORK_DIR --out docs/results/NAME
 
-writes NAME.png and NAME.json; the latter holds the logged losses, and how long an iteration took.
+writes NAME.png and NAME.json; the latter holds the logged losses, what validation said, and how
+long an iteration took.
 """
 
 import argparse
@@ -10,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from report import curves, machine, scalars, versions
+from report import curves, machine, scalars, validations, versions
 
 
 def main() -> None:
@@ -21,12 +22,13 @@ def main() -> None:
     steps = scalars(args.work_dir)
     if not steps:
         sys.exit(f'curves.py: no logged training step under {str(args.work_dir)!r}')
-    levels = sorted(key for key in steps[0] if key.startswith('loss_level'))
+    parts = sorted(key for key in steps[0] if key.startswith('loss_'))
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.with_suffix('.png').write_bytes(curves(steps, levels))
-    kept = ('step', 'loss', *levels)
+    args.out.with_suffix('.png').write_bytes(curves(steps, parts))
+    kept = ('step', 'loss', *parts)
     summary = {
         'steps': [{key: entry[key] for key in kept} for entry in steps],
+        'scores': validations(args.work_dir),
         'seconds_per_iteration': sum(entry['time'] for entry in steps) / len(steps),
         'machine': machine(),
         'versions': versions(),

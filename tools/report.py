@@ -139,13 +139,19 @@ def write_report(out: Path, runs: dict[str, str], tasks: dict[str, str]) -> dict
 
 def scalars(work_dir: Path) -> list[dict]:
     """The logged training steps of a run, the resumed ones after the first ones."""
-    steps = {}
-    for file in sorted(work_dir.glob('*/vis_data/scalars.json')):
-        for line in file.read_text().splitlines():
-            entry = json.loads(line)
-            if 'loss' in entry:
-                steps[entry['step']] = entry
+    steps = {entry['step']: entry for entry in logged(work_dir) if 'loss' in entry}
     return [steps[step] for step in sorted(steps)]
+
+
+def validations(work_dir: Path) -> list[dict]:
+    """What the validations of a run said, in order."""
+    return [entry for entry in logged(work_dir) if 'loss' not in entry]
+
+
+def logged(work_dir: Path) -> list[dict]:
+    """All entries of a run's logs, the resumed ones after the first ones."""
+    files = sorted(work_dir.glob('*/vis_data/scalars.json'))
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
 
 def curves(steps: list[dict], levels: list[str]) -> bytes:
@@ -169,16 +175,15 @@ def scores(work_dir: Path) -> dict[str, float]:
     Raises:
         ValueError: The run was not scored.
     """
-    names = {'coco/bbox_mAP': 'box AP', 'coco/segm_mAP': 'mask AP', 'mIoU': 'mIoU'}
-    found = {}
-    for file in sorted(work_dir.glob('*/vis_data/scalars.json')):
-        for line in file.read_text().splitlines():
-            for key, value in json.loads(line).items():
-                if key in names:  # COCO's scores are shares, mmseg's are percentages
-                    found[names[key]] = 100 * value if key.startswith('coco/') else value
+    found = validations(work_dir)
     if not found:
         raise ValueError(f'{work_dir} holds no scores; was its training interrupted?')
-    return found
+    names = {'coco/bbox_mAP': 'box AP', 'coco/segm_mAP': 'mask AP', 'mIoU': 'mIoU'}
+    return {  # COCO's scores are shares, mmseg's are percentages
+        names[key]: 100 * value if key.startswith('coco/') else value
+        for key, value in found[-1].items()
+        if key in names
+    }
 
 
 def table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
