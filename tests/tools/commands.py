@@ -25,7 +25,7 @@ def run(root, command, environment=None):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1200,
     )
 
 

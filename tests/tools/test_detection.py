@@ -1,17 +1,13 @@
 """Mask R-CNN on real COCO images, from a pre-trained encoder to box and mask AP."""
 
-import json
-import sys
 from argparse import ArgumentParser
 
 import pytest
-import torch
 from mmengine.config import Config
-from mmpretrain.registry import MODELS
 
 from wamim_mm.engine.launch import add_common_arguments, build_runner, load_config
 
-from .commands import run, train
+from .commands import save_encoder, score, steps, train
 
 SWIN = 'mask-rcnn_wamim-swin-b_fpn_1x_coco'
 VIT = 'mask-rcnn_wamim-vit-b_sfp_coco'
@@ -70,35 +66,6 @@ def coco(shared_data):
     return folder
 
 
-def save_encoder(config, path):
-    """Write what pre-training would have written; return the number of tensors."""
-    encoder = MODELS.build(config)
-    encoder.init_weights()
-    state = {f'backbone.{key}': tensor for key, tensor in encoder.state_dict().items()}
-    torch.save({'state_dict': state}, path)
-    return sum(tensor.is_floating_point() for tensor in state.values())
-
-
-def train_detector(root, config, work_dir, options):
-    """Return the log and its logged steps."""
-    done = train(root, config, work_dir, options=options)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (file,) = work_dir.glob('*/vis_data/scalars.json')
-    return done.stdout + done.stderr, [json.loads(line) for line in file.read_text().splitlines()]
-
-
-def score_detector(root, config, work_dir, options):
-    """Return what tools/test.py makes of the last checkpoint."""
-    checkpoint = (work_dir / 'last_checkpoint').read_text()
-    done = run(
-        root,
-        [sys.executable, 'tools/test.py', config, checkpoint, '--work-dir', work_dir / 'test']
-        + ['--out', work_dir / 'metrics.json', '--cfg-options', *options],
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads((work_dir / 'metrics.json').read_text())
-
-
 def small_options(name, coco, checkpoint):
     return [
         f'data_root={coco}',
@@ -114,15 +81,17 @@ def test_from_a_pretrained_encoder_to_ap(root, coco, tmp_path, name):
     tensors = save_encoder(SMALL[name][0], tmp_path / 'pretrained.pth')
     config, work_dir = f'configs/det/{name}.py', tmp_path / 'run'
     options = small_options(name, coco, tmp_path / 'pretrained.pth')
-    log, (*training, validation) = train_detector(root, config, work_dir, options)
-    assert f'loaded {tensors} of {tensors} backbone tensors' in log
+    done = train(root, config, work_dir, options=options)
+    assert done.returncode == 0, done.stderr
+    assert f'loaded {tensors} of {tensors} backbone tensors' in done.stdout + done.stderr
+    *training, validation = steps(work_dir)
     assert len(training) == 2
     for step in training:
         for part in ('rpn_cls', 'rpn_bbox', 'cls', 'bbox', 'mask'):
             assert 0 < step[f'loss_{part}'] < 10
     assert {'coco/bbox_mAP', 'coco/segm_mAP'} < set(validation)
     if name == SWIN:
-        metrics = score_detector(root, config, work_dir, options)
+        metrics = score(root, config, work_dir, options)
         assert metrics['coco/segm_mAP'] == validation['coco/segm_mAP']
 
 
@@ -171,8 +140,10 @@ def test_full_size(root, coco, tmp_path):
         'test_dataloader.dataset.indices=3',
         'default_hooks.logger.interval=1',
     ]
-    log, steps = train_detector(root, config, work_dir, options)
-    assert f'loaded {tensors} of {tensors} backbone tensors' in log
-    assert len(steps) == 3 and all(step['loss'] < 20 for step in steps)
-    metrics = score_detector(root, config, work_dir, options)
+    done = train(root, config, work_dir, options=options)
+    assert done.returncode == 0, done.stderr
+    assert f'loaded {tensors} of {tensors} backbone tensors' in done.stdout + done.stderr
+    training = [step for step in steps(work_dir) if 'loss' in step]
+    assert len(training) == 3 and all(step['loss'] < 20 for step in training)
+    metrics = score(root, config, work_dir, options)
     assert {'coco/bbox_mAP', 'coco/segm_mAP'} < set(metrics)
