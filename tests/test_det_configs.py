@@ -12,6 +12,8 @@ from mmengine.registry import init_default_scope
 CONFIGS = Path(__file__).parent.parent / 'configs'
 SWIN = 'mmdet.models.backbones.swin.SwinTransformer'
 VIT = 'wamim_mm.models.vitdet.ViTDet'
+RESNET = 'mmdet.models.backbones.resnet.ResNet'
+EPOCHS = {'wamim': 400, 'mfm': 300}
 # Name: the pre-training config; the backbone's class, drop path, parameters of the detector in
 # millions; epochs, their steps, images in a batch, weight decay.
 FACTS = {
@@ -29,6 +31,16 @@ FACTS = {
         'wamim_vit-b',
         (VIT, 0.1, 111),
         (100, [89, 96], 64, 0.1),
+    ),
+    'mask-rcnn_mfm-vit-b_sfp_coco': (
+        'mfm_vit-b',
+        (VIT, 0.1, 111),
+        (100, [89, 96], 64, 0.1),
+    ),
+    'mask-rcnn_mfm-r50_fpn_1x_coco': (
+        'mfm_r50',
+        (RESNET, None, 45.7),
+        (12, [8, 11], 16, 1e-4),
     ),
 }
 
@@ -55,7 +67,7 @@ def test_detection_config(name):
     kind = type(model.backbone)
     assert f'{kind.__module__}.{kind.__name__}' == backbone
     assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(millions, rel=0.01)
-    assert cfg.model.backbone.drop_path_rate == drop_path
+    assert cfg.model.backbone.get('drop_path_rate') == drop_path
 
     # The pre-trained encoder fits by its prefix alone, tensor by tensor.
     encoder = Config.fromfile(CONFIGS / f'pretrain/{pretraining}.py').model.backbone
@@ -67,10 +79,11 @@ def test_detection_config(name):
     assert shapes == expected
     assert cfg.model.backbone.init_cfg == dict(
         type='Pretrained',
-        checkpoint=f'work_dirs/{pretraining}/epoch_400.pth',
+        checkpoint=f'work_dirs/{pretraining}/epoch_{EPOCHS[pretraining.split("_")[0]]}.pth',
         prefix='backbone.',
     )
 
+    model.eval()  # SyncBN trains on GPUs only
     with torch.no_grad():
         maps = model.extract_feat(torch.zeros(1, 3, 64, 96))
     assert [tuple(x.shape) for x in maps] == [
@@ -82,6 +95,10 @@ def test_detection_config(name):
     assert cfg.auto_scale_lr.base_batch_size == batch == 8 * cfg.train_dataloader.batch_size
     groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
     decays = {id(p): group['weight_decay'] for group in groups for p in group['params']}
+    if backbone == RESNET:  # trained whole, everything decays
+        assert set(decays) == {id(p) for p in model.parameters()}
+        assert set(decays.values()) == {decay}
+        return
     for key, parameter in model.named_parameters():
         if id(parameter) in decays:
             free = 'norm' in key or '.ln' in key or key.endswith(('pos_embed', 'bias_table'))

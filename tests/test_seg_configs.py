@@ -14,6 +14,8 @@ CONFIGS = Path(__file__).parent.parent / 'configs'
 FACTS = {
     'upernet_wamim-swin-b_160k_ade20k-512x512': ('wamim_swin-b', 6e-5, 0.3, 121.4),
     'upernet_wamim-vit-b_160k_ade20k-512x512': ('wamim_vit-b', 4e-4, 0.1, 163.2),
+    'upernet_mfm-vit-b_160k_ade20k-512x512': ('mfm_vit-b', 4e-4, 0.1, 163.2),
+    'upernet_mfm-r50_160k_ade20k-512x512': ('mfm_r50', 1e-2, None, 66.4),
 }
 
 
@@ -31,7 +33,7 @@ def test_segmentation_config(name):
     model = MODELS.build(cfg.model)
     assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(millions, rel=0.005)
     assert cfg.optim_wrapper.optimizer.lr == lr
-    assert cfg.model.backbone.drop_path_rate == drop_path
+    assert cfg.model.backbone.get('drop_path_rate') == drop_path
     assert cfg.train_cfg.max_iters == 160_000 and cfg.auto_scale_lr.base_batch_size == 16
 
     ours = model.backbone.state_dict()

@@ -11,6 +11,7 @@ from .commands import save_encoder, score, steps, train
 
 SWIN = 'mask-rcnn_wamim-swin-b_fpn_1x_coco'
 VIT = 'mask-rcnn_wamim-vit-b_sfp_coco'
+RESNET = 'mask-rcnn_mfm-r50_fpn_1x_coco'
 # A pre-trained encoder of few channels, and what makes the config's detector as small.
 SMALL = {
     SWIN: (
@@ -35,6 +36,14 @@ SMALL = {
             'model.data_preprocessor.pad_size_divisor=192',
             'train_dataloader.dataset.pipeline.3.scale=(192,192)',
             'train_dataloader.dataset.pipeline.4.crop_size=(192,192)',
+        ],
+    ),
+    RESNET: (
+        dict(type='ResNet', depth=18),
+        [
+            'model.backbone.depth=18',
+            'model.neck.in_channels=[64,128,256,512]',
+            'train_dataloader.dataset.pipeline.2.scale=(192,192)',
         ],
     ),
 }

@@ -7,6 +7,7 @@ from .commands import save_encoder, score, steps, train
 
 SWIN = 'upernet_wamim-swin-b_160k_ade20k-512x512'
 VIT = 'upernet_wamim-vit-b_160k_ade20k-512x512'
+RESNET = 'upernet_mfm-r50_160k_ade20k-512x512'
 # A pre-trained encoder of few channels, and what makes the config's segmentor as small.
 SMALL = {
     SWIN: (
@@ -33,6 +34,14 @@ SMALL = {
             'model.auxiliary_head.in_channels=192',
             'model.test_cfg.crop_size=(64,64)',
             'model.test_cfg.stride=(42,42)',
+        ],
+    ),
+    RESNET: (
+        dict(type='ResNet', depth=18),
+        [
+            'model.backbone.depth=18',
+            'model.decode_head.in_channels=[64,128,256,512]',
+            'model.auxiliary_head.in_channels=256',
         ],
     ),
 }

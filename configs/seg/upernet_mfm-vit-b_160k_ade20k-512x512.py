@@ -1,0 +1,18 @@
+"""UperNet on ADE20K, ViT-B/16 from an MFM checkpoint, 160k iterations.
+
+    tools/dist_train.sh configs/seg/upernet_mfm-vit-b_160k_ade20k-512x512.py 8 --amp
+
+Checkpoint: what configs/pretrain/mfm_vit-b.py writes; another one (SR, deblur, denoise) with
+--cfg-options model.backbone.init_cfg.checkpoint=FILE.
+The rest is as in upernet_wamim-vit-b_160k_ade20k-512x512.py. mIoU: not measured.
+"""
+
+_base_ = './upernet_wamim-vit-b_160k_ade20k-512x512.py'
+
+model = dict(
+    backbone=dict(
+        # Blocks 4, 6, 8 and 12, as MAE's UperNet: only the last one was trained to be read.
+        out_indices=[3, 5, 7, 11],
+        init_cfg=dict(checkpoint='work_dirs/mfm_vit-b/epoch_300.pth'),
+    )
+)
