@@ -43,7 +43,7 @@ def main() -> None:
     args = parse_args()
     MMLogger.get_current_instance().setLevel('WARNING')
     cfg = Config.fromfile(args.config)
-    if 'target_generator' in cfg.model:
+    if cfg.model.type in ('WaMIM', 'MFM'):
         out, count = args.out / 'reconstruction.png', args.count or 4
         reconstruct.main(
             [args.config, args.checkpoint, str(args.images)]

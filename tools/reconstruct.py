@@ -1,12 +1,17 @@
-"""Draw what a pre-trained WaMIM sees and what it makes of it, level by level.
+"""Draw what a pre-trained model sees of images and what it makes of them.
 
 python tools/reconstruct.py CONFIG CHECKPOINT IMAGE_OR_FOLDER --out PICTURE.png
 
-Two rows for each image. Above: the image, then the inverse wavelet transform of the predicted
-coefficients, first of the coarsest level alone, then with one finer level after another. Below: the
-visible part, then the same from the true coefficients, which also stand in the visible part above:
-no loss is taken there, so predictions mean nothing. Normalization is undone with the statistics of
-the true coefficients, as is usual for such pictures.
+Two rows for each image. WaMIM, above: the image, then the inverse wavelet transform of the
+predicted coefficients, first of the coarsest level alone, then with one finer level after another.
+Below: the visible part, then the same from the true coefficients, which also stand in the visible
+part above: no loss is taken there, so predictions mean nothing. Normalization is undone with the
+statistics of the true coefficients, as is usual for such pictures.
+
+MFM and its restoration tasks, above: the image, what the encoder sees of it, and the prediction,
+which for MFM has the image's own frequencies where they were kept. Below: their spectra, the
+mean modulus of the colours, with frequency 0 in the centre and black at a 10,000th of the largest
+value of the image.
 """
 
 import argparse
@@ -20,9 +25,12 @@ from mmengine.logging import MMLogger
 from mmengine.runner import load_checkpoint, set_random_seed
 from torch import Tensor
 
-import wamim_mm
+from wamim_mm import MFM, WaMIM, WaveletTargetGenerator
 from wamim_mm.engine.images import centre_crop_pipeline, find_images
 from wamim_mm.ops.masking import random_mask
+
+#: Titles and pictures, each ``(N, 3, H, W)``.
+Row = dict[str, Tensor]
 
 
 def parse_args(arguments: list[str] | None) -> argparse.Namespace:
@@ -53,12 +61,11 @@ def main(arguments: list[str] | None = None) -> None:
     cfg = Config.fromfile(args.config)
     model = build(cfg, args.checkpoint)
     inputs = read(model, paths)
-    mask = random_mask(len(inputs), model.backbone.mask_grid(*inputs.shape[-2:]), model.mask_ratio)
-    draw(*level_by_level(model, inputs, mask), model, args.out)
+    draw(mfm_rows(model, inputs) if isinstance(model, MFM) else wamim_rows(model, inputs), args.out)
     print(f'wrote {args.out}')
 
 
-def build(cfg: Config, checkpoint: str) -> 'wamim_mm.WaMIM':
+def build(cfg: Config, checkpoint: str) -> WaMIM | MFM:
     """The config's model with the checkpoint's weights."""
     from mmpretrain.registry import MODELS
 
@@ -68,33 +75,36 @@ def build(cfg: Config, checkpoint: str) -> 'wamim_mm.WaMIM':
     return model
 
 
-def read(model: 'wamim_mm.WaMIM', paths: list[Path]) -> Tensor:
+def read(model: WaMIM | MFM, paths: list[Path]) -> Tensor:
     """``(N, 3, H, W)`` normalized images, short side and centre crop at the model's size."""
     from mmpretrain.registry import TRANSFORMS
 
-    steps = centre_crop_pipeline(model.backbone.img_size)
-    pipeline = Compose([TRANSFORMS.build(step) for step in steps])
+    size = model.img_size if isinstance(model, MFM) else model.backbone.img_size
+    pipeline = Compose([TRANSFORMS.build(step) for step in centre_crop_pipeline(size)])
     batch = default_collate([pipeline(dict(img_path=str(path))) for path in paths])
     return model.data_preprocessor(batch)['inputs']
 
 
 @torch.no_grad()
-def level_by_level(
-    model: 'wamim_mm.WaMIM', inputs: Tensor, mask: Tensor
-) -> tuple[list[Tensor], list[Tensor]]:
-    """The columns of the upper and the lower row, each ``(N, 3, H, W)``; NaN is drawn as grey."""
+def wamim_rows(model: WaMIM, inputs: Tensor) -> list[Row]:
+    """The image and its predicted levels; the visible part and its true levels."""
+    mask = random_mask(len(inputs), model.backbone.mask_grid(*inputs.shape[-2:]), model.mask_ratio)
     targets = model.target_generator
     predicted = model.neck(model.backbone(inputs, mask))
     true = targets(inputs)
     hidden = hidden_pixels(mask, inputs)
-    above, below = [inputs], [inputs.masked_fill(hidden, float('nan'))]
+    above = {'image': inputs}
+    below = {'visible': inputs.masked_fill(hidden, float('nan'))}
     for first in range(len(targets.levels) - 1, -1, -1):
-        part = wamim_mm.WaveletTargetGenerator(
+        part = WaveletTargetGenerator(
             targets.wavelet, targets.levels[first:], targets.subbands, targets.norm
         )
-        below.append(part.to_images(true[first:], inputs))
-        above.append(part.to_images(predicted[first:], inputs).where(hidden, below[-1]))
-    return above, below
+        coarsest = first == len(targets.levels) - 1
+        name = f'{"" if coarsest else "+ "}level {targets.levels[first]}'
+        known = part.to_images(true[first:], inputs)
+        below[f'true: {name}'] = known
+        above[f'predicted: {name}'] = part.to_images(predicted[first:], inputs).where(hidden, known)
+    return [as_pictures(model, row) for row in (above, below)]
 
 
 def hidden_pixels(mask: Tensor, inputs: Tensor) -> Tensor:
@@ -103,32 +113,58 @@ def hidden_pixels(mask: Tensor, inputs: Tensor) -> Tensor:
     return mask.repeat_interleave(unit, 1).repeat_interleave(unit, 2)[:, None]
 
 
-def draw(above: list[Tensor], below: list[Tensor], model: 'wamim_mm.WaMIM', out: Path) -> None:
-    """Write the picture."""
+def mfm_rows(model: MFM, inputs: Tensor) -> list[Row]:
+    """The image, its corrupted form and the prediction; the spectra of these."""
+    corrupted, mask = model.corrupt(inputs)
+    images = dict(
+        image=inputs, corrupted=corrupted, predicted=model.restore(inputs, corrupted, mask)
+    )
+    pictures = as_pictures(model, images)
+    moduli = {f'{name}: spectrum': modulus(part) for name, part in pictures.items()}
+    largest = moduli['image: spectrum'].amax((1, 2, 3), keepdim=True)
+    return [pictures, {title: four_decades(part / largest) for title, part in moduli.items()}]
+
+
+def modulus(pictures: Tensor) -> Tensor:
+    """``(N, 3, H, W)``, the mean of the colours' spectra, frequency 0 in the centre."""
+    mean = torch.fft.fft2(pictures, norm='ortho').abs().mean(1, keepdim=True)
+    return torch.fft.fftshift(mean, dim=(-2, -1)).expand(-1, 3, -1, -1)
+
+
+def four_decades(share: Tensor) -> Tensor:
+    """1 and above to 1, 0.0001 and below to 0, on a logarithmic scale."""
+    return (1 + share.clamp(1e-4, 1).log10() / 4).clamp(min=0)
+
+
+def as_pictures(model: WaMIM | MFM, row: Row) -> Row:
+    """Normalized images as pictures in [0, 1]; NaN, which is what was hidden, as grey."""
+    mean, std = (getattr(model.data_preprocessor, name) for name in ('mean', 'std'))
+    return {
+        title: ((images * std + mean) / 255).clamp(0, 1).nan_to_num(0.6)
+        for title, images in row.items()
+    }
+
+
+def draw(rows: list[Row], out: Path) -> None:
+    """Write one picture: the rows of the first image, then those of the second, and so on."""
     import matplotlib
 
     matplotlib.use('Agg')
     import matplotlib.pyplot as plt
 
-    levels = model.target_generator.levels[::-1]
-    names = [f'level {levels[0]}', *(f'+ level {level}' for level in levels[1:])]
-    rows = (('image', 'predicted: ', above), ('visible', 'true: ', below))
-    count, columns = len(above[0]), len(above)
+    count, columns = len(next(iter(rows[0].values()))), len(rows[0])
     figure, axes = plt.subplots(
-        2 * count,
+        len(rows) * count,
         columns,
-        figsize=(1.7 * columns, 3.7 * count),
+        figsize=(1.7 * columns, 1.85 * len(rows) * count),
         squeeze=False,
         layout='constrained',
     )
-    mean, std = (getattr(model.data_preprocessor, name).view(3, 1, 1) for name in ('mean', 'std'))
-    for i in range(count):
-        for k, (first, prefix, images) in enumerate(rows):
-            for column, batch in enumerate(images):
-                picture = ((batch[i] * std + mean) / 255).clamp(0, 1).nan_to_num(0.6)
-                axis = axes[2 * i + k, column]
+    for k, row in enumerate(rows):
+        for column, (title, pictures) in enumerate(row.items()):
+            for axis, picture in zip(axes[k :: len(rows), column], pictures, strict=True):
                 axis.imshow(picture.permute(1, 2, 0).numpy(), interpolation='nearest')
-                axis.set_title(first if column == 0 else prefix + names[column - 1], fontsize=8)
+                axis.set_title(title, fontsize=8)
                 axis.axis('off')
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=100)
