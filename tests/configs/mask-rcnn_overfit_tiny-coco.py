@@ -8,12 +8,12 @@ are wrong anywhere between file and score cannot reach a high AP. docs/real-imag
 
 _base_ = '../../configs/_base_/coco_mask_rcnn.py'
 
-max_epochs = 160
+max_epochs = 240
 scale = (320, 320)
 norm_cfg = dict(type='GN', num_groups=8)
 
 model = dict(
-    # Half of ResNet-18's width, from scratch, with group norm for batches of two.
+    # Half of ResNet-18's width, from scratch, with group norm for batches of one.
     backbone=dict(
         _delete_=True,
         type='ResNet',
@@ -32,7 +32,7 @@ model = dict(
         bbox_roi_extractor=dict(out_channels=64),
         mask_roi_extractor=dict(out_channels=64),
         bbox_head=dict(in_channels=64, fc_out_channels=256, reg_class_agnostic=True),
-        mask_head=dict(num_convs=2, in_channels=64, conv_out_channels=64),
+        mask_head=dict(num_convs=2, in_channels=64, conv_out_channels=64, norm_cfg=norm_cfg),
     ),
     train_cfg=dict(
         rpn_proposal=dict(nms_pre=500, max_per_img=200),
@@ -57,7 +57,7 @@ test_pipeline = [
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
     ),
 ]
-train_dataloader = dict(batch_size=2, num_workers=1, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(batch_size=1, num_workers=1, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(
     num_workers=1,
     dataset=dict(
@@ -71,7 +71,7 @@ val_evaluator = dict(ann_file=_base_.data_root + '/annotations/instances_train20
 test_evaluator = val_evaluator
 
 optim_wrapper = dict(
-    optimizer=dict(_delete_=True, type='AdamW', lr=2e-3, weight_decay=1e-4),
+    optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=1e-4),
     clip_grad=dict(max_norm=10),
 )
 param_scheduler = [
@@ -79,4 +79,4 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', T_max=max_epochs, convert_to_iter_based=True),
 ]
 train_cfg = dict(max_epochs=max_epochs, val_interval=40)
-default_hooks = dict(logger=dict(interval=13), checkpoint=dict(interval=40, max_keep_ckpts=1))
+default_hooks = dict(logger=dict(interval=25), checkpoint=dict(interval=40, max_keep_ckpts=1))

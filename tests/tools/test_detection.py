@@ -133,11 +133,17 @@ def test_bad_input_stops_before_training(root, coco, tmp_path, options, error, m
 
 
 @pytest.mark.slow
-def test_full_size(root, coco, tmp_path):
-    """Swin-B, images of 1333 x 800: three images to train on, three to test on."""
-    encoder = Config.fromfile(root / 'configs/pretrain/wamim_swin-b.py').model.backbone
+@pytest.mark.parametrize(
+    ('name', 'pretraining'), [(SWIN, 'wamim_swin-b'), (VIT, 'wamim_vit-b'), (RESNET, 'mfm_r50')]
+)
+def test_full_size(root, coco, tmp_path, name, pretraining):
+    """The config as it is, at 1333 x 800 or 1024 x 1024; three images to train on, three to test.
+
+    The ViT needs 16 GB of memory.
+    """
+    encoder = Config.fromfile(root / f'configs/pretrain/{pretraining}.py').model.backbone
     tensors = save_encoder(encoder, tmp_path / 'pretrained.pth')
-    config, work_dir = f'configs/det/{SWIN}.py', tmp_path / 'run'
+    config, work_dir = f'configs/det/{name}.py', tmp_path / 'run'
     options = [
         f'data_root={coco}',
         f'model.backbone.init_cfg.checkpoint={tmp_path / "pretrained.pth"}',
@@ -156,3 +162,15 @@ def test_full_size(root, coco, tmp_path):
     assert len(training) == 3 and all(step['loss'] < 20 for step in training)
     metrics = score(root, config, work_dir, options)
     assert {'coco/bbox_mAP', 'coco/segm_mAP'} < set(metrics)
+
+
+@pytest.mark.slow
+def test_25_images_are_learned_by_heart(root, coco, tmp_path):
+    """Boxes, masks, flips and scales are right: these APs are out of reach otherwise."""
+    config = 'tests/configs/mask-rcnn_overfit_tiny-coco.py'
+    options = [f'data_root={coco}']
+    done = train(root, config, tmp_path, options=options)
+    assert done.returncode == 0, done.stderr
+    metrics = score(root, config, tmp_path, options)
+    assert metrics['coco/bbox_mAP'] > 0.6 and metrics['coco/bbox_mAP_50'] > 0.75
+    assert metrics['coco/segm_mAP'] > 0.38 and metrics['coco/segm_mAP_50'] > 0.62
