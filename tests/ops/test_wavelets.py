@@ -9,7 +9,7 @@ import pywt
 import torch
 
 from wamim_mm.ops import wavelets
-from wamim_mm.ops.wavelets import MODES, filter_bank, wavedec2, waverec2
+from wamim_mm.ops.wavelets import MODES, approximation2, filter_bank, wavedec2, waverec2
 
 WAVELETS = pywt.wavelist(kind='discrete')
 # Even, odd, mixed, non-square, and smaller than most filters.
@@ -43,6 +43,9 @@ def test_equals_pywavelets(wavelet, mode):
             expected = reference(x, wavelet, mode, level)
             coeffs = wavedec2(torch.from_numpy(x), wavelet, mode, level)
             assert_same(coeffs, expected, 1e-10)
+            if level == 1:
+                alone = approximation2(torch.from_numpy(x), wavelet, mode)
+                assert_same([alone], expected[:1], 1e-10)
             back = waverec2(coeffs, wavelet, mode)
             assert_same([back], [pywt.waverec2(expected, wavelet, mode)], 1e-10)
             if wavelet != 'dmey':  # an approximation of a wavelet, which PyWavelets cannot invert

@@ -6,8 +6,9 @@ import torch
 from mmengine.model import BaseModule
 from mmpretrain.registry import MODELS
 from torch import Tensor
+from torch.nn import functional as F
 
-from ..ops.wavelets import filter_bank, wavedec2, waverec2
+from ..ops.wavelets import approximation2, filter_bank, wavedec2, waverec2
 
 SUBBANDS = ('cA', 'cH', 'cV', 'cD')
 NORMS = ('subband', 'token', 'none')
@@ -82,10 +83,7 @@ class WaveletTargetGenerator(BaseModule):
         Raises:
             ValueError: A level does not divide the sides of the image.
         """
-        return [
-            (target - mean) / std
-            for target, (mean, std) in self._with_statistics(self.coefficients(images))
-        ]
+        return [self._normalized(target) for target in self.coefficients(images)]
 
     def coefficients(self, images: Tensor) -> list[Tensor]:
         """The same as :meth:`forward` before normalization."""
@@ -93,11 +91,12 @@ class WaveletTargetGenerator(BaseModule):
         depth = max(self.levels)
         x, per_level = images, []
         for level in range(1, depth + 1):
-            approximation, details = wavedec2(x, self.wavelet, level=1)
-            if level in self.levels:
-                subbands = dict(zip(SUBBANDS, (approximation, *details), strict=True))
-                per_level.append(torch.cat([subbands[name] for name in self.subbands], dim=1))
-            x = approximation
+            if level not in self.levels:
+                x = approximation2(x, self.wavelet)
+                continue
+            x, details = wavedec2(x, self.wavelet, level=1)
+            subbands = dict(zip(SUBBANDS, (x, *details), strict=True))
+            per_level.append(torch.cat([subbands[name] for name in self.subbands], dim=1))
         return per_level
 
     @torch.no_grad()
@@ -133,6 +132,15 @@ class WaveletTargetGenerator(BaseModule):
             for level in range(depth, 0, -1)
         ]
         return waverec2([approximation, *details], self.wavelet)
+
+    def _normalized(self, target: Tensor) -> Tensor:
+        """A level's coefficients as `norm` says; layer norm is the fused form of that."""
+        if self.norm == 'none':
+            return target
+        if self.norm == 'subband':
+            return F.layer_norm(target, target.shape[2:], eps=self.eps)
+        channels_last = target.movedim(1, -1)
+        return F.layer_norm(channels_last, channels_last.shape[-1:], eps=self.eps).movedim(-1, 1)
 
     def _with_statistics(self, targets: list[Tensor]):
         """Pair each level's coefficients with the ``(mean, std)`` that normalize them."""

@@ -2,11 +2,12 @@
 
 from .fourier import frequency_filter, low_pass_mask
 from .masking import VisibleTokens, gather_tokens, merge_tokens, random_mask
-from .wavelets import wavedec2, waverec2
+from .wavelets import approximation2, wavedec2, waverec2
 from .windows import group_windows, window_cells
 
 __all__ = [
     'VisibleTokens',
+    'approximation2',
     'frequency_filter',
     'gather_tokens',
     'group_windows',

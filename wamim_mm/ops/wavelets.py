@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ['Mode', 'wavedec2', 'waverec2']
+__all__ = ['Mode', 'approximation2', 'wavedec2', 'waverec2']
 
 Mode = Literal['periodization', 'symmetric', 'reflect', 'zero', 'periodic']
 Details = tuple[Tensor, Tensor, Tensor]
@@ -76,13 +76,7 @@ def wavedec2(
     >>> [tuple(c.shape) for c in coeffs[2]]
     [(1, 4, 4), (1, 4, 4), (1, 4, 4)]
     """
-    bank = filter_bank(wavelet)
-    _check_mode(mode)
-    x = _as_float(x)
-    if x.ndim < 2 or 0 in x.shape[-2:]:
-        raise ValueError(
-            f'wavedec2 needs images (..., H, W) of 1 x 1 or more, got {tuple(x.shape)}'
-        )
+    bank, x = _checked(x, wavelet, mode)
     if level is None:
         level = min(pywt.dwt_max_level(side, len(bank.dec_lo)) for side in x.shape[-2:])
     if level < 0:
@@ -94,6 +88,22 @@ def wavedec2(
         coeffs.append(details)
     coeffs.append(x)
     return coeffs[::-1]
+
+
+def approximation2(x: Tensor, wavelet: str = 'haar', mode: Mode = 'periodization') -> Tensor:
+    """The approximation alone of one level, without the work for the details.
+
+    Equals ``wavedec2(x, wavelet, mode, level=1)[0]``, whose arguments and errors it has.
+
+    >>> approximation2(torch.ones(1, 4, 4)).tolist()
+    [[[2.0, 2.0], [2.0, 2.0]]]
+    """
+    bank, x = _checked(x, wavelet, mode)
+    if _is_haar(bank):
+        x = _even_sides(x, mode)
+        lo = x[..., 0::2] + x[..., 1::2]
+        return torch.lerp(lo[..., 0::2, :], lo[..., 1::2, :], 0.5)
+    return _analysis(_analysis(x, bank.dec_lo, mode, -1), bank.dec_lo, mode, -2)
 
 
 def waverec2(
@@ -139,6 +149,19 @@ def waverec2(
             )
         x = _synthesis2(x, (filled[0], filled[1], filled[2]), bank, mode)
     return x
+
+
+def _checked(x: Tensor, wavelet: str, mode: Mode) -> tuple[FilterBank, Tensor]:
+    """The filters, and the images in floating point, of a decomposition that can be made."""
+    bank = filter_bank(wavelet)
+    _check_mode(mode)
+    x = _as_float(x)
+    if x.ndim < 2 or 0 in x.shape[-2:]:
+        raise ValueError(
+            f'a wavelet decomposition needs images (..., H, W) of 1 x 1 or more, got '
+            f'{tuple(x.shape)}'
+        )
+    return bank, x
 
 
 def _check_mode(mode: str) -> None:
@@ -218,18 +241,25 @@ def _synthesis(c: Tensor, taps: tuple[float, ...], mode: Mode, dim: int) -> Tens
 
 
 def _haar_analysis2(x: Tensor, mode: Mode) -> tuple[Tensor, Details]:
-    """`_analysis2` for the Haar wavelet: butterflies on strided views, eight additions a block."""
-    height, width = x.shape[-2:]
-    x = _extend(_extend(x, 0, height + height % 2, mode, -2), 0, width + width % 2, mode, -1)
+    """`_analysis2` for the Haar wavelet: butterflies on strided views.
+
+    With the mean ``m`` of ``a`` and ``b``, ``(a - b) / 2`` is ``a - m``: no pass only to scale.
+    """
+    x = _even_sides(x, mode)
     left, right = x[..., 0::2], x[..., 1::2]
-    lo, hi = left + right, left - right
-    lo_top, lo_bottom = lo[..., 0::2, :], lo[..., 1::2, :]
-    hi_top, hi_bottom = hi[..., 0::2, :], hi[..., 1::2, :]
-    return (lo_top + lo_bottom) * 0.5, (
-        (lo_top - lo_bottom) * 0.5,
-        (hi_top + hi_bottom) * 0.5,
-        (hi_top - hi_bottom) * 0.5,
-    )
+    subbands = []
+    for part in (left + right, left - right):
+        top, bottom = part[..., 0::2, :], part[..., 1::2, :]
+        mean = torch.lerp(top, bottom, 0.5)
+        subbands += [mean, top - mean]
+    approximation, horizontal, vertical, diagonal = subbands
+    return approximation, (horizontal, vertical, diagonal)
+
+
+def _even_sides(x: Tensor, mode: Mode) -> Tensor:
+    """The image with one more row or column where their number is odd."""
+    height, width = x.shape[-2:]
+    return _extend(_extend(x, 0, height + height % 2, mode, -2), 0, width + width % 2, mode, -1)
 
 
 def _haar_synthesis2(x: Tensor, details: Details) -> Tensor:
