@@ -13,7 +13,7 @@ from wamim_mm.engine.class_count import ClassCountHook
 def check(model, classes=('a', 'b', 'c')):
     dataset = SimpleNamespace(metainfo=dict(classes=classes))
     runner = SimpleNamespace(model=model, train_dataloader=SimpleNamespace(dataset=dataset))
-    ClassCountHook().before_run(runner)
+    ClassCountHook().before_train(runner)
 
 
 def classifier(head, preprocessor):

@@ -19,7 +19,7 @@ class ClassCountHook(Hook):
     needs, counts as a head's.
     """
 
-    def before_run(self, runner: Runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         """Compare the numbers.
 
         Raises:
