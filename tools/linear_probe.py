@@ -4,7 +4,8 @@ python tools/linear_probe.py CONFIG CHECKPOINT --data-root DIR
 
 DIR holds class folders, DIR/train/<class>/ and DIR/val/<class>/ (or another split, --val). The
 encoder is frozen; its feature maps (out_indices), averaged over the positions and put one after
-another, go to a logistic regression.
+another, go to a logistic regression. With --corruptions the regression, fitted to clean images, is
+scored on corrupted ones too.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import mean
 
 import torch
 from mmengine.config import Config
@@ -23,9 +25,13 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 import wamim_mm  # noqa: F401
+from wamim_mm.data.corruptions import CORRUPTIONS, corrupted
 from wamim_mm.engine.images import centre_crop_pipeline
 from wamim_mm.engine.launch import check_data
-from wamim_mm.engine.probe import extract_features, linear_probe
+from wamim_mm.engine.probe import extract_features, fit_linear_probe
+
+#: The middle of ImageNet-C's five.
+SEVERITY = 3
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,6 +41,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--data-root', required=True)
     parser.add_argument('--val', default='val', help='the split to score, a folder of DIR')
     parser.add_argument('--random-seeds', type=int, default=3, help='random encoders to average')
+    parser.add_argument(
+        '--corruptions',
+        nargs='+',
+        choices=CORRUPTIONS,
+        default=[],
+        metavar='NAME',
+        help=f'score on images corrupted so, at severity {SEVERITY}: {", ".join(CORRUPTIONS)}',
+    )
     parser.add_argument('--batch-size', type=int, default=64)
     parser.add_argument('--out', type=Path, metavar='FILE.json', help='write the numbers there')
     args = parser.parse_args()
@@ -49,10 +63,12 @@ def main() -> None:
     cfg = Config.fromfile(args.config)
     try:
         train, val = (loader(args, cfg, split) for split in ('train', args.val))
-    except FileNotFoundError as error:
+        tests = {'clean': val}
+        tests |= {name: loader(args, cfg, args.val, name) for name in args.corruptions}
+    except (FileNotFoundError, ImportError) as error:
         sys.exit(f'linear_probe.py: {error}')
 
-    total = (args.random_seeds + 1) * (len(train) + len(val))
+    total = (args.random_seeds + 1) * (len(train) + len(val) * len(tests))
     bar = tqdm(total=total, desc='features', unit='batch')
 
     def counted(batches: DataLoader) -> Iterator[dict]:
@@ -60,26 +76,43 @@ def main() -> None:
             yield batch
             bar.update()
 
-    def score(model: torch.nn.Module) -> float:
-        return linear_probe(*(extract_features(model, counted(part)) for part in (train, val)))
+    def score(model: torch.nn.Module) -> dict[str, float]:
+        probe = fit_linear_probe(*extract_features(model, counted(train)))
+        return {
+            name: probe.accuracy(*extract_features(model, counted(test)))
+            for name, test in tests.items()
+        }
 
     model = build(cfg, 0)
     load_checkpoint(model, args.checkpoint, map_location='cpu', strict=True)
     pretrained = score(model)
-    scores = [score(build(cfg, seed)) for seed in range(args.random_seeds)]
+    random = [score(build(cfg, seed)) for seed in range(args.random_seeds)]
     bar.close()
     result = {
-        'pretrained': pretrained,
-        'random': sum(scores) / len(scores),
-        'random_seeds': scores,
+        'pretrained': pretrained['clean'],
+        'random': mean(scores['clean'] for scores in random),
+        'random_seeds': [scores['clean'] for scores in random],
         'chance': 1 / len(val.dataset.CLASSES),
         'train_images': len(train.dataset),
         'val_images': len(val.dataset),
     }
+    if args.corruptions:
+        result['corruptions'] = {
+            name: {
+                'pretrained': pretrained[name],
+                'random': mean(scores[name] for scores in random),
+            }
+            for name in args.corruptions
+        }
     print(
         f'linear probe, {result["val_images"]} images: pre-trained {result["pretrained"]:.1%}, '
         f'random initialization {result["random"]:.1%}, chance {result["chance"]:.1%}'
     )
+    for name, scores in result.get('corruptions', {}).items():
+        print(
+            f'  {name}: pre-trained {scores["pretrained"]:.1%}, '
+            f'random initialization {scores["random"]:.1%}'
+        )
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps(result, indent=2))
@@ -98,11 +131,15 @@ def build(cfg: Config, seed: int) -> torch.nn.Module:
     return model.to('cuda' if torch.cuda.is_available() else 'cpu')
 
 
-def loader(args: argparse.Namespace, cfg: Config, split: str) -> DataLoader:
-    """Labelled images of a split, resized to the encoder's input."""
+def loader(
+    args: argparse.Namespace, cfg: Config, split: str, corruption: str | None = None
+) -> DataLoader:
+    """Labelled images of a split, resized to the encoder's input, corrupted or as they are."""
     from mmpretrain.registry import DATASETS
 
     pipeline = centre_crop_pipeline(to_2tuple(cfg.model.backbone.img_size))
+    if corruption:
+        pipeline = corrupted(pipeline, corruption, SEVERITY)
     dataset = dict(type='CustomDataset', data_root=args.data_root, data_prefix=split)
     check_data(dataset)
     data = DATASETS.build(dict(dataset, pipeline=pipeline))

@@ -10,6 +10,8 @@ from .interop import prepare  # isort: skip
 
 prepare()  # before any mm package is imported
 
+from .data.corruptions import Corrupt  # noqa: E402
+from .data.loading import LoadRandomResizedCrop  # noqa: E402
 from .engine import (  # noqa: E402
     CheckpointFitHook,
     ClassCountHook,
@@ -38,11 +40,13 @@ __all__ = [
     'MFM',
     'CheckpointFitHook',
     'ClassCountHook',
+    'Corrupt',
     'Deblur',
     'Denoise',
     'FrequencyFilter',
     'FrequencyLoss',
     'LayerDecayOptimWrapperConstructor',
+    'LoadRandomResizedCrop',
     'MFMHead',
     'PretrainedFitHook',
     'SimpleFeaturePyramid',

@@ -12,12 +12,11 @@ data_preprocessor = dict(
     to_rgb=True,
 )
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    # mmpretrain's LoadImageFromFile and RandomResizedCrop in one.
     dict(
-        type='RandomResizedCrop',
+        type='LoadRandomResizedCrop',
         scale=224,
         crop_ratio_range=(0.2, 1.0),
-        backend='pillow',
         interpolation='bicubic',
     ),
     dict(type='RandomFlip', prob=0.5),

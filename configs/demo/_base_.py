@@ -7,12 +7,10 @@ max_epochs = 8
 warmup_epochs = 1
 
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
     dict(
-        type='RandomResizedCrop',
+        type='LoadRandomResizedCrop',
         scale=128,
         crop_ratio_range=(0.2, 1.0),
-        backend='pillow',
         interpolation='bicubic',
     ),
     dict(type='RandomFlip', prob=0.5),

@@ -36,8 +36,9 @@ model = dict(
 )
 
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='RandomResizedCrop', scale=32, crop_ratio_range=(0.4, 1.0), interpolation='bicubic'),
+    dict(
+        type='LoadRandomResizedCrop', scale=32, crop_ratio_range=(0.4, 1.0), interpolation='bicubic'
+    ),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackInputs'),
 ]

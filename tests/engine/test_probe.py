@@ -4,7 +4,7 @@ import torch
 from mmpretrain.structures import DataSample
 from torch.nn import functional as F
 
-from wamim_mm.engine.probe import _logistic_regression, extract_features, linear_probe
+from wamim_mm.engine.probe import _logistic_regression, extract_features, fit_linear_probe
 
 
 def blobs(count, spread, seed):
@@ -15,19 +15,22 @@ def blobs(count, spread, seed):
 
 
 def test_separable_and_hopeless():
-    assert linear_probe(blobs(300, 0.3, 0), blobs(150, 0.3, 1)) == 1.0
-    noise = torch.randn(600, 20), torch.arange(600) % 3
-    assert linear_probe(noise, (torch.randn(600, 20), torch.arange(600) % 3)) < 0.42
+    assert fit_linear_probe(*blobs(300, 0.3, 0)).accuracy(*blobs(150, 0.3, 1)) == 1.0
+    labels = torch.arange(600) % 3
+    assert (
+        fit_linear_probe(torch.randn(600, 20), labels).accuracy(torch.randn(600, 20), labels) < 0.42
+    )
 
 
 def test_scale_and_dead_features_do_not_matter():
     (x, y), (x_test, y_test) = blobs(300, 1.5, 0), blobs(300, 1.5, 1)
-    plain = linear_probe((x, y), (x_test, y_test))
+    plain = fit_linear_probe(x, y).accuracy(x_test, y_test)
 
     def stretched(x):
         return torch.cat([x * torch.tensor([1e3, 1e-3]) + 7, torch.ones(len(x), 1)], dim=1)
 
-    assert abs(linear_probe((stretched(x), y), (stretched(x_test), y_test)) - plain) < 0.01
+    probe = fit_linear_probe(stretched(x), y)
+    assert abs(probe.accuracy(stretched(x_test), y_test) - plain) < 0.01
 
 
 def test_regression_reaches_the_minimum():

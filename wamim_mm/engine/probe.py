@@ -1,12 +1,13 @@
 """Linear probe: how well a linear classifier reads the classes off a frozen encoder's features."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ['extract_features', 'linear_probe']
+__all__ = ['LinearProbe', 'extract_features', 'fit_linear_probe']
 
 
 @torch.no_grad()
@@ -34,35 +35,47 @@ def extract_features(model: torch.nn.Module, batches: Iterable[dict]) -> tuple[T
     return torch.cat(features), torch.cat(labels)
 
 
-def linear_probe(
-    train: tuple[Tensor, Tensor],
-    test: tuple[Tensor, Tensor],
+class LinearProbe(NamedTuple):
+    """A linear classifier of standardized features."""
+
+    mean: Tensor
+    std: Tensor
+    weight: Tensor
+    bias: Tensor
+
+    def accuracy(self, features: Tensor, labels: Tensor) -> float:
+        """The share of samples classified rightly, 0 to 1; ``(N, C)`` features, ``(N,)`` labels."""
+        scores = (features - self.mean) / self.std @ self.weight + self.bias
+        return (scores.argmax(1) == labels).float().mean().item()
+
+
+def fit_linear_probe(
+    features: Tensor,
+    labels: Tensor,
     penalties: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1),
-) -> float:
-    """Accuracy of multinomial logistic regression on standardized features.
+) -> LinearProbe:
+    """Multinomial logistic regression on standardized features.
 
     The weight of its L2 penalty is chosen on every fifth training sample, so that the test samples
     have no say in it; then the regression is fitted to all training samples.
 
     Args:
-        train: ``(N, C)`` features and ``(N,)`` labels.
-        test: The same for the test samples.
+        features: ``(N, C)`` float features of the training samples.
+        labels: ``(N,)`` their int64 labels.
         penalties: Weights to choose from.
-
-    Returns:
-        The share of test samples classified rightly, 0 to 1.
     """
-    (x, y), (x_test, y_test) = train, test
-    std, mean = torch.std_mean(x, dim=0)
-    x, x_test = ((part - mean) / std.clamp(min=1e-6) for part in (x, x_test))
-    held_out = torch.arange(len(x)) % 5 == 0
+    std, mean = torch.std_mean(features, dim=0)
+    std = std.clamp(min=1e-6)
+    held_out = torch.arange(len(features)) % 5 == 0
 
-    def accuracy(fit: Tensor, x_eval: Tensor, y_eval: Tensor, penalty: float) -> float:
-        weight, bias = _logistic_regression(x[fit], y[fit], penalty)
-        return ((x_eval @ weight + bias).argmax(1) == y_eval).float().mean().item()
+    def fit(part: Tensor, penalty: float) -> LinearProbe:
+        x = (features[part] - mean) / std
+        return LinearProbe(mean, std, *_logistic_regression(x, labels[part], penalty))
 
-    best = max(penalties, key=lambda p: accuracy(~held_out, x[held_out], y[held_out], p))
-    return accuracy(torch.ones_like(held_out), x_test, y_test, best)
+    best = max(
+        penalties, key=lambda p: fit(~held_out, p).accuracy(features[held_out], labels[held_out])
+    )
+    return fit(torch.ones_like(held_out), best)
 
 
 def _logistic_regression(x: Tensor, y: Tensor, penalty: float) -> tuple[Tensor, Tensor]:

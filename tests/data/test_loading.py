@@ -1,0 +1,115 @@
+"""The fast loader against its slow twin, mmpretrain's LoadImageFromFile and RandomResizedCrop."""
+
+import numpy as np
+import pytest
+from mmengine.dataset import Compose
+from mmpretrain.registry import TRANSFORMS
+from PIL import Image
+
+from wamim_mm.data.loading import LoadRandomResizedCrop, image_size, reduction
+
+OPTIONS = dict(scale=(48, 64), crop_ratio_range=(0.2, 1.0), interpolation='bicubic')
+
+
+def photograph(height, width, seed=0):
+    """Waves of many lengths, as uint8 RGB: strong at low and weak at high frequencies."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width] / max(height, width)
+    image = np.zeros((height, width, 3))
+    for frequency in (1, 2, 4, 8, 16, 32):
+        for channel in range(3):
+            a, b, phase = rng.normal(size=3)
+            wave = np.sin(2 * np.pi * (frequency * (a * x + b * y) + phase))
+            image[..., channel] += wave / frequency
+    return Image.fromarray(np.uint8(np.clip(127 + 60 * image, 0, 255)))
+
+
+def twins(path, seed, **options):
+    """The fast loader's image and the slow twin's, from the same seed."""
+    options = {**OPTIONS, **options}
+    fast = Compose([LoadRandomResizedCrop(**options)])
+    slow = Compose(
+        [
+            TRANSFORMS.build(dict(type='LoadImageFromFile')),
+            TRANSFORMS.build(dict(type='RandomResizedCrop', backend='pillow', **options)),
+        ]
+    )
+    results = []
+    for pipeline in (fast, slow):
+        np.random.seed(seed)  # noqa: NPY002  (what mmpretrain draws from)
+        results.append(pipeline(dict(img_path=str(path))))
+        assert results[-1]['img'].dtype == np.uint8 and results[-1]['img'].shape == (48, 64, 3)
+    fast, slow = results
+    assert fast['ori_shape'] == slow['ori_shape'] and fast['img_shape'] == (48, 64)
+    return fast['img'].astype(int), slow['img'].astype(int)
+
+
+@pytest.mark.parametrize('size', [(90, 120), (95, 70), (41, 33), (48, 64), (1, 1), (300, 7)])
+@pytest.mark.parametrize('interpolation', ['bicubic', 'bilinear'])
+def test_equals_the_twin(tmp_path, size, interpolation):
+    """Where nothing can be decoded at half its size."""
+    photograph(*size).save(tmp_path / 'a.jpg', quality=95)
+    for seed in range(10):
+        fast, slow = twins(tmp_path / 'a.jpg', seed, interpolation=interpolation)
+        difference = np.abs(fast - slow)
+        assert (difference <= 1).mean() > 0.99 and difference.mean() < 0.5
+
+
+@pytest.mark.parametrize('factor', [2, 4, 8])
+def test_reduced_decoding_stays_near_the_twin(tmp_path, factor):
+    photograph(60 * factor, 80 * factor).save(tmp_path / 'a.jpg', quality=95)
+    whole = dict(crop_ratio_range=(0.9, 1.0))
+    differences = [np.abs(np.subtract(*twins(tmp_path / 'a.jpg', i, **whole))) for i in range(10)]
+    assert 0 < np.mean(differences) < 2
+    shifted = np.abs(
+        np.roll(twins(tmp_path / 'a.jpg', 0, **whole)[0], 2, 1)
+        - twins(tmp_path / 'a.jpg', 0, **whole)[1]
+    )
+    assert np.mean(shifted) > 3 * np.mean(differences)  # two pixels aside would be seen
+
+
+def test_reduction():
+    jpeg, png = b'\xff\xd8\xff', b'\x89PNG'
+    out = (48, 64)
+    expected = {(48, 64): 1, (95, 400): 1, (96, 127): 1, (96, 128): 2, (191, 256): 2, (192, 256): 4}
+    expected |= {(384, 511): 4, (384, 512): 8, (4000, 4000): 8, (10, 10): 1}
+    for crop, factor in expected.items():
+        assert reduction(jpeg, crop, out) == factor
+        assert reduction(png, crop, out) == 1
+
+
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_turned_photographs(tmp_path, orientation):
+    """Cameras store how they were held; OpenCV turns the image while it decodes."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    photograph(60, 90).save(tmp_path / 'a.jpg', exif=exif, quality=95)
+    height, width = image_size((tmp_path / 'a.jpg').read_bytes())
+    assert (height, width) == ((90, 60) if orientation >= 5 else (60, 90))
+    fast, slow = twins(tmp_path / 'a.jpg', 3)
+    assert (np.abs(fast - slow) <= 1).mean() > 0.99
+
+
+@pytest.mark.parametrize(
+    ('mode', 'name'),
+    [('L', 'a.jpg'), ('CMYK', 'a.jpg'), ('RGBA', 'a.png'), ('P', 'a.png'), ('L', 'a.png')],
+)
+def test_other_kinds_of_files(tmp_path, mode, name):
+    photograph(80, 90).convert(mode).save(tmp_path / name)
+    fast, slow = twins(tmp_path / name, 1)
+    assert (np.abs(fast - slow) <= 1).mean() > 0.99
+
+
+def test_bad_files(tmp_path):
+    load = LoadRandomResizedCrop(scale=32)
+    (tmp_path / 'text.jpg').write_text('no image')
+    (tmp_path / 'empty.jpg').touch()
+    photograph(64, 64).save(tmp_path / 'whole.jpg')
+    (tmp_path / 'head.jpg').write_bytes((tmp_path / 'whole.jpg').read_bytes()[:100])
+    for name in ('text.jpg', 'empty.jpg', 'head.jpg'):
+        with pytest.raises(ValueError, match=rf'{name}. is no image'):
+            load(dict(img_path=str(tmp_path / name)))
+    with pytest.raises(FileNotFoundError, match=r'nothing\.jpg'):
+        load(dict(img_path=str(tmp_path / 'nothing.jpg')))
+    with pytest.raises(ValueError, match="'bilinear' or 'bicubic', got 'area'"):
+        LoadRandomResizedCrop(scale=32, interpolation='area')

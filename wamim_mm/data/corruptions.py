@@ -1,0 +1,130 @@
+"""The common corruptions of ImageNet-C, made on the fly for the images of any data set."""
+
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmpretrain.registry import TRANSFORMS
+
+#: The 15 corruptions that count (Hendrycks and Dietterich, ICLR 2019, section 4.1).
+CORRUPTIONS = (
+    'gaussian_noise',
+    'shot_noise',
+    'impulse_noise',
+    'defocus_blur',
+    'glass_blur',
+    'motion_blur',
+    'zoom_blur',
+    'snow',
+    'frost',
+    'fog',
+    'brightness',
+    'contrast',
+    'elastic_transform',
+    'pixelate',
+    'jpeg_compression',
+)
+SEVERITIES = (1, 2, 3, 4, 5)
+#: What the package asks for.
+MIN_SIDE = 32
+#: These draw from a generator of their own.
+SEEDED = ('impulse_noise', 'glass_blur')
+
+
+@TRANSFORMS.register_module()
+class Corrupt(BaseTransform):
+    """Corrupt an image, always in the same way: its own pixels seed the random draws.
+
+    The parameters are those of ImageNet-C, made for 224 x 224. (mmdet has a transform of this name
+    for the same package, whose draws differ from run to run.)
+
+    Args:
+        corruption: One of ``CORRUPTIONS``.
+        severity: 1 to 5.
+        channel_order: ``'bgr'``, what ``LoadImageFromFile`` gives, or ``'rgb'``.
+
+    Raises:
+        ValueError: An argument is none of these.
+        ImportError: The package ``imagecorruptions-imaug`` is not installed.
+    """
+
+    def __init__(self, corruption: str, severity: int, channel_order: str = 'bgr') -> None:
+        for name, value, allowed in (
+            ('corruption', corruption, CORRUPTIONS),
+            ('severity', severity, SEVERITIES),
+            ('channel_order', channel_order, ('bgr', 'rgb')),
+        ):
+            if value not in allowed:
+                raise ValueError(f'Corrupt: {name} must be one of {allowed}, got {value!r}')
+        try:
+            from imagecorruptions import corrupt
+        except ImportError as error:
+            raise ImportError(
+                'Corrupt needs the package imagecorruptions (pip install imagecorruptions-imaug)'
+            ) from error
+        self.corrupt = corrupt
+        self.corruption = corruption
+        self.severity = severity
+        self.channel_order = channel_order
+
+    def transform(self, results: dict) -> dict:
+        """Replace ``results['img']``, uint8 ``(H, W, 3)``, by a corrupted one of the same form.
+
+        Raises:
+            ValueError: The image has another form, or a side below 32 pixels.
+        """
+        image = results['img']
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(
+                'Corrupt: the image must be uint8 (H, W, 3), before any normalization; got '
+                f'{image.dtype} {image.shape}'
+            )
+        if min(image.shape[:2]) < MIN_SIDE:
+            raise ValueError(
+                f'Corrupt: sides must be at least {MIN_SIDE} pixels, got {image.shape[0]} x '
+                f'{image.shape[1]}; resize the images'
+            )
+        step = -1 if self.channel_order == 'bgr' else 1
+        results['img'] = np.ascontiguousarray(self._corrupt(image[..., ::step])[..., ::step])
+        return results
+
+    def _corrupt(self, rgb: np.ndarray) -> np.ndarray:
+        rgb = np.ascontiguousarray(rgb)
+        seed = zlib.crc32(f'{self.corruption} {self.severity}'.encode(), zlib.crc32(rgb))
+        own = dict(seed=seed) if self.corruption in SEEDED else {}
+        # The others draw from NumPy's global generator, which is left as it was.
+        state = np.random.get_state()  # noqa: NPY002
+        np.random.seed(seed)  # noqa: NPY002
+        try:
+            return self.corrupt(rgb, self.severity, self.corruption, **own)
+        finally:
+            np.random.set_state(state)  # noqa: NPY002
+
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}(corruption={self.corruption!r}, severity={self.severity}, '
+            f'channel_order={self.channel_order!r})'
+        )
+
+
+def corrupted(pipeline: Sequence[dict], corruption: str, severity: int) -> list[dict]:
+    """A test pipeline of mmpretrain with the corruption as its last step before the packing.
+
+    ImageNet-C was made in this order too: from crops of 224 x 224.
+
+    Args:
+        pipeline: Transforms of a data set, with ``PackInputs`` among them.
+        corruption, severity: As for ``Corrupt``.
+
+    Raises:
+        ValueError: There is no ``PackInputs``.
+    """
+    types = [step['type'].removeprefix('mmpretrain.') for step in pipeline]
+    if 'PackInputs' not in types:
+        raise ValueError(f'the pipeline must end with PackInputs, got {types}')
+    pack = types.index('PackInputs')
+    # OpenCV's order from files; data sets that hold arrays, such as CIFAR10, hold them as RGB.
+    order = 'bgr' if 'LoadImageFromFile' in types else 'rgb'
+    step = dict(type='Corrupt', corruption=corruption, severity=severity, channel_order=order)
+    return [*pipeline[:pack], step, *pipeline[pack:]]

@@ -1,0 +1,101 @@
+"""Loading and cropping an image in one step, so that no more is decoded than is looked at."""
+
+import io
+
+import cv2
+import numpy as np
+import torch
+from mmengine import fileio
+from mmpretrain.datasets import RandomResizedCrop
+from mmpretrain.registry import TRANSFORMS
+from PIL import Image
+from torch.nn import functional as F
+
+EXIF_ORIENTATION = 0x0112
+#: What libjpeg scales by while it decodes, and OpenCV's name for it.
+REDUCED = {
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    1: cv2.IMREAD_COLOR,
+}
+
+
+@TRANSFORMS.register_module()
+class LoadRandomResizedCrop(RandomResizedCrop):
+    """``LoadImageFromFile`` and ``RandomResizedCrop`` in one, with the same crops from one seed.
+
+    Faster than the two for two reasons. The crop is drawn before the image is decoded, from the
+    size in the file's head: a JPEG file whose crop is at least twice the output is decoded at a
+    half, a quarter or an eighth of its size, the crop's borders rounded to its pixels. And torch
+    resizes, which is several times faster than Pillow and differs from it by a grey level of 255
+    at most in nearly all pixels; in the others, each cuts off overshoots on its own way.
+
+    Takes ``img_path`` and adds ``img``, ``(height, width, 3)`` uint8 in the order BGR,
+    ``img_shape`` and ``ori_shape``.
+
+    Args:
+        scale: Side of the output, or ``(height, width)``.
+        crop_ratio_range: The crop's share of the area, from and to.
+        aspect_ratio_range: Its ratio of width to height, from and to.
+        interpolation: ``'bilinear'`` or ``'bicubic'``, with antialiasing.
+        backend_args: Where files come from, see `mmengine.fileio.get`.
+
+    Raises:
+        ValueError: Another interpolation; while loading: a file that is no image.
+    """
+
+    def __init__(
+        self,
+        scale: int | tuple[int, int],
+        crop_ratio_range: tuple[float, float] = (0.08, 1.0),
+        aspect_ratio_range: tuple[float, float] = (3 / 4, 4 / 3),
+        interpolation: str = 'bicubic',
+        backend_args: dict | None = None,
+    ) -> None:
+        if interpolation not in ('bilinear', 'bicubic'):
+            raise ValueError(
+                "LoadRandomResizedCrop: interpolation must be 'bilinear' or 'bicubic', got "
+                f'{interpolation!r}'
+            )
+        super().__init__(scale, crop_ratio_range, aspect_ratio_range, interpolation=interpolation)
+        self.backend_args = backend_args
+
+    def transform(self, results: dict) -> dict:
+        """Load, crop and resize the image at ``img_path``."""
+        data = fileio.get(results['img_path'], backend_args=self.backend_args)
+        try:
+            head = np.broadcast_to(np.uint8(0), image_size(data))
+            top, left, height, width = self.rand_crop_params(head)
+            factor = reduction(data, (height, width), self.scale)
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), REDUCED[factor])
+        except (OSError, cv2.error) as error:
+            raise ValueError(f'{results["img_path"]!r} is no image: {error}') from error
+        if image is None:
+            raise ValueError(f'{results["img_path"]!r} is no image that OpenCV can read')
+        results['ori_shape'] = head.shape
+        top, left, height, width = (round(x / factor) for x in (top, left, height, width))
+        image = torch.from_numpy(image[top : top + height, left : left + width])
+        image = F.interpolate(
+            image.permute(2, 0, 1)[None], self.scale, mode=self.interpolation, antialias=True
+        )
+        results['img'] = image[0].permute(1, 2, 0).numpy()  # (h, w, 3)
+        results['img_shape'] = tuple(self.scale)
+        return results
+
+
+def image_size(data: bytes) -> tuple[int, int]:
+    """Height and width of an encoded image as OpenCV will decode it, from its head alone."""
+    with Image.open(io.BytesIO(data)) as image:
+        width, height = image.size
+        turned = image.getexif().get(EXIF_ORIENTATION, 1) >= 5  # by a quarter
+    return (width, height) if turned else (height, width)
+
+
+def reduction(data: bytes, crop: tuple[int, int], out: tuple[int, int]) -> int:
+    """By how much to scale while decoding, so that the crop is still no smaller than the output."""
+    if not data.startswith(b'\xff\xd8'):  # no JPEG
+        return 1
+    return next(
+        r for r in REDUCED if r == 1 or all(c >= r * o for c, o in zip(crop, out, strict=True))
+    )

@@ -1,0 +1,146 @@
+"""Robustness of classifiers: mean corruption error, class subsets, a test loop over data sets."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from statistics import fmean
+
+from mmengine.registry import LOOPS
+from mmengine.runner import TestLoop
+from mmpretrain.evaluation import Accuracy
+from mmpretrain.registry import METRICS
+
+#: Top-1 errors of AlexNet in %, means over the five severities of ImageNet-C: what the benchmark's
+#: authors normalize by (arXiv 1903.12261, section 4.1). The numbers are in google-research/augmix,
+#: imagenet.py; their parts by severity, in timm's bits_and_tpu branch, agree.
+ALEXNET_ERRORS = {
+    'gaussian_noise': 88.6428,
+    'shot_noise': 89.4468,
+    'impulse_noise': 92.2640,
+    'defocus_blur': 81.9880,
+    'glass_blur': 82.6268,
+    'motion_blur': 78.5948,
+    'zoom_blur': 79.8360,
+    'snow': 86.6816,
+    'frost': 82.6572,
+    'fog': 81.9324,
+    'brightness': 56.4592,
+    'contrast': 85.3204,
+    'elastic_transform': 64.6056,
+    'pixelate': 71.7840,
+    'jpeg_compression': 60.6500,
+}
+
+
+def mean_error(top1: Mapping[str, Mapping[int, float]]) -> float:
+    """Mean over the corruptions of the mean error over the severities, not normalized, in %.
+
+    Args:
+        top1: Top-1 accuracy in %, by corruption and severity.
+    """
+    return fmean([100 - fmean(by_severity.values()) for by_severity in top1.values()])
+
+
+def mean_corruption_error(top1: Mapping[str, Mapping[int, float]]) -> float:
+    """ImageNet-C's mCE in %: each corruption's error is divided by AlexNet's, then averaged.
+
+    Args:
+        top1: Top-1 accuracy in %, by corruption (all 15) and severity (all 5).
+
+    Raises:
+        ValueError: Corruptions or severities are others than those of the benchmark.
+    """
+    if set(top1) != set(ALEXNET_ERRORS):
+        differ = sorted(set(top1) ^ set(ALEXNET_ERRORS))
+        raise ValueError(f'mCE is over the 15 corruptions of ImageNet-C; they differ in {differ}')
+    for corruption, by_severity in top1.items():
+        if sorted(by_severity) != [1, 2, 3, 4, 5]:
+            raise ValueError(f'mCE is over severities 1 to 5, {corruption} has {[*by_severity]}')
+    return 100 * fmean(
+        [(100 - fmean(top1[name].values())) / error for name, error in ALEXNET_ERRORS.items()]
+    )
+
+
+def folder_classes(folder: Path, count: int) -> list[int]:
+    """Which of the 1000 outputs of an ImageNet-1K classifier the class folders stand for.
+
+    Outputs are in the order of the sorted WordNet ids, after which ImageNet's folders are named.
+
+    Args:
+        folder: Holds the class folders.
+        count: How many the benchmark has.
+
+    Returns:
+        One index for each folder, in the order of the sorted names.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+        ValueError: It has more or fewer class folders, or one not named after a class.
+        ImportError: timm, whose list of the ids is used, is not installed.
+    """
+    order = _imagenet_order()
+    if not folder.is_dir():
+        raise FileNotFoundError(f'{str(folder)!r} does not exist')
+    wnids = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    if len(wnids) != count:
+        raise ValueError(
+            f'{str(folder)!r} has {len(wnids)} class folders, and the benchmark {count} classes; '
+            'is the download complete?'
+        )
+    unknown = [repr(wnid) for wnid in wnids if wnid not in order]
+    if unknown:
+        raise ValueError(
+            f'{str(folder)!r}: {len(unknown)} folders are not named after a class of ImageNet-1K, '
+            f"such as 'n01440764': {', '.join(unknown[:5])}"
+        )
+    return [order[wnid] for wnid in wnids]
+
+
+@METRICS.register_module()
+class SubsetAccuracy(Accuracy):
+    """Top-1 in a data set that has some of the classifier's classes: the others cannot win.
+
+    So are ImageNet-A and ImageNet-R scored (arXiv 1907.07174, 2006.16241).
+
+    Args:
+        classes: ``classes[label]`` is the classifier's output for the data set's ``label``.
+    """
+
+    def __init__(self, classes: Sequence[int], **kwargs) -> None:
+        super().__init__(topk=1, **kwargs)
+        self.classes = list(classes)
+
+    def process(self, data_batch: object, data_samples: Sequence[dict]) -> None:
+        """Keep the scores of the classes and the label of every sample."""
+        kept = [dict(s, pred_score=s['pred_score'][self.classes]) for s in data_samples]
+        super().process(data_batch, kept)
+
+
+@LOOPS.register_module()
+class DatasetsTestLoop(TestLoop):
+    """Test on several data sets, with the workers and batches of the config's ``test_dataloader``.
+
+    ``datasets``, configs by name, is set before the run: 75 of them would drown the logged config.
+    ``Runner.test`` then returns the metrics by name.
+    """
+
+    datasets: Mapping[str, dict]
+
+    def run(self) -> dict[str, dict]:
+        """Test on one data set after another."""
+        metrics = {}
+        for name, dataset in self.datasets.items():
+            self.runner.logger.info(f'data set {len(metrics) + 1}/{len(self.datasets)}: {name}')
+            loader = dict(self.runner.cfg.test_dataloader, dataset=dataset)
+            self.dataloader = self.runner.build_dataloader(loader, seed=self.runner.seed)
+            metrics[name] = super().run()
+        return metrics
+
+
+@cache
+def _imagenet_order() -> dict[str, int]:
+    try:
+        from timm.data import ImageNetInfo
+    except ImportError as error:
+        raise ImportError('the class ids of ImageNet come from timm (pip install timm)') from error
+    return {wnid: i for i, wnid in enumerate(ImageNetInfo('imagenet-1k').label_names())}
