@@ -3,6 +3,7 @@
 #   make demo    pre-train on built-in data and write work_dirs/demo/report.html
 #   make test    run the test suite (STACK=openmmlab: on the official packages)
 #   make slow    the tests that take minutes
+#   make bench   speed and memory beside other methods and libraries, into work_dirs/bench
 #   make lint    style and types
 #   make lock    resolve requirements/*.txt anew
 
@@ -15,7 +16,7 @@ PYTHON ?= $(firstword $(foreach python,python3 python3.11 python3.12 python3.10 
 VENV := $(if $(filter openmmlab,$(STACK)),.venv-openmmlab,.venv)
 BIN := $(VENV)/bin
 
-.PHONY: demo test slow lint lock setup
+.PHONY: demo test slow bench lint lock setup
 
 demo: setup
 	@$(BIN)/python tools/demo.py
@@ -25,6 +26,11 @@ test: setup
 
 slow: setup
 	@$(BIN)/python -m pytest -m slow
+
+bench: setup
+	@$(BIN)/python -m benchmarks.wavelets
+	@$(BIN)/python -m benchmarks.data
+	@$(BIN)/python -m benchmarks.pretrain
 
 lint: setup
 	@$(BIN)/ruff check .
