@@ -1,4 +1,4 @@
-"""`make demo`: built-in data, two small pre-training runs, what they are good for, and a report.
+"""`make demo`: built-in data, small pre-training runs, what they are good for, and a report.
 
 python tools/demo.py [--out work_dirs/demo]
 
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from progress import Progress, clock
@@ -22,7 +23,14 @@ from report import scores, write_report
 
 ROOT = Path(__file__).resolve().parent.parent
 SCENES = 4000
-RUNS = {'vit': 'WaMIM ViT', 'swin': 'WaMIM Swin'}
+#: Pre-training run: its config, and its title.
+RUNS = {
+    'vit': ('wamim_vit', 'WaMIM ViT'),
+    'swin': ('wamim_swin', 'WaMIM Swin'),
+    'mfm': ('mfm_r18', 'MFM ResNet-18'),
+}
+#: Of ImageNet-C; others leave small encoders on drawn scenes near chance.
+CORRUPTIONS = ('gaussian_noise', 'motion_blur', 'jpeg_compression')
 #: Downstream task: its title, and the pre-training run that it starts from.
 TASKS = {'mask-rcnn_swin': ('Mask R-CNN', 'swin'), 'upernet_swin': ('UperNet', 'swin')}
 
@@ -42,11 +50,15 @@ def main() -> None:
         out / 'scenes' / 'classes.json',
         tqdm_share,
     )
-    for name, title in RUNS.items():
-        pretrain(out, name, title)
+    for name, (config, title) in RUNS.items():
+        pretrain(out, name, config_of(config), title)
     for name, (title, run) in TASKS.items():
         fine_tune(out, name, title, last_checkpoint(out / run))
-    metrics = write_report(out, RUNS, {name: title for name, (title, _) in TASKS.items()})
+    metrics = write_report(
+        out,
+        {name: title for name, (_, title) in RUNS.items()},
+        {name: title for name, (title, _) in TASKS.items()},
+    )
     print(f'\nDone after {clock(time.time() - started)}. Numbers: {show(out / "metrics.json")}')
     print(f'Open {show(out / "report.html")} in a browser.')
     for name, run in metrics['runs'].items():
@@ -56,15 +68,15 @@ def main() -> None:
             )
 
 
-def pretrain(out: Path, name: str, title: str) -> None:
+def pretrain(out: Path, name: str, config: Path, title: str) -> None:
     """Pre-train on the scenes; probe the encoder, draw what it predicts."""
-    config, work_dir, scenes = config_of(name, 'wamim_'), out / name, out / 'scenes'
+    work_dir, scenes = out / name, out / 'scenes'
     train(f'{title}: pre-training', config, work_dir, scenes)
     checkpoint = last_checkpoint(work_dir)
     stage(
         f'{title}: linear probe',
         ['tools/linear_probe.py', config, checkpoint, '--data-root', scenes]
-        + ['--random-seeds', 2, '--out', work_dir / 'probe.json'],
+        + ['--random-seeds', 2, '--corruptions', *CORRUPTIONS, '--out', work_dir / 'probe.json'],
         out / f'{name}_probe.log',
         work_dir / 'probe.json',
         tqdm_share,
@@ -116,13 +128,13 @@ def train(label: str, config: Path, work_dir: Path, scenes: Path, *options: str)
         + ['--cfg-options', f'data_root={scenes}', *options],
         work_dir.with_suffix('.log'),
         done,
-        training_share,
+        partial(training_share, epochs=epochs(config)),
     )
     done.touch()
 
 
-def config_of(name: str, prefix: str = '') -> Path:
-    return ROOT / 'configs' / 'demo' / f'{prefix}{name}.py'
+def config_of(name: str) -> Path:
+    return ROOT / 'configs' / 'demo' / f'{name}.py'
 
 
 def last_checkpoint(work_dir: Path) -> Path:
@@ -207,12 +219,12 @@ def tqdm_share(text: str) -> float:
     return int(found[-1][0]) / int(found[-1][1]) if found else 0.0
 
 
-def training_share(text: str) -> float:
+def training_share(text: str, epochs: int) -> float:
     """How far MMEngine is, from the last lines of its log; a last validation counts for a fifth."""
     epoch = re.findall(r'Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\]', text)
     if epoch:
         number, step, steps = map(int, epoch[-1])
-        return (number - 1 + step / steps) / epochs()
+        return (number - 1 + step / steps) / epochs
     done = {
         loop: int(step) / int(steps)
         for loop, step, steps in re.findall(r'Iter\((train|val)\)\s+\[\s*(\d+)/(\d+)\]', text)
@@ -220,10 +232,10 @@ def training_share(text: str) -> float:
     return 0.8 * done.get('train', 'val' in done) + 0.2 * done.get('val', 0)
 
 
-def epochs() -> int:
-    """Epochs of the demo's pre-training."""
-    text = (ROOT / 'configs' / 'demo' / '_base_.py').read_text()
-    return int(re.search(r'max_epochs = (\d+)', text)[1])
+def epochs(config: Path) -> int:
+    """Epochs of a pre-training config; those of the base where it does not say."""
+    texts = [path.read_text() for path in (config, config.with_name('_base_.py'))]
+    return int(re.search(r'max_epochs = (\d+)', '\n'.join(texts))[1])
 
 
 def show(path: Path) -> Path:

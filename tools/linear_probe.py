@@ -20,13 +20,12 @@ from mmengine.config import Config
 from mmengine.dataset import DefaultSampler, default_collate
 from mmengine.logging import MMLogger
 from mmengine.runner import load_checkpoint, set_random_seed
-from mmengine.utils import to_2tuple
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 import wamim_mm  # noqa: F401
 from wamim_mm.data.corruptions import CORRUPTIONS, corrupted
-from wamim_mm.engine.images import centre_crop_pipeline
+from wamim_mm.engine.images import centre_crop_pipeline, input_size
 from wamim_mm.engine.launch import check_data
 from wamim_mm.engine.probe import extract_features, fit_linear_probe
 
@@ -68,50 +67,46 @@ def main() -> None:
     except (FileNotFoundError, ImportError) as error:
         sys.exit(f'linear_probe.py: {error}')
 
-    total = (args.random_seeds + 1) * (len(train) + len(val) * len(tests))
-    bar = tqdm(total=total, desc='features', unit='batch')
+    models = [build(cfg, seed) for seed in (0, *range(args.random_seeds))]
+    load_checkpoint(models[0], args.checkpoint, map_location='cpu', strict=True)
+    bar = tqdm(total=len(train) + len(val) * len(tests), desc='features', unit='batch')
 
     def counted(batches: DataLoader) -> Iterator[dict]:
         for batch in batches:
             yield batch
             bar.update()
 
-    def score(model: torch.nn.Module) -> dict[str, float]:
-        probe = fit_linear_probe(*extract_features(model, counted(train)))
-        return {
-            name: probe.accuracy(*extract_features(model, counted(test)))
-            for name, test in tests.items()
-        }
-
-    model = build(cfg, 0)
-    load_checkpoint(model, args.checkpoint, map_location='cpu', strict=True)
-    pretrained = score(model)
-    random = [score(build(cfg, seed)) for seed in range(args.random_seeds)]
+    features, labels = extract_features(models, counted(train))
+    probes = [fit_linear_probe(x, labels) for x in features]
+    scores = {}
+    for name, test in tests.items():
+        features, labels = extract_features(models, counted(test))
+        scores[name] = [
+            probe.accuracy(x, labels) for probe, x in zip(probes, features, strict=True)
+        ]
     bar.close()
+    pretrained, *random = scores.pop('clean')
     result = {
-        'pretrained': pretrained['clean'],
-        'random': mean(scores['clean'] for scores in random),
-        'random_seeds': [scores['clean'] for scores in random],
+        'pretrained': pretrained,
+        'random': mean(random),
+        'random_seeds': random,
         'chance': 1 / len(val.dataset.CLASSES),
         'train_images': len(train.dataset),
         'val_images': len(val.dataset),
     }
-    if args.corruptions:
+    if scores:
         result['corruptions'] = {
-            name: {
-                'pretrained': pretrained[name],
-                'random': mean(scores[name] for scores in random),
-            }
-            for name in args.corruptions
+            name: {'pretrained': pretrained, 'random': mean(random)}
+            for name, (pretrained, *random) in scores.items()
         }
     print(
         f'linear probe, {result["val_images"]} images: pre-trained {result["pretrained"]:.1%}, '
         f'random initialization {result["random"]:.1%}, chance {result["chance"]:.1%}'
     )
-    for name, scores in result.get('corruptions', {}).items():
+    for name, both in result.get('corruptions', {}).items():
         print(
-            f'  {name}: pre-trained {scores["pretrained"]:.1%}, '
-            f'random initialization {scores["random"]:.1%}'
+            f'  {name}: pre-trained {both["pretrained"]:.1%}, '
+            f'random initialization {both["random"]:.1%}'
         )
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
@@ -137,7 +132,7 @@ def loader(
     """Labelled images of a split, resized to the encoder's input, corrupted or as they are."""
     from mmpretrain.registry import DATASETS
 
-    pipeline = centre_crop_pipeline(to_2tuple(cfg.model.backbone.img_size))
+    pipeline = centre_crop_pipeline(input_size(cfg.model))
     if corruption:
         pipeline = corrupted(pipeline, corruption, SEVERITY)
     dataset = dict(type='CustomDataset', data_root=args.data_root, data_prefix=split)

@@ -12,6 +12,7 @@ import matplotlib
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt
+import numpy as np
 
 PACKAGES = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
 
@@ -31,15 +32,20 @@ td.number, th.number {{ text-align: right }}
 code, pre {{ background: #f4f4f4; border-radius: 4px }}
 code {{ padding: .1rem .3rem }} pre {{ padding: .7rem 1rem; overflow-x: auto }}
 </style>
-<h1>WaMIM on the built-in scenes</h1>
-<p>Two small encoders saw the visible quarter of {images} drawn scenes and learned to predict the
-wavelet coefficients of the rest, fine levels from shallow layers and coarse levels from deep ones.
-No label was used.</p>
+<h1>WaMIM and MFM on the built-in scenes</h1>
+<p>Small encoders were pre-trained on {images} drawn scenes, without labels. With WaMIM they saw the
+visible quarter of a scene and learned to predict the wavelet coefficients of the rest, fine levels
+from shallow layers and coarse levels from deep ones; with MFM they saw it without its low or its
+high frequencies and learned to predict those.</p>
 <h2>Is it learning something useful?</h2>
-<p>A linear classifier on the mean features of the frozen encoder's decoded layers names the
+<p>A linear classifier on the mean features of the frozen encoder's trained layers names the
 {classes} classes of scenes (the pattern and the shape of the largest object). Beside it, the same
 encoder at random initialization, {seeds} of them averaged.</p>
 {probes}
+<h2>Is it robust?</h2>
+<p>The same classifiers, fitted to clean scenes, on corrupted ones: corruptions of ImageNet-C at the
+middle of their five severities.</p>
+<img alt="accuracy on clean and corrupted scenes" src="{robustness}">
 <h2>Does it help downstream?</h2>
 <p>The same detector and the same segmentor, trained for the same few iterations on the same scenes
 with labels, once from the pre-trained encoder and once from scratch. A run this short shows who
@@ -62,13 +68,17 @@ python tools/linear_probe.py CONFIG CHECKPOINT --data-root DIR</pre>
 SECTION = """<h2>{title}</h2>
 <p>{curves_text}</p>
 <img alt="loss curves" src="{curves}">
-<p>Scenes that it was not trained on. Above: the image, and the inverse wavelet transform of its
-predictions at the hidden places, one level finer in each column. Below: what it saw, and the same
-from the true coefficients. Levels finer than the last column's are not predicted: even the
-truth is a little soft.</p>
-<img alt="image, visible part, reconstruction of every level and its target" src="{pictures}">
+<p>Scenes that it was not trained on. {pictures_text}</p>
+<img alt="images, what the encoder saw of them and what it predicts" src="{pictures}">
 """
 
+WAMIM_PICTURES = """Above: the image, and the inverse wavelet transform of its predictions at the
+hidden places, one level finer in each column. Below: what it saw, and the same from the true
+coefficients. Levels finer than the last column's are not predicted: even the truth is a little
+soft."""
+
+MFM_PICTURES = """Above: the image, what it saw of it, and its prediction of what was missing, with
+the frequencies that were there. Below: the spectra of these, low frequencies in the centre."""
 
 TASK = """<h2>{title}: predictions</h2>
 <p>Scenes that it was not trained on, after fine-tuning from the pre-trained encoder.</p>
@@ -106,8 +116,10 @@ def write_report(out: Path, runs: dict[str, str], tasks: dict[str, str]) -> dict
         sections.append(
             SECTION.format(
                 title=html.escape(title),
-                curves_text=f'{steps[-1]["step"]} iterations; the loss of every level, weighted.',
-                curves=as_source(curves(steps, levels)),
+                curves_text=f'{steps[-1]["step"]} iterations; '
+                + ('the loss of every level, weighted.' if levels else 'the loss.'),
+                curves=as_source(curves(steps, levels or ['loss'])),
+                pictures_text=WAMIM_PICTURES if levels else MFM_PICTURES,
                 pictures=as_source((out / name / 'reconstruction.png').read_bytes()),
             )
         )
@@ -129,6 +141,9 @@ def write_report(out: Path, runs: dict[str, str], tasks: dict[str, str]) -> dict
         classes=round(1 / probe['chance']),
         seeds=len(probe['random_seeds']),
         probes=table(('pre-trained', 'random', 'chance'), rows),
+        robustness=as_source(
+            robustness_chart({t: metrics['runs'][n]['probe'] for n, t in runs.items()})
+        ),
         downstream=table(('from pre-trained', 'from scratch'), downstream),
         sections='\n'.join(sections),
         machine=html.escape(', '.join([machine(), *(f'{k} {v}' for k, v in versions().items())])),
@@ -154,15 +169,38 @@ def logged(work_dir: Path) -> list[dict]:
     return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
 
-def curves(steps: list[dict], levels: list[str]) -> bytes:
+def curves(steps: list[dict], parts: list[str]) -> bytes:
     """The loss curves as a PNG."""
     figure, axis = plt.subplots(figsize=(8, 3.2), layout='constrained')
-    for key in levels:
+    for key in parts:
         axis.plot([s['step'] for s in steps], [s[key] for s in steps], label=key.replace('_', ' '))
     axis.set_xlabel('iteration')
     axis.set_ylabel('weighted loss')
     axis.grid(alpha=0.3)
     axis.legend()
+    return as_png(figure)
+
+
+def robustness_chart(probes: dict[str, dict]) -> bytes:
+    """Accuracies on clean and corrupted images, by title, as a PNG."""
+    figure, axes = plt.subplots(
+        1, len(probes), figsize=(3.2 * len(probes), 2.8), sharey=True, layout='constrained'
+    )
+    for axis, (title, probe) in zip(np.atleast_1d(axes), probes.items(), strict=True):
+        images = {'clean': probe, **probe['corruptions']}
+        places = np.arange(len(images))
+        for offset, start in ((-0.2, 'pretrained'), (0.2, 'random')):
+            shares = [100 * found[start] for found in images.values()]
+            axis.bar(places + offset, shares, 0.4, label=start.replace('pret', 'pre-t'))
+        axis.axhline(100 * probe['chance'], color='grey', linestyle=':', label='chance')
+        axis.set_xticks(places, [name.replace('_', '\n') for name in images], fontsize=7)
+        axis.set_title(title, fontsize=9)
+    np.atleast_1d(axes)[0].set_ylabel('top-1, %')
+    np.atleast_1d(axes)[0].legend(fontsize=7)
+    return as_png(figure)
+
+
+def as_png(figure: plt.Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format='png', dpi=110)
     plt.close(figure)

@@ -43,15 +43,20 @@ def test_regression_reaches_the_minimum():
 
 def test_features_are_the_means_of_all_maps():
     class Model(torch.nn.Module):
+        def __init__(self, stride):
+            super().__init__()
+            self.stride = stride
+
         def data_preprocessor(self, batch):
             return batch
 
         def extract_feat(self, x):
-            return x[:, :1], x[:, :, ::2]
+            return x[:, :1], x[:, :, :: self.stride]
 
     x = torch.randn(2, 3, 4, 4)
     batch = dict(inputs=x, data_samples=[DataSample().set_gt_label(i) for i in (1, 0)])
-    features, labels = extract_features(Model(), [batch, batch])
-    expected = torch.cat([x[:, :1].mean((2, 3)), x[:, :, ::2].mean((2, 3))], dim=1)
-    torch.testing.assert_close(features, torch.cat([expected, expected]))
+    features, labels = extract_features([Model(1), Model(2)], iter([batch, batch]))
+    for stride, found in zip((1, 2), features, strict=True):
+        means = torch.cat([x[:, :1].mean((2, 3)), x[:, :, ::stride].mean((2, 3))], dim=1)
+        torch.testing.assert_close(found, torch.cat([means, means]))
     assert labels.tolist() == [1, 0, 1, 0]

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / 'tools'))
 
@@ -43,11 +44,22 @@ def test_shares():
     assert demo.tqdm_share('') == 0
     assert demo.tqdm_share('features:  50%|##  | 10/100 [0\rfeatures | 30/120 [00:10<') == 0.25
     line = 'Epoch(train)  [3][ 50/100]  lr: 1e-3  eta: 0:01:00'
-    assert demo.training_share(line) == pytest.approx(2.5 / demo.epochs())
-    assert demo.training_share('Iter(train) [ 50/100]  lr: 1e-3') == 0.4
-    assert demo.training_share('Iter(train) [100/100] lr\nIter(val) [ 5/10]') == pytest.approx(0.9)
-    assert demo.training_share('Iter(val) [ 5/10]') == pytest.approx(0.9)
+    assert demo.training_share(line, 5) == 0.5
+    assert demo.training_share('Iter(train) [ 50/100]  lr: 1e-3', 5) == 0.4
+    validation = 'Iter(train) [100/100] lr\nIter(val) [ 5/10]'
+    assert demo.training_share(validation, 5) == pytest.approx(0.9)
+    assert demo.training_share('Iter(val) [ 5/10]', 5) == pytest.approx(0.9)
     assert clock(125.9) == '2:05'
+
+
+def test_epochs_are_those_of_the_config(tmp_path):
+    (tmp_path / '_base_.py').write_text('max_epochs = 8')
+    for text, expected in (("_base_ = './_base_.py'", 8), ('max_epochs = 3', 3)):
+        (tmp_path / 'a.py').write_text(text)
+        assert demo.epochs(tmp_path / 'a.py') == expected
+    for config, _ in demo.RUNS.values():
+        path = demo.config_of(config)
+        assert demo.epochs(path) == Config.fromfile(path).train_cfg.max_epochs
 
 
 def test_report(tmp_path):
@@ -68,6 +80,7 @@ def test_report(tmp_path):
         chance=0.1,
         train_images=5,
         val_images=2,
+        corruptions=dict(fog=dict(pretrained=0.3, random=0.1)),
     )
     (run / 'probe.json').write_text(json.dumps(probe))
     for start, share in (('pre-trained', 0.25), ('scratch', 0.125)):
@@ -83,7 +96,7 @@ def test_report(tmp_path):
     assert metrics['runs']['vit']['loss_first']['loss'] == 3.75
     assert metrics['runs']['vit']['loss_last']['loss_level2'] == 2
     page = (tmp_path / 'report.html').read_text()
-    assert '40.0%' in page and 'A &lt;ViT&gt;' in page and page.count('data:image/png') == 3
+    assert '40.0%' in page and 'A &lt;ViT&gt;' in page and page.count('data:image/png') == 4
     assert metrics['downstream']['det']['scratch'] == {'box AP': 12.5, 'mask AP': 6.25}
     assert 'Detector, mask AP</td><td class="number">12.5</td>' in page
 

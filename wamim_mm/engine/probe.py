@@ -1,6 +1,6 @@
 """Linear probe: how well a linear classifier reads the classes off a frozen encoder's features."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -11,28 +11,32 @@ __all__ = ['LinearProbe', 'extract_features', 'fit_linear_probe']
 
 
 @torch.no_grad()
-def extract_features(model: torch.nn.Module, batches: Iterable[dict]) -> tuple[Tensor, Tensor]:
-    """Means over the positions of the encoder's feature maps, one after another.
+def extract_features(
+    models: Sequence[torch.nn.Module], batches: Iterable[dict]
+) -> tuple[list[Tensor], Tensor]:
+    """Means over the positions of the encoders' feature maps, one after another.
 
     All of ``out_indices`` are used, not the last alone: WaMIM trains each of them, and dense tasks
     read each of them.
 
     Args:
-        model: A self-supervised model of mmpretrain; its backbone yields feature maps.
-        batches: What a data loader with labels yields.
+        models: Self-supervised models of mmpretrain; their backbones yield feature maps.
+        batches: What a data loader with labels yields; it is gone through once for all models.
 
     Returns:
-        ``(N, C)`` float features, ``C`` summed over the feature maps, and ``(N,)`` int64 labels, on
-        the CPU.
+        For each model ``(N, C)`` float features, ``C`` summed over the feature maps; and ``(N,)``
+        int64 labels. All are on the CPU.
     """
-    model.eval()
-    features, labels = [], []
+    features: list[list[Tensor]] = [[] for _ in models]
+    labels = []
     for batch in batches:
-        data = model.data_preprocessor(batch)
-        feature_maps = model.extract_feat(data['inputs'])  # each (N, C_i, h_i, w_i)
-        features.append(torch.cat([part.mean((2, 3)) for part in feature_maps], dim=1).cpu())
-        labels.append(torch.cat([sample.gt_label.cpu() for sample in data['data_samples']]))
-    return torch.cat(features), torch.cat(labels)
+        for model, collected in zip(models, features, strict=True):
+            model.eval()
+            inputs = model.data_preprocessor(batch)['inputs']
+            feature_maps = model.extract_feat(inputs)  # each (N, C_i, h_i, w_i)
+            collected.append(torch.cat([part.mean((2, 3)) for part in feature_maps], dim=1).cpu())
+        labels += [sample.gt_label for sample in batch['data_samples']]
+    return [torch.cat(collected) for collected in features], torch.cat(labels).cpu()
 
 
 class LinearProbe(NamedTuple):
