@@ -107,7 +107,7 @@ def test_from_a_pretrained_encoder_to_miou(root, ade20k, tmp_path, name):
 @pytest.mark.slow
 def test_full_size_swin_b(root, ade20k, tmp_path):
     encoder = dict(type='WaMIMSwinTransformer', arch='base', out_indices=(0, 1, 2, 3))
-    check(root, SWIN, ade20k, encoder, tmp_path, ['train_dataloader.batch_size=1'])
+    check(root, SWIN, ade20k, encoder, tmp_path, [])
 
 
 def test_missing_label_maps(root, ade20k, tmp_path):

@@ -1,6 +1,9 @@
 """What the two masked encoders have in common."""
 
 from torch import Tensor
+from torch.nn import functional as F
+
+from ..ops.masking import visible_patches
 
 
 class MaskedEncoder:
@@ -18,6 +21,13 @@ class MaskedEncoder:
         super().__init__(*args, **kwargs)
         # Height and width of the images that the encoder is built for.
         self.img_size: tuple[int, int] = tuple(self.patch_embed.init_input_size)
+        conv = self.patch_embed.projection
+        if conv.kernel_size != conv.stride or conv.dilation != (1, 1) or conv.padding != (0, 0):
+            raise ValueError(
+                f'{type(self).__name__}: patches must not overlap, or visible ones would show '
+                f'hidden pixels; got kernel {conv.kernel_size}, stride {conv.stride}, dilation '
+                f'{conv.dilation} and padding {conv.padding} in patch_cfg'
+            )
 
     def mask_grid(self, height: int, width: int) -> tuple[int, int]:
         """Mask units along the sides of an image.
@@ -46,3 +56,18 @@ class MaskedEncoder:
                 f'{self.mask_unit} pixels need a mask of shape {expected}, got {tuple(mask.shape)}'
             )
         return mask.cpu()
+
+    def embed_visible(self, x: Tensor, units: Tensor) -> Tensor:
+        """The patch embedding of visible patches alone.
+
+        Args:
+            x: ``(N, C, H, W)`` images.
+            units: ``(N, K)`` visible units, on the device of the images.
+
+        Returns:
+            ``(N, L, C)`` tokens in the order of `unit_tokens`.
+        """
+        conv, norm = self.patch_embed.projection, self.patch_embed.norm
+        patches = visible_patches(x, units, self.mask_unit, conv.stride[0])
+        tokens = F.linear(patches, conv.weight.flatten(1), conv.bias)
+        return tokens if norm is None else norm(tokens)

@@ -80,12 +80,14 @@ class WaMIMSwinTransformer(MaskedEncoder, SwinTransformer):
         side = 2 ** (len(self.stages) - 1)  # tokens along a side of a unit
         positions = unit_tokens(units, mask.shape[2], side)  # (N, L) on the CPU
 
-        x, grid = self.patch_embed(x)
+        grid = (mask.shape[1] * side, mask.shape[2] * side)
+        x = self.embed_visible(x, to_device(units, x.device))  # (N, L, C)
         if self.use_abs_pos_embed:
-            x = x + resize_pos_embed(
+            pos_embed = resize_pos_embed(
                 self.absolute_pos_embed, self.patch_resolution, grid, self.interpolate_mode, 0
             )
-        x = self.drop_after_pos(gather_tokens(x, to_device(positions, x.device)))  # (N, L, C)
+            x = x + pos_embed[0][to_device(positions, x.device)]
+        x = self.drop_after_pos(x)
 
         outs = []
         for i, stage in enumerate(self.stages):
@@ -168,8 +170,11 @@ def _group_attention(msa: WindowMSA, x: Tensor, layout: _Groups) -> Tensor:
     groups, (batch, length, channels) = layout.groups, x.shape
     num_groups, capacity = groups.cells.shape[1:]
     # mmpretrain pads with zeros after the norm: padding has a key and a value, those of the biases.
-    x = F.pad(x, (0, 0, 0, layout.num_padding))  # (N, L + P, C)
-    qkv = gather_tokens(msa.qkv(x), groups.slots)  # (N, G * S, 3 * C)
+    if layout.num_padding:
+        x = F.pad(x, (0, 0, 0, layout.num_padding))  # (N, L + P, C)
+    qkv = msa.qkv(x)
+    if num_groups > 1:
+        qkv = gather_tokens(qkv, groups.slots)  # (N, G * S, 3 * C)
     qkv = qkv.view(batch * num_groups, capacity, 3, msa.num_heads, channels // msa.num_heads)
     query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each (N * G, heads, S, C / heads)
 
@@ -185,7 +190,9 @@ def _group_attention(msa: WindowMSA, x: Tensor, layout: _Groups) -> Tensor:
         scale=msa.scale,
     )
     out = out.transpose(1, 2).reshape(batch, num_groups * capacity, channels)
-    out = gather_tokens(out, groups.inverse[:, :length])  # (N, L, C), padding left behind
+    if num_groups > 1:
+        out = gather_tokens(out, groups.inverse[:, :length])
+    out = out[:, :length]  # (N, L, C), padding left behind
     return msa.proj_drop(msa.proj(out))
 
 

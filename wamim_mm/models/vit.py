@@ -6,7 +6,7 @@ from mmpretrain.models.utils import build_2d_sincos_position_embedding, resize_p
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
-from ..ops.masking import VisibleTokens, gather_tokens, to_device, unit_tokens, visible_units
+from ..ops.masking import VisibleTokens, to_device, visible_units
 from .masked_encoder import MaskedEncoder
 
 
@@ -70,9 +70,9 @@ class WaMIMViT(MaskedEncoder, VisionTransformer):
         if mask is None:
             return super().forward(x)
         units = visible_units(self.check_mask(x, mask))
-        positions = to_device(unit_tokens(units, mask.shape[2], side=1), x.device)  # (N, L)
+        positions = to_device(units, x.device)  # (N, L), a unit is a patch
 
-        x, grid = self.patch_embed(x)
+        grid = (mask.shape[1], mask.shape[2])
         pos_embed = resize_pos_embed(
             self.pos_embed,
             self.patch_resolution,
@@ -80,7 +80,7 @@ class WaMIMViT(MaskedEncoder, VisionTransformer):
             self.interpolate_mode,
             self.num_extra_tokens,
         )
-        x = gather_tokens(x + pos_embed[:, self.num_extra_tokens :], positions)  # (N, L, C)
+        x = self.embed_visible(x, positions) + pos_embed[0, self.num_extra_tokens :][positions]
         if self.cls_token is not None:
             cls_token = (self.cls_token + pos_embed[:, :1]).expand(x.shape[0], -1, -1)
             x = torch.cat([cls_token, x], dim=1)  # (N, 1 + L, C)

@@ -18,6 +18,7 @@ __all__ = [
     'random_mask',
     'to_device',
     'unit_tokens',
+    'visible_patches',
     'visible_units',
 ]
 
@@ -120,6 +121,28 @@ def unit_tokens(units: Tensor, width: int, side: int) -> Tensor:
     rows = (units // width)[..., None, None] * side + inner[:, None]  # (N, K, side, 1)
     columns = (units % width)[..., None, None] * side + inner  # (N, K, 1, side)
     return (rows * (width * side) + columns).flatten(1)
+
+
+def visible_patches(images: Tensor, units: Tensor, unit: int, patch: int) -> Tensor:
+    """The pixels of the visible patches, in the order of `unit_tokens`.
+
+    Args:
+        images: ``(N, C, H, W)``.
+        units: ``(N, K)`` flat indices of the visible units, on the device of the images.
+        unit: Side of a unit in pixels, which divides the sides of the images.
+        patch: Side of a patch in pixels, which divides that of a unit.
+
+    Returns:
+        ``(N, K * (unit / patch)**2, C * patch**2)``; the pixels of a patch are in the order of a
+        convolution's weights, colours outermost.
+    """
+    batch, width = images.shape[0], images.shape[3] // unit
+    blocks = images.unflatten(3, (-1, unit)).unflatten(2, (-1, unit))  # (N, C, h, unit, w, unit)
+    blocks = blocks.permute(0, 2, 4, 1, 3, 5)  # (N, h, w, C, unit, unit)
+    sample = torch.arange(batch, device=units.device)[:, None]
+    blocks = blocks[sample, units // width, units % width]  # (N, K, C, unit, unit)
+    patches = blocks.unflatten(4, (-1, patch)).unflatten(3, (-1, patch))
+    return patches.permute(0, 1, 3, 5, 2, 4, 6).flatten(4).flatten(1, 3)
 
 
 def to_device(x: Tensor, device: torch.device) -> Tensor:

@@ -85,10 +85,14 @@ def group_windows(cells: Tensor, offsets: Tensor, window: int) -> WindowGroups:
         window: Side of a window.
 
     Returns:
-        The groups, on the CPU. A group holds one full window, or all tokens where they are fewer.
+        The groups, on the CPU. A group holds one full window, or all tokens where they are fewer;
+        then they stay in their order.
     """
     batch, length = cells.shape
-    capacity = min(window**2, length)
+    if length <= window**2:
+        slots = torch.arange(length).expand(batch, -1)
+        return WindowGroups(slots, cells[:, None], offsets[:, None], slots)
+    capacity = window**2
     num_cells = int(cells.max()) + 1
 
     counts = torch.zeros(batch, num_cells, dtype=torch.int64)
