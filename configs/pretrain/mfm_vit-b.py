@@ -37,7 +37,11 @@ model = dict(
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(
-        type='AdamW', lr=base_lr * batch_size / 512, betas=(0.9, 0.95), weight_decay=0.05
+        type='AdamW',
+        lr=base_lr * batch_size / 512,
+        betas=(0.9, 0.95),
+        weight_decay=0.05,
+        fused=True,
     ),
     clip_grad=dict(max_norm=3.0),
     paramwise_cfg=dict(

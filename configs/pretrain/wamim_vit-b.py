@@ -39,7 +39,11 @@ model = dict(
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(
-        type='AdamW', lr=base_lr * batch_size / 256, betas=(0.9, 0.95), weight_decay=0.05
+        type='AdamW',
+        lr=base_lr * batch_size / 256,
+        betas=(0.9, 0.95),
+        weight_decay=0.05,
+        fused=True,
     ),
     paramwise_cfg=dict(
         norm_decay_mult=0.0,
