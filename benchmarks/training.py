@@ -231,8 +231,7 @@ class Training:
 
     def round(self) -> float:
         """One round; memory goes back to the system afterwards, for the others."""
-        if self.on_gpu:
-            self.run(1)  # the clock rate and the caches of the allocator
+        self.run(1)  # takes the memory again; on a GPU, the clock rate
         seconds = self.run(self.settings.steps)
         if not math.isfinite(self.loss):
             raise FloatingPointError(f'the loss is {float(self.loss)}')

@@ -85,7 +85,7 @@ def test_mfm_config(path):
         assert not any('gamma' in name for name, _ in encoder.named_parameters())  # layer scale
     assert cfg.train_cfg.max_epochs == 300 and cfg.param_scheduler[0].end == 20
     adamw = dict(type='AdamW', lr=3e-4 * 2048 / 512, betas=(0.9, 0.95), weight_decay=0.05)
-    assert cfg.optim_wrapper.optimizer == adamw
+    assert cfg.optim_wrapper.optimizer == dict(adamw, fused=True)
     assert cfg.optim_wrapper.clip_grad == dict(max_norm=3.0)
     assert cfg.auto_scale_lr.base_batch_size == 2048 == 8 * cfg.train_dataloader.batch_size
     assert cfg.randomness.diff_rank_seed
@@ -111,3 +111,20 @@ def test_configs_open_with_their_command():
     for path in [*CONFIGS, *Path(__file__).parent.parent.glob('configs/demo/[!_]*.py')]:
         head = path.read_text().split('"""')[1]
         assert f'{path.stem}.py' in head and 'tools/' in head, path
+
+
+def test_the_fused_optimizer_is_the_plain_one():
+    """Every recipe has ``fused=True``, for speed; its slow twin takes the same steps."""
+    optimizer = dict(Config.fromfile(PRETRAIN[0]).optim_wrapper.optimizer)
+    assert optimizer.pop('type') == 'AdamW' and optimizer.pop('fused')
+    twins = [torch.nn.Linear(7, 5) for _ in range(2)]
+    twins[1].load_state_dict(twins[0].state_dict())
+    for twin, fused in zip(twins, (True, False), strict=True):
+        optim = torch.optim.AdamW(twin.parameters(), **optimizer, fused=fused)
+        for seed in range(20):
+            optim.zero_grad()
+            x = torch.randn(3, 7, generator=torch.Generator().manual_seed(seed))
+            twin(x).square().mean().backward()
+            optim.step()
+    for fused, plain in zip(*(twin.parameters() for twin in twins), strict=True):
+        torch.testing.assert_close(fused, plain)

@@ -135,3 +135,8 @@ def test_refuses(size, grid, message):
     ours, _ = pair()
     with pytest.raises(ValueError, match=message):
         ours(torch.randn(2, 3, *size), random_mask(2, grid, 0.5))
+
+
+def test_refuses_patches_that_overlap():
+    with pytest.raises(ValueError, match=r'must not overlap.*kernel \(16, 16\), stride \(8, 8\)'):
+        WaMIMViT(arch=ARCH, img_size=64, patch_cfg=dict(stride=8))

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from wamim_mm.ops.masking import (
     gather_tokens,
@@ -9,6 +10,7 @@ from wamim_mm.ops.masking import (
     num_visible_units,
     random_mask,
     unit_tokens,
+    visible_patches,
     visible_units,
 )
 
@@ -100,3 +102,14 @@ def test_merge_tokens_is_what_a_strided_convolution_sees(ratio):
     blocks = blocks.transpose(2, 3).flatten(3).flatten(1, 2)  # (N, y * x, r * r * C)
     assert torch.equal(merged, gather_tokens(blocks, coarse))
     assert all(len(set(row.tolist())) == 3 * (4 // ratio) ** 2 for row in coarse)
+
+
+@pytest.mark.parametrize(('unit', 'patch'), [(16, 16), (32, 4), (8, 8), (8, 2)])
+@pytest.mark.parametrize('batch', [1, 3])
+def test_visible_patches_are_those_of_unfold(unit, patch, batch):
+    images = torch.randn(batch, 3, 64, 96)
+    mask = random_mask(batch, (64 // unit, 96 // unit), 0.6)
+    units = visible_units(mask)
+    positions = unit_tokens(units, mask.shape[2], unit // patch)
+    expected = gather_tokens(F.unfold(images, patch, stride=patch).transpose(1, 2), positions)
+    assert torch.equal(visible_patches(images, units, unit, patch), expected)
