@@ -65,15 +65,16 @@ class LoadRandomResizedCrop(RandomResizedCrop):
         """Load, crop and resize the image at ``img_path``."""
         data = fileio.get(results['img_path'], backend_args=self.backend_args)
         try:
-            head = np.broadcast_to(np.uint8(0), image_size(data))
-            top, left, height, width = self.rand_crop_params(head)
-            factor = reduction(data, (height, width), self.scale)
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), REDUCED[factor])
+            image = None if is_jpeg(data) else decode(data)
+            size = image_size(data) if image is None else image.shape[:2]
+            top, left, height, width = self.rand_crop_params(np.broadcast_to(np.uint8(0), size))
+            factor = 1
+            if image is None:
+                factor = reduction((height, width), self.scale)
+                image = decode(data, factor)
         except (OSError, cv2.error) as error:
             raise ValueError(f'{results["img_path"]!r} is no image: {error}') from error
-        if image is None:
-            raise ValueError(f'{results["img_path"]!r} is no image that OpenCV can read')
-        results['ori_shape'] = head.shape
+        results['ori_shape'] = size
         top, left, height, width = (round(x / factor) for x in (top, left, height, width))
         image = torch.from_numpy(image[top : top + height, left : left + width])
         image = F.interpolate(
@@ -84,6 +85,10 @@ class LoadRandomResizedCrop(RandomResizedCrop):
         return results
 
 
+def is_jpeg(data: bytes) -> bool:
+    return data.startswith(b'\xff\xd8')
+
+
 def image_size(data: bytes) -> tuple[int, int]:
     """Height and width of an encoded image as OpenCV will decode it, from its head alone."""
     with Image.open(io.BytesIO(data)) as image:
@@ -92,10 +97,20 @@ def image_size(data: bytes) -> tuple[int, int]:
     return (width, height) if turned else (height, width)
 
 
-def reduction(data: bytes, crop: tuple[int, int], out: tuple[int, int]) -> int:
+def reduction(crop: tuple[int, int], out: tuple[int, int]) -> int:
     """By how much to scale while decoding, so that the crop is still no smaller than the output."""
-    if not data.startswith(b'\xff\xd8'):  # no JPEG
-        return 1
     return next(
         r for r in REDUCED if r == 1 or all(c >= r * o for c, o in zip(crop, out, strict=True))
     )
+
+
+def decode(data: bytes, factor: int = 1) -> np.ndarray:
+    """``(H, W, 3)`` uint8, BGR, of a JPEG file at a fraction of its size.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), REDUCED[factor])
+    if image is None:
+        raise OSError('OpenCV cannot read it')
+    return image
