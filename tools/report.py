@@ -40,7 +40,7 @@ high frequencies and learned to predict those.</p>
 <h2>Is it learning something useful?</h2>
 <p>A linear classifier on the mean features of the frozen encoder's trained layers names the
 {classes} classes of scenes (the pattern and the shape of the largest object). Beside it, the same
-encoder at random initialization, {seeds} of them averaged.</p>
+encoder at random initialization (seeds: {seeds}).</p>
 {probes}
 <h2>Is it robust?</h2>
 <p>The same classifiers, fitted to clean scenes, on corrupted ones: corruptions of ImageNet-C at the
