@@ -62,6 +62,12 @@ def test_epochs_are_those_of_the_config(tmp_path):
         assert demo.epochs(path) == Config.fromfile(path).train_cfg.max_epochs
 
 
+def test_validation_stays_within_the_scenes():
+    cfg = Config.fromfile(demo.config_of('upernet_swin'))
+    count = demo.SCENES // 5
+    assert count - 4 <= max(cfg.val_dataloader.dataset.indices) < count
+
+
 def test_report(tmp_path):
     """From what a run leaves behind, resumed once, to the two files."""
     run = tmp_path / 'vit'
