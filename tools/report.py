@@ -35,8 +35,8 @@ code {{ padding: .1rem .3rem }} pre {{ padding: .7rem 1rem; overflow-x: auto }}
 <h1>WaMIM and MFM on the built-in scenes</h1>
 <p>Small encoders were pre-trained on {images} drawn scenes, without labels. With WaMIM they saw the
 visible quarter of a scene and learned to predict the wavelet coefficients of the rest, fine levels
-from shallow layers and coarse levels from deep ones; with MFM they saw it without its low or its
-high frequencies and learned to predict those.</p>
+from shallow layers and coarse levels from deep ones; with MFM they saw it without its low
+frequencies and learned to predict those.</p>
 <h2>Is it learning something useful?</h2>
 <p>A linear classifier on the mean features of the frozen encoder's trained layers names the
 {classes} classes of scenes (the pattern and the shape of the largest object). Beside it, the same
@@ -196,7 +196,9 @@ def robustness_chart(probes: dict[str, dict]) -> bytes:
         axis.set_xticks(places, [name.replace('_', '\n') for name in images], fontsize=7)
         axis.set_title(title, fontsize=9)
     np.atleast_1d(axes)[0].set_ylabel('top-1, %')
-    np.atleast_1d(axes)[0].legend(fontsize=7)
+    figure.legend(
+        *axis.get_legend_handles_labels(), loc='outside upper center', ncols=3, fontsize=7
+    )
     return as_png(figure)
 
 
