@@ -61,7 +61,8 @@ def robustness(root, scenes, tmp_path, monkeypatch):
     main = runpy.run_path(str(root / 'tools' / 'test_robustness.py'))['main']
 
     def run(*arguments, classes=1000, favourites=(1, 0)):
-        config, checkpoint = tmp_path / 'config.py', tmp_path / 'model.pth'
+        # MMEngine names a logger after the config and the second, and tests are faster than that.
+        config, checkpoint = tmp_path / f'{tmp_path.name}.py', tmp_path / 'model.pth'
         config.write_text(CONFIG.format(data_root=scenes, classes=classes))
         model = MODELS.build(Config.fromfile(config).model)
         torch.nn.init.zeros_(model.head.fc.weight)
