@@ -14,7 +14,7 @@ default_scope = 'mmseg'
 data_root = 'work_dirs/demo/scenes'
 checkpoint = 'work_dirs/demo/swin/epoch_8.pth'
 crop_size = (128, 128)
-max_iters = 200
+max_iters = 150
 norm_cfg = dict(type='BN', requires_grad=True)
 
 model = dict(
