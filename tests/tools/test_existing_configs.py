@@ -17,7 +17,7 @@ def checkpoint(tmp_path_factory):
     """What configs/pretrain/wamim_swin-t.py leaves behind, at full size."""
     root = Path(__file__).resolve().parent.parent.parent
     cfg = Config.fromfile(root / 'configs' / 'pretrain' / 'wamim_swin-t.py')
-    model = MODELS.build(cfg.model)
+    model = MODELS.build(dict(cfg.model, _scope_='mmpretrain'))
     path = tmp_path_factory.mktemp('pretrained') / 'wamim_swin-t.pth'
     torch.save(dict(state_dict=model.state_dict(), meta=dict(cfg=cfg.pretty_text)), path)
     return path
@@ -39,6 +39,7 @@ def test_mmdet_mask_rcnn(root, checkpoint, shared_data, tmp_path):
         'train_cfg.max_epochs=1',
         'train_cfg.val_interval=9',
         'train_dataloader.batch_size=1',
+        'model.test_cfg.rcnn.score_thr=0.0',  # without a prediction there is no AP
         'train_dataloader.dataset.pipeline.2.scale=(160,160)',
         'val_dataloader.dataset.pipeline.1.scale=(160,160)',
         'default_hooks.logger.interval=1',

@@ -136,13 +136,16 @@ def visible_patches(images: Tensor, units: Tensor, unit: int, patch: int) -> Ten
         ``(N, K * (unit / patch)**2, C * patch**2)``; the pixels of a patch are in the order of a
         convolution's weights, colours outermost.
     """
-    batch, width = images.shape[0], images.shape[3] // unit
-    blocks = images.unflatten(3, (-1, unit)).unflatten(2, (-1, unit))  # (N, C, h, unit, w, unit)
+    batch, colours = images.shape[:2]
+    height, width = (side // unit for side in images.shape[2:])
+    side = unit // patch
+    blocks = images.reshape(batch, colours, height, unit, width, unit)
     blocks = blocks.permute(0, 2, 4, 1, 3, 5)  # (N, h, w, C, unit, unit)
     sample = torch.arange(batch, device=units.device)[:, None]
     blocks = blocks[sample, units // width, units % width]  # (N, K, C, unit, unit)
-    patches = blocks.unflatten(4, (-1, patch)).unflatten(3, (-1, patch))
-    return patches.permute(0, 1, 3, 5, 2, 4, 6).flatten(4).flatten(1, 3)
+    patches = blocks.reshape(batch, -1, colours, side, patch, side, patch)
+    patches = patches.permute(0, 1, 3, 5, 2, 4, 6)  # (N, K, side, side, C, patch, patch)
+    return patches.flatten(4).flatten(1, 3)
 
 
 def to_device(x: Tensor, device: torch.device) -> Tensor:
