@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 import wamim_mm  # noqa: F401
 from wamim_mm.data.corruptions import CORRUPTIONS, corrupted
-from wamim_mm.engine.images import centre_crop_pipeline, input_size
+from wamim_mm.engine.images import centre_crop_pipeline
 from wamim_mm.engine.launch import check_data
 from wamim_mm.engine.probe import extract_features, fit_linear_probe
 
@@ -60,14 +60,15 @@ def main() -> None:
     args = parse_args()
     MMLogger.get_current_instance().setLevel('WARNING')
     cfg = Config.fromfile(args.config)
+    models = [build(cfg, seed) for seed in (0, *range(args.random_seeds))]
+    size = models[0].img_size
     try:
-        train, val = (loader(args, cfg, split) for split in ('train', args.val))
+        train, val = (loader(args, size, split) for split in ('train', args.val))
         tests = {'clean': val}
-        tests |= {name: loader(args, cfg, args.val, name) for name in args.corruptions}
+        tests |= {name: loader(args, size, args.val, name) for name in args.corruptions}
     except (FileNotFoundError, ImportError) as error:
         sys.exit(f'linear_probe.py: {error}')
 
-    models = [build(cfg, seed) for seed in (0, *range(args.random_seeds))]
     load_checkpoint(models[0], args.checkpoint, map_location='cpu', strict=True)
     bar = tqdm(total=len(train) + len(val) * len(tests), desc='features', unit='batch')
 
@@ -96,8 +97,8 @@ def main() -> None:
     }
     if scores:
         result['corruptions'] = {
-            name: {'pretrained': pretrained, 'random': mean(random)}
-            for name, (pretrained, *random) in scores.items()
+            name: {'pretrained': shares[0], 'random': mean(shares[1:])}
+            for name, shares in scores.items()
         }
     print(
         f'linear probe, {result["val_images"]} images: pre-trained {result["pretrained"]:.1%}, '
@@ -127,12 +128,12 @@ def build(cfg: Config, seed: int) -> torch.nn.Module:
 
 
 def loader(
-    args: argparse.Namespace, cfg: Config, split: str, corruption: str | None = None
+    args: argparse.Namespace, size: tuple[int, int], split: str, corruption: str | None = None
 ) -> DataLoader:
     """Labelled images of a split, resized to the encoder's input, corrupted or as they are."""
     from mmpretrain.registry import DATASETS
 
-    pipeline = centre_crop_pipeline(input_size(cfg.model))
+    pipeline = centre_crop_pipeline(size)
     if corruption:
         pipeline = corrupted(pipeline, corruption, SEVERITY)
     dataset = dict(type='CustomDataset', data_root=args.data_root, data_prefix=split)

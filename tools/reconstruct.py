@@ -79,8 +79,8 @@ def read(model: WaMIM | MFM, paths: list[Path]) -> Tensor:
     """``(N, 3, H, W)`` normalized images, short side and centre crop at the model's size."""
     from mmpretrain.registry import TRANSFORMS
 
-    size = model.img_size if isinstance(model, MFM) else model.backbone.img_size
-    pipeline = Compose([TRANSFORMS.build(step) for step in centre_crop_pipeline(size)])
+    steps = centre_crop_pipeline(model.img_size)
+    pipeline = Compose([TRANSFORMS.build(step) for step in steps])
     batch = default_collate([pipeline(dict(img_path=str(path))) for path in paths])
     return model.data_preprocessor(batch)['inputs']
 

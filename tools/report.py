@@ -118,7 +118,7 @@ def write_report(out: Path, runs: dict[str, str], tasks: dict[str, str]) -> dict
                 title=html.escape(title),
                 curves_text=f'{steps[-1]["step"]} iterations; '
                 + ('the loss of every level, weighted.' if levels else 'the loss.'),
-                curves=as_source(curves(steps, levels or ['loss'])),
+                curves=as_source(curves(steps, levels)),
                 pictures_text=WAMIM_PICTURES if levels else MFM_PICTURES,
                 pictures=as_source((out / name / 'reconstruction.png').read_bytes()),
             )
@@ -170,9 +170,9 @@ def logged(work_dir: Path) -> list[dict]:
 
 
 def curves(steps: list[dict], parts: list[str]) -> bytes:
-    """The loss curves as a PNG."""
+    """The curves of the loss's parts as a PNG; of the loss itself where it has none."""
     figure, axis = plt.subplots(figsize=(8, 3.2), layout='constrained')
-    for key in parts:
+    for key in parts or ['loss']:
         axis.plot([s['step'] for s in steps], [s[key] for s in steps], label=key.replace('_', ' '))
     axis.set_xlabel('iteration')
     axis.set_ylabel('weighted loss')

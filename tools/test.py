@@ -5,12 +5,11 @@ python tools/test.py CONFIG CHECKPOINT --cfg-options data_root=DIR
 
 import argparse
 import sys
-from pathlib import Path
 
 import mmengine
 
 import wamim_mm  # noqa: F401  (before mm packages: it makes up for what mmcv lacks)
-from wamim_mm.engine.launch import add_common_arguments, build_runner, load_config
+from wamim_mm.engine.launch import add_common_arguments, build_runner, check_checkpoint, load_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -28,8 +27,7 @@ def main() -> None:
         cfg = load_config(args)
         if cfg.get('test_dataloader') is None:
             raise ValueError(f'{args.config} has no test_dataloader: there is nothing to evaluate')
-        if not Path(args.checkpoint).is_file() and '://' not in args.checkpoint:
-            raise FileNotFoundError(f'checkpoint {args.checkpoint!r} does not exist')
+        check_checkpoint(args.checkpoint)
         if args.amp:
             cfg.test_cfg.fp16 = True
         cfg.load_from = args.checkpoint

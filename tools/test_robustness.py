@@ -27,7 +27,7 @@ from torch import nn
 
 import wamim_mm  # noqa: F401  (before mm packages: it makes up for what mmcv lacks)
 from wamim_mm.data.corruptions import CORRUPTIONS, SEVERITIES, corrupted
-from wamim_mm.engine.launch import add_common_arguments, build_runner, load_config
+from wamim_mm.engine.launch import add_common_arguments, build_runner, check_checkpoint, load_config
 from wamim_mm.engine.robustness import folder_classes, mean_corruption_error, mean_error
 
 #: How many classes, and so class folders, a benchmark has.
@@ -71,8 +71,7 @@ def main() -> None:
     args = parse_args()
     try:
         cfg = load_config(args)
-        if not Path(args.checkpoint).is_file() and '://' not in args.checkpoint:
-            raise FileNotFoundError(f'checkpoint {args.checkpoint!r} does not exist')
+        check_checkpoint(args.checkpoint)
         runner = prepare(args, cfg)
     except (FileNotFoundError, ImportError, ValueError) as error:
         sys.exit(f'test_robustness.py: {error}')

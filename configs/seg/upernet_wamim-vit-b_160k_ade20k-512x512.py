@@ -8,13 +8,11 @@ Hardware: 8 GPUs, 2 images on each. mIoU: not measured, no full run was made.
 Recipe: LocalMIM's for UperNet with ViT-B; windows of 512 that move by 341 in the test.
 """
 
-_base_ = '../_base_/ade20k_160k.py'
+_base_ = ['../_base_/upernet.py', '../_base_/ade20k_160k.py']
 
 checkpoint = 'work_dirs/wamim_vit-b/epoch_400.pth'
-norm_cfg = dict(type='SyncBN', requires_grad=True)
 
 model = dict(
-    type='EncoderDecoder',
     data_preprocessor={{_base_.data_preprocessor}},
     # Blocks 3, 6, 9 and 12, those that pre-training decodes: each of them learned to hold what a
     # small decoder needs. (MAE's UperNet reads 4, 6, 8 and 12, but was trained on the last alone.)
@@ -28,32 +26,11 @@ model = dict(
         out_type='featmap',
         init_cfg=dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.'),
     ),
-    neck=dict(type='Feature2Pyramid', embed_dim=768, rescales=[4, 2, 1, 0.5], norm_cfg=norm_cfg),
-    decode_head=dict(
-        type='UPerHead',
-        in_channels=[768, 768, 768, 768],
-        in_index=[0, 1, 2, 3],
-        pool_scales=(1, 2, 3, 6),
-        channels=768,
-        dropout_ratio=0.1,
-        num_classes=150,
-        norm_cfg=norm_cfg,
-        align_corners=False,
-        loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
+    neck=dict(
+        type='Feature2Pyramid', embed_dim=768, rescales=[4, 2, 1, 0.5], norm_cfg={{_base_.norm_cfg}}
     ),
-    auxiliary_head=dict(
-        type='FCNHead',
-        in_channels=768,
-        in_index=2,
-        channels=256,
-        num_convs=1,
-        concat_input=False,
-        dropout_ratio=0.1,
-        num_classes=150,
-        norm_cfg=norm_cfg,
-        align_corners=False,
-        loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=0.4),
-    ),
+    decode_head=dict(in_channels=[768, 768, 768, 768], channels=768),
+    auxiliary_head=dict(in_channels=768),
     test_cfg=dict(mode='slide', crop_size={{_base_.crop_size}}, stride=(341, 341)),
 )
 

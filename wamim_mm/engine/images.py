@@ -2,9 +2,6 @@
 
 from pathlib import Path
 
-from mmengine.config import ConfigDict
-from mmengine.utils import to_2tuple
-
 SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.webp'}
 
 
@@ -33,8 +30,3 @@ def centre_crop_pipeline(size: tuple[int, int]) -> list[dict]:
         dict(type='CenterCrop', crop_size=size[::-1]),  # (width, height)
         dict(type='PackInputs'),
     ]
-
-
-def input_size(model: ConfigDict) -> tuple[int, int]:
-    """Height and width of the images of a pre-training config's model, MFM or WaMIM."""
-    return to_2tuple(model.get('img_size') or model.backbone.img_size)

@@ -1,4 +1,4 @@
-"""From the command line to a Runner: what `tools/train.py` and `tools/test.py` share."""
+"""From the command line to a Runner: what the commands that run one share."""
 
 import os
 from argparse import ArgumentParser, Namespace
@@ -84,6 +84,12 @@ def build_runner(
     ]
     use_cpu_processes(cfg)
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def check_checkpoint(path: str) -> None:
+    """Raise FileNotFoundError unless it is there; other storages (``s3://``) are not looked at."""
+    if not Path(path).is_file() and '://' not in path:
+        raise FileNotFoundError(f'checkpoint {path!r} does not exist')
 
 
 def check_data(dataset: dict) -> None:

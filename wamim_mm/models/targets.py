@@ -116,10 +116,10 @@ class WaveletTargetGenerator(BaseModule):
         """
         names, colours, depth = self.subbands, images.shape[1], max(self.levels)
         predicted = {}
-        statistics = self._with_statistics(self.coefficients(images))
-        for level, prediction, (target, (mean, std)) in zip(
-            self.levels, predictions, statistics, strict=True
+        for level, prediction, target in zip(
+            self.levels, predictions, self.coefficients(images), strict=True
         ):
+            mean, std = self._statistics(target)
             channels = (prediction.to(target.dtype) * std + mean).split(colours, dim=1)
             predicted[level] = dict(zip(names, channels, strict=True))
 
@@ -142,13 +142,10 @@ class WaveletTargetGenerator(BaseModule):
         channels_last = target.movedim(1, -1)
         return F.layer_norm(channels_last, channels_last.shape[-1:], eps=self.eps).movedim(-1, 1)
 
-    def _with_statistics(self, targets: list[Tensor]):
-        """Pair each level's coefficients with the ``(mean, std)`` that normalize them."""
+    def _statistics(self, target: Tensor) -> tuple[Tensor | float, Tensor | float]:
+        """Mean and standard deviation that `_normalized` takes out of a level's coefficients."""
         if self.norm == 'none':
-            return [(target, (0.0, 1.0)) for target in targets]
+            return 0.0, 1.0
         dims = (2, 3) if self.norm == 'subband' else (1,)
-        pairs = []
-        for target in targets:
-            variance, mean = torch.var_mean(target, dims, correction=0, keepdim=True)
-            pairs.append((target, (mean, (variance + self.eps).sqrt())))
-        return pairs
+        variance, mean = torch.var_mean(target, dims, correction=0, keepdim=True)
+        return mean, (variance + self.eps).sqrt()

@@ -76,6 +76,7 @@ class WaMIM(BaseSelfSupervisor):
             init_cfg=init_cfg,
         )
         self.mask_ratio = mask_ratio
+        self.img_size = encoder.img_size
 
     def loss(
         self, inputs: Tensor, data_samples: list[DataSample] | None = None, **kwargs
@@ -116,9 +117,9 @@ class WaMIM(BaseSelfSupervisor):
             ValueError: The images are not of the size that the model was built for, or some samples
                 carry a mask and some do not.
         """
-        if tuple(inputs.shape[-2:]) != self.backbone.img_size:
+        if tuple(inputs.shape[-2:]) != self.img_size:
             raise ValueError(
-                f'WaMIM: built for images of {self.backbone.img_size}, got '
+                f'WaMIM: built for images of {self.img_size}, got '
                 f"{tuple(inputs.shape[-2:])}; set the backbone's img_size or the pipeline's crop"
             )
         given = [sample.mask for sample in data_samples or () if 'mask' in sample]
