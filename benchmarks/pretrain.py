@@ -5,8 +5,8 @@
 What a step is: see benchmarks/training.py. Each method has a process of its own, so that its memory
 is its own, and the processes take turns: a round of one while the others sleep. Ratios are medians
 over the rounds, of pairs of one round. The parts of a step are timed in other steps than those of
-the rounds, since on a GPU looking at the parts slows the step down. With --compile, masks that are
-drawn inside the encoder count as encoder.
+the rounds, since on a GPU looking at the parts slows the step down. With --compile, the masks that
+mmpretrain's MAE and MixMIM draw inside their encoders count as encoder.
 """
 
 import argparse

@@ -35,7 +35,7 @@ from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import build_optim_wrapper
 from mmpretrain.registry import MODELS
 
-from wamim_mm.models import swin
+from wamim_mm.engine.compile import compile_model
 
 CONFIGS = {
     'wamim': {'vit-b': 'wamim_vit-b.py', 'swin-b': 'wamim_swin-b.py'},
@@ -64,6 +64,7 @@ TIMED = {
     'data_preprocessor.forward': 'data',
     'masks': 'masking',
     'corrupt': 'masking',
+    'backbone.lay_out': 'masking',
     'backbone.random_masking': 'masking',
     'backbone.forward': 'encoder',
     'neck.forward': 'decoder',
@@ -206,7 +207,9 @@ class Training:
         """
         with FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION) as counter:
             self.step(self.batch)
-        if self.settings.compile:
+        if self.settings.compile and hasattr(self.inner, 'compile_targets'):
+            compile_model(self.inner)
+        elif self.settings.compile:
             for module in (self.inner.backbone, self.inner.neck):
                 if module is not None:
                     module.forward = torch.compile(module.forward)
@@ -253,8 +256,6 @@ class Training:
                 inside = self.settings.compile and path == 'backbone.random_masking'
                 if getattr(found, name, None) is not None and not inside:
                     time_calls(found, name, part)
-            if not self.settings.compile:
-                time_calls(swin, '_Groups', 'masking')
             time_calls(self.optim, 'backward', 'backward')
             time_calls(self.optim, 'step', 'optimizer')
             time_calls(self.optim, 'zero_grad', 'optimizer')

@@ -2,12 +2,14 @@
 
 from .checkpoint_fit import CheckpointFitHook
 from .class_count import ClassCountHook
+from .compile import CompileHook
 from .layer_decay import LayerDecayOptimWrapperConstructor
 from .pretrained_fit import PretrainedFitHook
 
 __all__ = [
     'CheckpointFitHook',
     'ClassCountHook',
+    'CompileHook',
     'LayerDecayOptimWrapperConstructor',
     'PretrainedFitHook',
 ]

@@ -1,16 +1,20 @@
 """What the two masked encoders have in common."""
 
+from typing import Any
+
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..ops.masking import visible_patches
+from ..ops.masking import VisibleTokens, visible_patches, visible_units
 
 
 class MaskedEncoder:
     """Mixin of an encoder that takes ``forward(x, mask)`` and skips hidden tokens.
 
     A subclass tells ``mask_unit``, ``feature_strides`` and ``feature_channels``; the neck and the
-    checks of `WaMIM` are built from them.
+    checks of `WaMIM` are built from them. It has two methods for images with a mask: ``lay_out``
+    works out where the visible tokens are, on the CPU, and ``encode_visible`` computes, on tensors
+    of the images' device alone, so that ``torch.compile`` takes it as one graph.
     """
 
     mask_unit: int
@@ -43,11 +47,39 @@ class MaskedEncoder:
             )
         return height // unit, width // unit
 
-    def check_mask(self, x: Tensor, mask: Tensor) -> Tensor:
-        """The mask on the CPU, where geometry is worked out.
+    def forward(self, x: Tensor, mask: Tensor | None = None):
+        """Encode images.
+
+        Args:
+            x: ``(N, C, H, W)`` normalized images.
+            mask: None, or ``(N, H / mask_unit, W / mask_unit)`` bool, True where hidden, the same
+                number hidden in every sample; best on the CPU.
+
+        Returns:
+            Without a mask, what the host returns. With one, a tuple of `VisibleTokens`, one for
+            each entry of ``out_indices``, normalized where the host's output is.
 
         Raises:
-            ValueError: It is not a map of the mask units of ``x``.
+            ValueError: The mask does not fit the images, or its samples differ in their number of
+                visible units.
+        """
+        if mask is None:
+            return super().forward(x)
+        return self.encode_visible(x, self.lay_out(x, mask))
+
+    def lay_out(self, x: Tensor, mask: Tensor) -> Any:
+        """What `encode_visible` needs to know of a mask, on the device of the images."""
+        raise NotImplementedError
+
+    def encode_visible(self, x: Tensor, layout: Any) -> tuple[VisibleTokens, ...]:
+        """Encode what is visible of ``(N, C, H, W)`` images."""
+        raise NotImplementedError
+
+    def visible_units(self, x: Tensor, mask: Tensor) -> Tensor:
+        """``(N, K)`` visible units, on the CPU, where geometry is worked out.
+
+        Raises:
+            ValueError: The mask is not a map of the mask units of ``x``, or its samples differ.
         """
         expected = (x.shape[0], *self.mask_grid(*x.shape[-2:]))
         if tuple(mask.shape) != expected:
@@ -55,7 +87,7 @@ class MaskedEncoder:
                 f'{type(self).__name__}: images {tuple(x.shape)} with mask units of '
                 f'{self.mask_unit} pixels need a mask of shape {expected}, got {tuple(mask.shape)}'
             )
-        return mask.cpu()
+        return visible_units(mask.cpu())
 
     def embed_visible(self, x: Tensor, units: Tensor) -> Tensor:
         """The patch embedding of visible patches alone.

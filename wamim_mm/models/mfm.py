@@ -36,6 +36,9 @@ class MFM(BaseSelfSupervisor):
             or one whose stride does not divide the images, or the loss does not fit the corruption.
     """
 
+    #: What `CompileHook` compiles: encoder and decoder.
+    compile_targets = ('backbone.forward', 'head.forward')
+
     def __init__(
         self,
         backbone: dict,

@@ -1,5 +1,7 @@
 """mmpretrain's Swin Transformer that can leave masked patches out."""
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from mmcv.cnn.bricks.transformer import PatchMerging
@@ -10,9 +12,8 @@ from mmpretrain.registry import MODELS
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from ..ops.masking import VisibleTokens, gather_tokens, to_device, unit_tokens, visible_units
+from ..ops.masking import VisibleTokens, gather_tokens, to_device, unit_tokens
 from ..ops.windows import (
-    WindowGroups,
     group_windows,
     padding_positions,
     relative_index,
@@ -57,92 +58,120 @@ class WaMIMSwinTransformer(MaskedEncoder, SwinTransformer):
         """Channels of each output."""
         return [self.num_features[i] for i in self.out_indices]
 
-    def forward(self, x: Tensor, mask: Tensor | None = None):
-        """Encode images.
-
-        Args:
-            x: ``(N, C, H, W)`` normalized images.
-            mask: None, or ``(N, H / mask_unit, W / mask_unit)`` bool, True where hidden, the same
-                number hidden in every sample; best on the CPU.
-
-        Returns:
-            Without a mask, what the host returns. With one, a tuple of `VisibleTokens`, one for
-            each entry of ``out_indices``, normalized by that output's norm.
+    def lay_out(self, x: Tensor, mask: Tensor) -> '_Layout':
+        """Where the visible tokens of every stage are, and which attend to which.
 
         Raises:
-            ValueError: The mask does not fit the images, its samples differ in their number of
-                visible units, or a stage's grid is smaller than the window without
+            ValueError: The mask does not fit, or a stage's grid is smaller than the window without
                 ``pad_small_map``.
         """
-        if mask is None:
-            return super().forward(x)
-        units = visible_units(self.check_mask(x, mask))
+        units = self.visible_units(x, mask)
+        height, width = mask.shape[1:]
         side = 2 ** (len(self.stages) - 1)  # tokens along a side of a unit
-        positions = unit_tokens(units, mask.shape[2], side)  # (N, L) on the CPU
+        positions, blocks = [unit_tokens(units, width, side)], []
+        for stage in self.stages:
+            grid = (height * side, width * side)
+            windows = [_window_and_shift(block.attn, grid) for block in stage.blocks]
+            groups = {
+                window: _group(positions[-1], grid, *window, x.device) for window in set(windows)
+            }
+            blocks.append([groups[window] for window in windows])
+            if stage.downsample is not None:
+                side //= 2
+            positions.append(unit_tokens(units, width, side))
+        return _Layout(
+            to_device(units, x.device), [to_device(p, x.device) for p in positions], blocks
+        )
 
-        grid = (mask.shape[1] * side, mask.shape[2] * side)
-        x = self.embed_visible(x, to_device(units, x.device))  # (N, L, C)
+    def encode_visible(self, x: Tensor, layout: '_Layout') -> tuple[VisibleTokens, ...]:
+        """Encode what is visible of ``(N, C, H, W)`` images.
+
+        Args:
+            x: The images.
+            layout: What `lay_out` says of them.
+
+        Returns:
+            One for each entry of ``out_indices``, normalized by that output's norm.
+        """
+        side = 2 ** (len(self.stages) - 1)  # tokens along a side of a unit
+        grid = tuple(units * side for units in self.mask_grid(*x.shape[-2:]))
+        x = self.embed_visible(x, layout.units)  # (N, L, C)
         if self.use_abs_pos_embed:
             pos_embed = resize_pos_embed(
                 self.absolute_pos_embed, self.patch_resolution, grid, self.interpolate_mode, 0
             )
-            x = x + pos_embed[0][to_device(positions, x.device)]
+            x = x + pos_embed[0][layout.positions[0]]
         x = self.drop_after_pos(x)
 
         outs = []
         for i, stage in enumerate(self.stages):
-            x = self._visible_blocks(stage, x, positions, grid)
-            out, out_positions = x, positions
+            for block, groups in zip(stage.blocks, layout.blocks[i], strict=True):
+                if block.with_cp and x.requires_grad:
+                    x = checkpoint(_visible_block, block, x, groups, use_reentrant=False)
+                else:
+                    x = _visible_block(block, x, groups)
+            out, positions = x, layout.positions[i]
             if stage.downsample is not None:
                 x = _merge_patches(stage.downsample, x, side)
-                side, grid = side // 2, (grid[0] // 2, grid[1] // 2)
-                positions = unit_tokens(units, mask.shape[2], side)
+                side //= 2
                 if self.out_after_downsample:
-                    out, out_positions = x, positions
+                    out, positions = x, layout.positions[i + 1]
             if i in self.out_indices:
-                norm = getattr(self, f'norm{i}')
-                outs.append(VisibleTokens(norm(out), to_device(out_positions, x.device), None))
+                outs.append(VisibleTokens(getattr(self, f'norm{i}')(out), positions, None))
         return tuple(outs)
 
-    def _visible_blocks(
-        self, stage: torch.nn.Module, x: Tensor, positions: Tensor, grid: tuple[int, int]
-    ) -> Tensor:
-        """Run the blocks of a stage on ``(N, L, C)`` visible tokens."""
-        groups: dict[tuple[int, int], _Groups] = {}
-        for block in stage.blocks:
-            layout = _window_layout(block.attn, grid)
-            if layout not in groups:
-                groups[layout] = _Groups(positions, grid, *layout, x.device)
-            if block.with_cp and x.requires_grad:
-                x = checkpoint(_visible_block, block, x, groups[layout], use_reentrant=False)
-            else:
-                x = _visible_block(block, x, groups[layout])
-        return x
+
+class _Groups(NamedTuple):
+    """The window groups of one stage and shift: ``G`` groups of ``S`` slots, see `WindowGroups`.
+
+    Attributes:
+        slots: ``(N, G, S)``, the token in each slot.
+        relative: ``(N, G, S, S)``, see `relative_index`.
+        inverse: ``(N, L + P)``, the slot of each visible token, then of the grid's padding.
+        num_padding: ``P``.
+    """
+
+    slots: Tensor
+    relative: Tensor
+    inverse: Tensor
+    num_padding: int
 
 
-class _Groups:
-    """The window groups of one stage and shift, with the padding that the grid needs."""
+class _Layout(NamedTuple):
+    """Where visible tokens are, on the device of the images.
 
-    def __init__(
-        self,
-        positions: Tensor,
-        grid: tuple[int, int],
-        window: int,
-        shift: int,
-        device: torch.device,
-    ) -> None:
-        padded, added = padding_positions(grid, window)
-        row, column = positions // grid[1], positions % grid[1]
-        tokens = torch.cat(
-            [row * padded[1] + column, added.expand(positions.shape[0], -1)], dim=1
-        )  # (N, L + P), flat on the padded grid
-        cells, offsets = (table[tokens] for table in window_cells(padded, window, shift))
-        self.groups: WindowGroups = group_windows(cells, offsets, window).to(device)
-        self.num_padding = len(added)
-        self.relative = relative_index(self.groups.cells, self.groups.offsets, window)
+    Attributes:
+        units: ``(N, K)`` visible units.
+        positions: ``(N, L)`` flat positions on each stage's grid, and on that of the output.
+        blocks: The window groups of each stage's blocks.
+    """
+
+    units: Tensor
+    positions: list[Tensor]
+    blocks: list[list[_Groups]]
 
 
-def _window_layout(attn: ShiftWindowMSA, grid: tuple[int, int]) -> tuple[int, int]:
+def _group(
+    positions: Tensor, grid: tuple[int, int], window: int, shift: int, device: torch.device
+) -> _Groups:
+    """Group visible tokens, and the padding that the grid needs, by windows."""
+    padded, added = padding_positions(grid, window)
+    row, column = positions // grid[1], positions % grid[1]
+    tokens = torch.cat(
+        [row * padded[1] + column, added.expand(positions.shape[0], -1)], dim=1
+    )  # (N, L + P), flat on the padded grid
+    cells, offsets = (table[tokens] for table in window_cells(padded, window, shift))
+    groups = group_windows(cells, offsets, window).to(device)
+    slots = groups.slots.view(groups.cells.shape)
+    relative = relative_index(groups.cells, groups.offsets, window)
+    if slots.shape[1] > 1:
+        # Masks differ in their number of groups: torch.compile shall not compile for each anew.
+        torch._dynamo.maybe_mark_dynamic(slots, 1)
+        torch._dynamo.maybe_mark_dynamic(relative, 1)
+    return _Groups(slots, relative, groups.inverse, len(added))
+
+
+def _window_and_shift(attn: ShiftWindowMSA, grid: tuple[int, int]) -> tuple[int, int]:
     """Window and shift that mmpretrain uses on a grid of this size."""
     window, shift, smallest = attn.window_size, attn.shift_size, min(grid)
     if smallest < window and not attn.pad_small_map:
@@ -159,37 +188,36 @@ def _visible_block(block: SwinBlock, x: Tensor, groups: _Groups) -> Tensor:
     return block.ffn(block.norm2(x), identity=x)
 
 
-def _group_attention(msa: WindowMSA, x: Tensor, layout: _Groups) -> Tensor:
+def _group_attention(msa: WindowMSA, x: Tensor, groups: _Groups) -> Tensor:
     """`WindowMSA.forward` on window groups.
 
     Args:
         msa: The module whose weights are used.
         x: ``(N, L, C)`` visible tokens.
-        layout: The groups of this stage and shift.
+        groups: The groups of this stage and shift.
     """
-    groups, (batch, length, channels) = layout.groups, x.shape
-    num_groups, capacity = groups.cells.shape[1:]
+    batch, length, channels = x.shape
+    num_groups, capacity = groups.slots.shape[1:]
     # mmpretrain pads with zeros after the norm: padding has a key and a value, those of the biases.
-    if layout.num_padding:
-        x = F.pad(x, (0, 0, 0, layout.num_padding))  # (N, L + P, C)
+    if groups.num_padding:
+        x = F.pad(x, (0, 0, 0, groups.num_padding))  # (N, L + P, C)
     qkv = msa.qkv(x)
     if num_groups > 1:
-        qkv = gather_tokens(qkv, groups.slots)  # (N, G * S, 3 * C)
+        qkv = gather_tokens(qkv, groups.slots.flatten(1))  # (N, G * S, 3 * C)
     qkv = qkv.view(batch * num_groups, capacity, 3, msa.num_heads, channels // msa.num_heads)
     # Heads beside groups: each (N * G * heads, S, C / heads).
     query, key, value = qkv.permute(2, 0, 3, 1, 4).flatten(1, 2)
 
     table = F.pad(msa.relative_position_bias_table, (0, 0, 0, 1), value=float('-inf'))
     # Not F.embedding: for few rows and many indices, its backward pass is 5 times slower on a CPU.
-    bias = table.to(query.dtype).index_select(0, layout.relative.flatten())
+    bias = table.to(query.dtype).index_select(0, groups.relative.flatten())
     bias = bias.view(batch * num_groups, capacity, capacity, -1).permute(0, 3, 1, 2).flatten(0, 1)
     attention = torch.baddbmm(bias, query, key.transpose(1, 2), alpha=msa.scale).softmax(-1)
     out = msa.attn_drop(attention) @ value
     out = out.unflatten(0, (-1, msa.num_heads))  # (N * G, heads, S, C / heads)
     out = out.transpose(1, 2).reshape(batch, num_groups * capacity, channels)
-    if num_groups > 1:
-        out = gather_tokens(out, groups.inverse[:, :length])
-    out = out[:, :length]  # (N, L, C), padding left behind
+    # (N, L, C), padding left behind
+    out = gather_tokens(out, groups.inverse[:, :length]) if num_groups > 1 else out[:, :length]
     return msa.proj_drop(msa.proj(out))
 
 

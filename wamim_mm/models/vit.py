@@ -6,7 +6,7 @@ from mmpretrain.models.utils import build_2d_sincos_position_embedding, resize_p
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
-from ..ops.masking import VisibleTokens, to_device, visible_units
+from ..ops.masking import VisibleTokens, to_device
 from .masked_encoder import MaskedEncoder
 
 
@@ -51,36 +51,29 @@ class WaMIMViT(MaskedEncoder, VisionTransformer):
         )
         self.pos_embed.data.copy_(embedding)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None):
-        """Encode images.
+    def lay_out(self, x: Tensor, mask: Tensor) -> Tensor:
+        """``(N, L)`` positions of the visible tokens on the device of the images."""
+        return to_device(self.visible_units(x, mask), x.device)  # a unit is a patch
+
+    def encode_visible(self, x: Tensor, layout: Tensor) -> tuple[VisibleTokens, ...]:
+        """Encode what is visible of ``(N, C, H, W)`` images.
 
         Args:
-            x: ``(N, C, H, W)`` normalized images.
-            mask: None, or ``(N, H / mask_unit, W / mask_unit)`` bool, True where hidden, the same
-                number hidden in every sample; best on the CPU.
+            x: The images.
+            layout: What `lay_out` says of them.
 
         Returns:
-            Without a mask, what the host returns. With one, a tuple of `VisibleTokens`, one for
-            each entry of ``out_indices``; the last block's are normalized by the final norm.
-
-        Raises:
-            ValueError: The mask does not fit the images, or its samples differ in their number of
-                visible patches.
+            One for each entry of ``out_indices``; the last block's are normalized by the final
+            norm.
         """
-        if mask is None:
-            return super().forward(x)
-        units = visible_units(self.check_mask(x, mask))
-        positions = to_device(units, x.device)  # (N, L), a unit is a patch
-
-        grid = (mask.shape[1], mask.shape[2])
         pos_embed = resize_pos_embed(
             self.pos_embed,
             self.patch_resolution,
-            grid,
+            self.mask_grid(*x.shape[-2:]),
             self.interpolate_mode,
             self.num_extra_tokens,
         )
-        x = self.embed_visible(x, positions) + pos_embed[0, self.num_extra_tokens :][positions]
+        x = self.embed_visible(x, layout) + pos_embed[0, self.num_extra_tokens :][layout]
         if self.cls_token is not None:
             cls_token = (self.cls_token + pos_embed[:, :1]).expand(x.shape[0], -1, -1)
             x = torch.cat([cls_token, x], dim=1)  # (N, 1 + L, C)
@@ -93,5 +86,5 @@ class WaMIMViT(MaskedEncoder, VisionTransformer):
                 x = self.ln1(x)
             if i in self.out_indices:
                 cls_token = x[:, 0] if self.cls_token is not None else None
-                outs.append(VisibleTokens(x[:, self.num_extra_tokens :], positions, cls_token))
+                outs.append(VisibleTokens(x[:, self.num_extra_tokens :], layout, cls_token))
         return tuple(outs)

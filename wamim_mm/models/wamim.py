@@ -30,6 +30,9 @@ class WaMIM(BaseSelfSupervisor):
             together; the message says which, with the numbers.
     """
 
+    #: What `CompileHook` compiles: encoder and decoders, without the geometry on the CPU.
+    compile_targets = ('backbone.encode_visible', 'neck.forward')
+
     def __init__(
         self,
         backbone: dict,

@@ -1,0 +1,63 @@
+"""Encoder and decoder of a pre-training model through ``torch.compile``."""
+
+from typing import Any
+
+import torch
+from mmcv.cnn.bricks import DropPath
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from torch import nn
+
+
+@HOOKS.register_module()
+class CompileHook(Hook):
+    """Compile encoder and decoder before training, each as one graph.
+
+    ``--cfg-options default_hooks.compile.type=CompileHook`` turns it on. MMEngine's own
+    ``compile=True`` takes the whole ``train_step`` instead, whose masks, logging and optimizer
+    break the graph.
+
+    Args:
+        options: Of ``torch.compile``, such as ``mode='max-autotune-no-cudagraphs'``.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+
+    def before_train(self, runner: Runner) -> None:
+        """Compile; the compiler itself runs in the first iteration.
+
+        Raises:
+            TypeError: The model is neither `WaMIM` nor `MFM`.
+        """
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        compile_model(model, **self.options)
+
+
+def compile_model(model: nn.Module, **options: Any) -> None:
+    """Let ``torch.compile`` replace what a model names in ``compile_targets``.
+
+    Parameters and the keys of checkpoints stay as they are.
+
+    Args:
+        model: `WaMIM` or `MFM`.
+        options: Of ``torch.compile``; a break in the graph is an error whatever they are.
+
+    Raises:
+        TypeError: The model has no ``compile_targets``.
+    """
+    if not hasattr(model, 'compile_targets'):
+        raise TypeError(
+            f'CompileHook: {type(model).__name__} does not say what to compile; pre-training '
+            "models do. For others MMEngine has the config key 'compile'"
+        )
+    for module in model.modules():
+        if isinstance(module, DropPath):
+            # mmpretrain's rates are NumPy's numbers, which end a graph.
+            module.drop_prob = float(module.drop_prob)
+    for target in model.compile_targets:
+        part, method = target.split('.')
+        owner = getattr(model, part)
+        setattr(owner, method, torch.compile(getattr(owner, method), fullgraph=True, **options))
