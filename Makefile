@@ -29,8 +29,10 @@ slow: setup
 
 bench: setup
 	@$(BIN)/python -m benchmarks.wavelets
+	@$(BIN)/python -m benchmarks.frequencies
 	@$(BIN)/python -m benchmarks.data
 	@$(BIN)/python -m benchmarks.pretrain
+	@$(BIN)/python -m benchmarks.scaling
 
 lint: setup
 	@$(BIN)/ruff check .

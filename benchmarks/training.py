@@ -1,7 +1,7 @@
 """The full training step of a pre-training method, and its parts.
 
-Every method runs from a config of full size, ours or mmpretrain's, at 224 x 224, with the optimizer
-that its config names, through the same ``train_step`` as in training: from a batch on the device
+Every method runs from a config of full size, ours or mmpretrain's, with the optimizer that its
+config names, through the same ``train_step`` as in training: from a batch on the device
 (random images, as the data loader gives them) to the optimizer's step. Masks that a method's data
 pipeline draws (SimMIM, MaskFeat) are in the batch already; the others draw theirs in the step.
 """
@@ -96,10 +96,14 @@ def load_config(method: str, backbone: str) -> Config | None:
     name = CONFIGS[method].get(backbone)
     if name is None:
         return None
-    ours = Path(__file__).parent.parent / 'configs' / 'pretrain'
-    cfg = get_config(name) if '::' in name else Config.fromfile(ours / name)
+    cfg = get_config(name) if '::' in name else load_pretraining(name)
     cfg.merge_from_dict(CHANGES.get(method, {}))
     return cfg
+
+
+def load_pretraining(name: str) -> Config:
+    """One of our own pre-training configs by its file's name."""
+    return Config.fromfile(Path(__file__).parent.parent / 'configs' / 'pretrain' / name)
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,7 @@ class Settings:
         steps: Steps whose mean is taken.
         compile: Whether encoder and decoder go through ``torch.compile``.
         processes: Data-parallel processes.
+        img_size: Side of the images; what the config is for.
 
     Raises:
         ValueError: The device cannot do it.
@@ -124,6 +129,7 @@ class Settings:
     steps: int = 1
     compile: bool = False
     processes: int = 1
+    img_size: int = 224
 
     def __post_init__(self) -> None:
         if self.dtype != 'fp32' and self.device == 'cpu':
@@ -194,7 +200,9 @@ class Training:
             self.inner if settings.processes == 1 else distributed(self.inner, cfg, self.device)
         )
         self.optim = build_optim_wrapper(self.model, optimizer(cfg, settings.dtype))
-        self.batch = self.inner.data_preprocessor.cast_data(random_batch(cfg, settings.batch))
+        self.batch = self.inner.data_preprocessor.cast_data(
+            random_batch(cfg, settings.batch, settings.img_size)
+        )
 
     def prepare(self) -> dict:
         """Warm up; count the operations and time the parts of a step.
@@ -203,7 +211,7 @@ class Training:
             ``flops_per_image``: of forward and backward, matrix products, convolutions and
             attention, two for a multiplication with its addition. The scores that fused attention
             computes again in the backward pass count; element-wise operations, FFTs, wavelets and
-            the optimizer do not. ``parts``: seconds of each.
+            the optimizer do not. ``parts``: seconds of each. ``parameters``: how many are trained.
         """
         with FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION) as counter:
             self.step(self.batch)
@@ -216,7 +224,8 @@ class Training:
         if self.settings.compile or self.on_gpu:
             self.run(3)
         flops = counter.get_total_flops() / self.settings.batch
-        return dict(flops_per_image=flops, parts=self.parts())
+        trained = sum(p.numel() for p in self.inner.parameters() if p.requires_grad)
+        return dict(flops_per_image=flops, parts=self.parts(), parameters=trained)
 
     def step(self, batch: dict) -> None:
         """One training step, as MMEngine's training loop does it."""
@@ -313,12 +322,12 @@ def distributed(model: nn.Module, cfg: Config, device: torch.device) -> nn.Modul
     )
 
 
-def random_batch(cfg: Config, size: int) -> dict:
+def random_batch(cfg: Config, batch: int, img_size: int) -> dict:
     """Random images with what else the config's pipeline adds, as the data loader stacks them."""
     pipeline = cfg.train_dataloader.dataset.pipeline
     kept = [step for step in pipeline if step['type'].endswith(('MaskGenerator', 'PackInputs'))]
     pack = Compose(kept)
-    images = torch.randint(256, (size, 224, 224, 3), dtype=torch.uint8).numpy()
+    images = torch.randint(256, (batch, img_size, img_size, 3), dtype=torch.uint8).numpy()
     return default_collate([pack(dict(img=image, img_shape=image.shape[:2])) for image in images])
 
 

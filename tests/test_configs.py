@@ -37,8 +37,8 @@ CORRUPTIONS = {
 
 def test_all_are_there():
     assert {path.stem for path in PRETRAIN} == set(FACTS)
-    restoration = [f'{task}_{size}' for task in CORRUPTIONS for size in ('vit-b', 'r50')]
-    assert {path.stem for path in MFM} == {'mfm_vit-s', 'mfm_swin-b', *restoration}
+    every = {f'{task}_{size}' for task in CORRUPTIONS for size in MFM_ENCODERS}
+    assert {path.stem for path in MFM} == every
 
 
 @pytest.mark.parametrize('path', PRETRAIN, ids=lambda path: path.stem)

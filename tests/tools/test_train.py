@@ -39,6 +39,23 @@ def test_train_resume_and_repeat(root, scenes, tmp_path, name, levels):
     assert first['meta']['iter'] == second['meta']['iter'] == 12
 
 
+def test_one_line_compiles(root, scenes, tmp_path):
+    config, options = 'configs/demo/wamim_vit.py', [f'data_root={scenes}', *TINY]
+    compiled = [*options, 'default_hooks.compile.type=CompileHook']
+    compiled += ['default_hooks.compile.backend=aot_eager']  # spares the test a compiler
+    losses = []
+    for name, chosen in (('plain', options), ('compiled', compiled)):
+        done = train(root, config, tmp_path / name, options=chosen)
+        assert done.returncode == 0, done.stdout + done.stderr
+        losses.append([entry['loss'] for entry in steps(tmp_path / name)])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    checkpoints = [
+        torch.load(tmp_path / name / 'epoch_1.pth', weights_only=False)['state_dict']
+        for name in ('plain', 'compiled')
+    ]
+    assert checkpoints[0].keys() == checkpoints[1].keys()
+
+
 def test_a_checkpoint_of_another_architecture_is_refused(root, scenes, tmp_path):
     options = [f'data_root={scenes}', *TINY]
     done = train(root, 'configs/demo/wamim_vit.py', tmp_path / 'vit', options=options)

@@ -1,0 +1,187 @@
+"""How the cost of a WaMIM step grows with batch, input size, encoder and processes.
+
+    python -m benchmarks.scaling [--encoders vit-b swin-b] [--out FILE]
+
+Measured: one series for each of the four, from 16 images of 224 x 224 in one process. Where no
+machine was at hand, a line through the measured batches and `epoch_hours` say what to expect; both
+are marked as estimates.
+"""
+
+import argparse
+import statistics
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+
+from benchmarks.measure import OUT, aligned, environment, write
+from benchmarks.pretrain import compare
+from benchmarks.training import Settings, load_pretraining
+
+SIZES = {'vit-b': ('vit-s', 'vit-b', 'vit-l'), 'swin-b': ('swin-t', 'swin-b', 'swin-l')}
+BATCHES = (4, 8, 16, 32, 64)
+ON_PAPER = (16, 64, 128, 256, 512, 1024)
+INPUTS = (192, 224, 256, 320, 384, 448, 512)
+IMAGENET = 1_281_167
+# What `epoch_hours` takes for granted: an NVIDIA A100 in bf16 at the share of its peak that this
+# project aims at, 256 images on each. Nothing of it was measured.
+PEAK = 312e12
+UTILIZATION = {'vit': 0.40, 'swin': 0.25}
+BATCH = 256
+# Bytes a second at which a process takes part in an all-reduce: NVLink inside a machine of 8, an
+# InfiniBand port of 200 Gb/s for each GPU between machines. The latter is what counts from 9 on.
+BANDWIDTH = {8: 200e9, 64: 25e9}
+
+
+def config(encoder: str, img_size: int) -> Config:
+    """The pre-training config of WaMIM for another input; Swin's windows grow with it."""
+    cfg = load_pretraining(f'wamim_{encoder}.py')
+    cfg.model.backbone.img_size = img_size
+    if encoder.startswith('swin'):
+        cfg.model.backbone.window_size = img_size // 32
+    return cfg
+
+
+def cells(encoder: str) -> Iterable[tuple[str, str, int, int, int]]:
+    """Series, encoder, batch, input size and processes of all that is measured."""
+    yield from (('batch', encoder, batch, 224, 1) for batch in BATCHES)
+    yield from (('input', encoder, 16, size, 1) for size in INPUTS)
+    yield from (('encoder', other, 16, 224, 1) for other in SIZES[encoder])
+    yield from (('processes', encoder, 16 // count, 224, count) for count in (1, 2))
+
+
+def measure(cell: tuple[str, str, int, int, int], device: str, dtype: str, rounds: int) -> dict:
+    """One cell; what it holds is in the JSON by the names of `Settings` and `compare`."""
+    series, encoder, batch, img_size, processes = cell
+    settings = Settings(
+        batch=batch,
+        device=device,
+        dtype=dtype,
+        steps=20 if device == 'cuda' else 1,
+        processes=processes,
+        img_size=img_size,
+    )
+    found = compare({encoder: config(encoder, img_size)}, settings, rounds)[encoder]
+    if 'seconds' in found:
+        found['seconds'] = statistics.median(found['seconds'])
+    asked = dict(
+        series=series, encoder=encoder, batch=batch, img_size=img_size, processes=processes
+    )
+    return asked | found
+
+
+def line(points: list[tuple[float, float]]) -> tuple[float, float]:
+    """Offset and slope of the least-squares line through ``(x, y)``."""
+    slope, offset = statistics.linear_regression(*zip(*points, strict=True))
+    return offset, slope
+
+
+def epoch_hours(
+    encoder: str, flops_per_image: float, parameters: int, processes: int
+) -> tuple[float, float]:
+    """Hours of an ImageNet-1K epoch on GPUs, estimated from operations.
+
+    A step takes the operations of 256 images at `UTILIZATION` of `PEAK`, and then, as if nothing of
+    it were hidden behind the backward pass, a ring all-reduce of float32 gradients at `BANDWIDTH`.
+
+    Args:
+        encoder: Its name, ``vit-...`` or ``swin-...``.
+        flops_per_image: Of a training step.
+        parameters: Number of parameters that are trained.
+        processes: GPUs: 1, 8 or 64.
+
+    Returns:
+        Hours that pass, and GPU hours.
+    """
+    utilization = UTILIZATION[encoder.partition('-')[0]]
+    compute = BATCH * flops_per_image / (PEAK * utilization)
+    reduce = 0.0
+    if processes > 1:
+        reduce = 2 * (processes - 1) / processes * 4 * parameters / BANDWIDTH[processes]
+    hours = IMAGENET / (BATCH * processes) * (compute + reduce) / 3600
+    return hours, hours * processes
+
+
+def batches_on_paper(found: list[dict]) -> list[dict]:
+    """Seconds and bytes of batches that were not measured, by lines through those that were."""
+    measured = [cell for cell in found if cell['series'] == 'batch' and 'error' not in cell]
+    seconds = line([(cell['batch'], cell['seconds']) for cell in measured])
+    memory = line([(cell['batch'], cell['peak_bytes']) for cell in measured])
+    return [
+        dict(
+            batch=batch,
+            seconds=seconds[0] + seconds[1] * batch,
+            peak_bytes=memory[0] + memory[1] * batch,
+        )
+        for batch in ON_PAPER
+    ]
+
+
+def epochs_on_paper(found: list[dict]) -> list[dict]:
+    """`epoch_hours` of every encoder that was measured."""
+    epochs = []
+    for cell in found:
+        if cell['series'] != 'encoder' or 'error' in cell:
+            continue
+        for gpus in (1, 8, 64):
+            hours, together = epoch_hours(
+                cell['encoder'], cell['flops_per_image'], cell['parameters'], gpus
+            )
+            epochs.append(
+                dict(encoder=cell['encoder'], processes=gpus, hours=hours, gpu_hours=together)
+            )
+    return epochs
+
+
+def report(found: list[dict], paper: list[dict], hours: list[dict]) -> str:
+    """All of one encoder as text."""
+    heads = ['', 'batch', 'input', 'processes', 'images/s', 'peak MB', 'GFLOP/image', 'M params']
+    rows, failed = [], []
+    for cell in found:
+        row = [f'{cell["series"]}: {cell["encoder"]}']
+        row += [str(cell[key]) for key in ('batch', 'img_size', 'processes')]
+        if 'error' in cell:
+            failed.append(f'{" ".join(row)} failed: {cell["error"]}')
+            continue
+        row += [f'{cell["images_per_second"]:.2f}', f'{cell["peak_bytes"] / 1e6:.0f}']
+        row += [f'{cell["flops_per_image"] / 1e9:.1f}', f'{cell["parameters"] / 1e6:.1f}']
+        rows.append(row)
+    lines = [aligned(heads, rows), *failed, '', 'estimated, by lines through the measured batches:']
+    rows = [
+        ['', str(p['batch']), f'{p["batch"] / p["seconds"]:.2f}', f'{p["peak_bytes"] / 1e6:.0f}']
+        for p in paper
+    ]
+    lines += [aligned(['', 'batch', 'images/s', 'peak MB'], rows), '']
+    lines += ['estimated: an ImageNet-1K epoch on A100s, see benchmarks/scaling.py:']
+    rows = [
+        [h['encoder'], str(h['processes']), f'{h["hours"]:.3f}', f'{h["gpu_hours"]:.2f}']
+        for h in hours
+    ]
+    return '\n'.join([*lines, aligned(['', 'GPUs', 'hours', 'GPU hours'], rows)])
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog='python -m benchmarks.scaling', description=__doc__.splitlines()[0]
+    )
+    add = partial(parser.add_argument, help='(%(default)s)')
+    add('--encoders', nargs='+', choices=SIZES, default=list(SIZES))
+    add('--dtype', choices=('fp32', 'bf16', 'fp16'), default='fp32')
+    add('--device', choices=('cpu', 'cuda'), default='cuda' if torch.cuda.is_available() else 'cpu')
+    add('--rounds', type=int, default=3)
+    add('--out', type=Path, default=OUT / 'scaling.json')
+    args = parser.parse_args(argv)
+
+    results = {}
+    for encoder in args.encoders:
+        found = [measure(cell, args.device, args.dtype, args.rounds) for cell in cells(encoder)]
+        paper, hours = batches_on_paper(found), epochs_on_paper(found)
+        results[encoder] = dict(measured=found, batches_on_paper=paper, epochs_on_paper=hours)
+        print(f'\n{report(found, paper, hours)}\n')
+    write(environment('benchmarks.scaling') | dict(results=results), args.out)
+
+
+if __name__ == '__main__':
+    main()

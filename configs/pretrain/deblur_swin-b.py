@@ -1,0 +1,17 @@
+"""Deblurring, Swin-B on ImageNet-1K, 300 epochs.
+
+The rest is as in mfm_swin-b.py.
+
+    tools/dist_train.sh configs/pretrain/deblur_swin-b.py 8 --amp
+
+Time and accuracy: not measured, and MFM's release has no configuration of Swin.
+"""
+
+_base_ = './mfm_swin-b.py'
+
+# All frequencies count in the loss.
+model = dict(
+    corruption=dict(
+        _delete_=True, type='Deblur', sigma=5, kernel_sizes=(7, 9, 11, 13, 15, 17, 19, 21)
+    )
+)

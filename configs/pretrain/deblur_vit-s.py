@@ -1,0 +1,17 @@
+"""Deblurring, ViT-S/16 on ImageNet-1K, 300 epochs.
+
+The rest is as in mfm_vit-s.py.
+
+    tools/dist_train.sh configs/pretrain/deblur_vit-s.py 8 --amp
+
+Time and accuracy: not measured.
+"""
+
+_base_ = './mfm_vit-s.py'
+
+# All frequencies count in the loss.
+model = dict(
+    corruption=dict(
+        _delete_=True, type='Deblur', sigma=5, kernel_sizes=(7, 9, 11, 13, 15, 17, 19, 21)
+    )
+)
