@@ -89,6 +89,29 @@ def test_gather_tokens():
     assert torch.equal(picked, torch.stack([x[0, [5, 0]], x[1, [1, 1]]]))
 
 
+def test_gather_tokens_keeps_positions_only():
+    """Its slow twin, `torch.gather`, keeps the tokens as well; gradients are the same."""
+    tokens, positions = torch.randn(2, 6, 3), torch.tensor([[5, 0, 0], [1, 4, 1]])
+    upstream, gradients, kept = torch.randn(2, 3, 3), [], []
+
+    def plain(x, positions):
+        return x.gather(1, positions[..., None].expand(-1, -1, 3))
+
+    for function in (gather_tokens, plain):
+        shapes = set()
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda tensor, shapes=shapes: shapes.add(tuple(tensor.shape)) or tensor,
+            lambda tensor: tensor,
+        ):
+            picked = function(x := tokens.clone().requires_grad_(), positions)
+        gradients.append(torch.autograd.grad(picked, x, upstream)[0])
+        kept.append(shapes)
+    assert torch.equal(*gradients)
+    assert kept[0] == {(2, 3)} and (2, 6, 3) in kept[1]
+    double = tokens.double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: gather_tokens(x, positions), double)
+
+
 @pytest.mark.parametrize('ratio', [1, 2, 4])
 def test_merge_tokens_is_what_a_strided_convolution_sees(ratio):
     height, width, channels = 8, 16, 3

@@ -5,7 +5,7 @@ A *mask unit* is the square of the image that is hidden or shown as a whole; a m
 that are shown, packed into ``(N, L, C)`` with their positions beside them.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -155,7 +155,28 @@ def to_device(x: Tensor, device: torch.device) -> Tensor:
 
 def gather_tokens(x: Tensor, positions: Tensor) -> Tensor:
     """Pick ``(N, L, C)`` tokens at ``(N, L)`` positions out of ``(N, H * W, C)``."""
-    return x.gather(1, positions[..., None].expand(-1, -1, x.shape[-1]))
+    tokens: Tensor = _GatherTokens.apply(x, positions)
+    return tokens
+
+
+class _GatherTokens(torch.autograd.Function):
+    """`torch.gather` along tokens, whose own backward pass keeps ``x`` for its shape alone."""
+
+    @staticmethod
+    def forward(x: Tensor, positions: Tensor) -> Tensor:
+        return x.gather(1, positions[..., None].expand(-1, -1, x.shape[-1]))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        x, positions = inputs
+        ctx.length = x.shape[1]
+        ctx.save_for_backward(positions)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (positions,) = ctx.saved_tensors
+        zeros = grad.new_zeros(grad.shape[0], ctx.length, grad.shape[2])
+        return zeros.scatter_add_(1, positions[..., None].expand_as(grad), grad), None
 
 
 def merge_tokens(
