@@ -175,7 +175,7 @@ def curves(steps: list[dict], parts: list[str]) -> bytes:
     for key in parts or ['loss']:
         axis.plot([s['step'] for s in steps], [s[key] for s in steps], label=key.replace('_', ' '))
     axis.set_xlabel('iteration')
-    axis.set_ylabel('weighted loss')
+    axis.set_ylabel('weighted loss' if parts else 'loss')
     axis.grid(alpha=0.3)
     axis.legend()
     return as_png(figure)
