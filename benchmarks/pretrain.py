@@ -217,7 +217,7 @@ def main(argv: list[str] | None = None) -> None:
     add('--dtype', choices=('fp32', 'bf16', 'fp16'), default='fp32')
     add('--device', choices=('cpu', 'cuda'), default='cuda' if cuda else 'cpu')
     add('--processes', type=int, default=1, help='data-parallel processes (%(default)s)')
-    add('--rounds', type=int, default=5)
+    add('--rounds', type=int, default=3)
     add('--steps', type=int, help='steps timed in a round (1 on a CPU, 20 on a GPU)')
     add('--compile', action='store_true', help='torch.compile encoder and decoder')
     add('--out', type=Path, default=OUT / 'pretrain.json')

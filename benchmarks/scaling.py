@@ -8,10 +8,11 @@ are marked as estimates.
 """
 
 import argparse
+import itertools
 import statistics
-from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from mmengine.config import Config
@@ -21,9 +22,9 @@ from benchmarks.pretrain import compare
 from benchmarks.training import Settings, load_pretraining
 
 SIZES = {'vit-b': ('vit-s', 'vit-b', 'vit-l'), 'swin-b': ('swin-t', 'swin-b', 'swin-l')}
-BATCHES = (4, 8, 16, 32, 64)
+BATCHES = (8, 16, 32, 64)
 ON_PAPER = (16, 64, 128, 256, 512, 1024)
-INPUTS = (192, 224, 256, 320, 384, 448, 512)
+INPUTS = (192, 224, 320, 384, 512)
 IMAGENET = 1_281_167
 # What `epoch_hours` takes for granted: an NVIDIA A100 in bf16 at the share of its peak that this
 # project aims at, 256 images on each. Nothing of it was measured.
@@ -44,32 +45,40 @@ def config(encoder: str, img_size: int) -> Config:
     return cfg
 
 
-def cells(encoder: str) -> Iterable[tuple[str, str, int, int, int]]:
-    """Series, encoder, batch, input size and processes of all that is measured."""
-    yield from (('batch', encoder, batch, 224, 1) for batch in BATCHES)
-    yield from (('input', encoder, 16, size, 1) for size in INPUTS)
-    yield from (('encoder', other, 16, 224, 1) for other in SIZES[encoder])
-    yield from (('processes', encoder, 16 // count, 224, count) for count in (1, 2))
+class Cell(NamedTuple):
+    """What is measured; the images of all processes together are ``batch``."""
+
+    encoder: str
+    batch: int = 16
+    img_size: int = 224
+    processes: int = 1
 
 
-def measure(cell: tuple[str, str, int, int, int], device: str, dtype: str, rounds: int) -> dict:
-    """One cell; what it holds is in the JSON by the names of `Settings` and `compare`."""
-    series, encoder, batch, img_size, processes = cell
+def series(encoder: str) -> dict[str, list[Cell]]:
+    """The cells of each series."""
+    return {
+        'batch': [Cell(encoder, batch=batch) for batch in BATCHES],
+        'input': [Cell(encoder, img_size=size) for size in INPUTS],
+        'encoder': [Cell(other) for other in SIZES[encoder]],
+        'processes': [Cell(encoder, processes=count) for count in (1, 2)],
+    }
+
+
+def measure(cell: Cell, device: str, dtype: str, rounds: int) -> dict:
+    """What `compare` finds, with the median of ``seconds``."""
     settings = Settings(
-        batch=batch,
+        batch=cell.batch // cell.processes,
         device=device,
         dtype=dtype,
         steps=20 if device == 'cuda' else 1,
-        processes=processes,
-        img_size=img_size,
+        processes=cell.processes,
+        img_size=cell.img_size,
     )
-    found = compare({encoder: config(encoder, img_size)}, settings, rounds)[encoder]
+    configs = {cell.encoder: config(cell.encoder, cell.img_size)}
+    found = compare(configs, settings, rounds)[cell.encoder]
     if 'seconds' in found:
         found['seconds'] = statistics.median(found['seconds'])
-    asked = dict(
-        series=series, encoder=encoder, batch=batch, img_size=img_size, processes=processes
-    )
-    return asked | found
+    return cell._asdict() | found
 
 
 def line(points: list[tuple[float, float]]) -> tuple[float, float]:
@@ -170,13 +179,18 @@ def main(argv: list[str] | None = None) -> None:
     add('--encoders', nargs='+', choices=SIZES, default=list(SIZES))
     add('--dtype', choices=('fp32', 'bf16', 'fp16'), default='fp32')
     add('--device', choices=('cpu', 'cuda'), default='cuda' if torch.cuda.is_available() else 'cpu')
-    add('--rounds', type=int, default=3)
+    add('--rounds', type=int, default=2)
     add('--out', type=Path, default=OUT / 'scaling.json')
     args = parser.parse_args(argv)
 
     results = {}
     for encoder in args.encoders:
-        found = [measure(cell, args.device, args.dtype, args.rounds) for cell in cells(encoder)]
+        wanted = series(encoder)
+        measured = {
+            cell: measure(cell, args.device, args.dtype, args.rounds)
+            for cell in dict.fromkeys(itertools.chain(*wanted.values()))
+        }
+        found = [dict(measured[cell], series=name) for name in wanted for cell in wanted[name]]
         paper, hours = batches_on_paper(found), epochs_on_paper(found)
         results[encoder] = dict(measured=found, batches_on_paper=paper, epochs_on_paper=hours)
         print(f'\n{report(found, paper, hours)}\n')
