@@ -37,7 +37,10 @@ from benchmarks.measure import (
 from benchmarks.training import CONFIGS, PARTS, Settings, Training, load_config
 
 OURS = ('wamim', 'mfm')
-REMARKS = {'mixmim': 'an encoder of its own, of the size of Swin-B, with windows of 14, 14, 14, 7'}
+REMARKS = {
+    'simmim-w6': "with the windows of mmpretrain's config; at 224 pixels they pad every stage",
+    'mixmim': 'an encoder of its own, of the size of Swin-B, with windows of 14, 14, 14, 7',
+}
 
 
 def serve(pipe: Connection, cfg: Config, settings: Settings, rank: int, port: int) -> None:

@@ -37,26 +37,27 @@ from mmpretrain.registry import MODELS
 
 from wamim_mm.engine.compile import compile_model
 
+SIMMIM = 'mmpretrain::simmim/simmim_swin-base-w6_8xb256-amp-coslr-100e_in1k-192px.py'
 CONFIGS = {
     'wamim': {'vit-b': 'wamim_vit-b.py', 'swin-b': 'wamim_swin-b.py'},
     'mfm': {'vit-b': 'mfm_vit-b.py', 'swin-b': 'mfm_swin-b.py'},
     'mae': {'vit-b': 'mmpretrain::mae/mae_vit-base-p16_8xb512-amp-coslr-300e_in1k.py'},
-    'simmim': {
-        'swin-b': 'mmpretrain::simmim/simmim_swin-base-w6_8xb256-amp-coslr-100e_in1k-192px.py'
-    },
+    'simmim': {'swin-b': SIMMIM},
+    'simmim-w6': {'swin-b': SIMMIM},
     'maskfeat': {
         'vit-b': 'mmpretrain::maskfeat/maskfeat_vit-base-p16_8xb256-amp-coslr-300e_in1k.py'
     },
     'mixmim': {'swin-b': 'mmpretrain::mixmim/mixmim_mixmim-base_16xb128-coslr-300e_in1k.py'},
 }
 # mmpretrain's SimMIM is for 192 pixels and drops paths, which no other of these configs does.
+SIMMIM_AT_224 = {
+    'model.backbone.img_size': 224,
+    'model.backbone.drop_path_rate': 0.0,
+    'train_dataloader.dataset.pipeline.3.input_size': 224,
+}
 CHANGES = {
-    'simmim': {
-        'model.backbone.img_size': 224,
-        'model.backbone.drop_path_rate': 0.0,
-        'model.backbone.stage_cfgs.block_cfgs.window_size': 7,
-        'train_dataloader.dataset.pipeline.3.input_size': 224,
-    }
+    'simmim': {**SIMMIM_AT_224, 'model.backbone.stage_cfgs.block_cfgs.window_size': 7},
+    'simmim-w6': SIMMIM_AT_224,
 }
 # What is timed, and the part of the step that it is. Where one runs inside another, each counts its
 # own time only. Models have those that their method needs.

@@ -13,6 +13,11 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / 'shared' / 'data'
 
 
+def pytest_runtest_setup(item):
+    if item.get_closest_marker('gpu') and not torch.cuda.is_available():
+        pytest.skip('no CUDA device')
+
+
 @pytest.fixture(autouse=True)
 def seed():
     """The same random numbers in every test."""

@@ -29,6 +29,7 @@ SMALL = {
         }
     },
     'simmim': {'swin-b': {'backbone.arch': SWIN, 'neck.in_channels': 128}},
+    'simmim-w6': {'swin-b': {'backbone.arch': SWIN, 'neck.in_channels': 128}},
     'maskfeat': {'vit-b': {'backbone.arch': VIT, 'neck.in_channels': 48}},
     'mixmim': {
         'swin-b': {
@@ -45,6 +46,7 @@ OWN_PARTS = {
     'mfm': {'masking', 'decoder'},
     'mae': {'masking', 'decoder', 'targets'},
     'simmim': {'decoder'},
+    'simmim-w6': {'decoder'},
     'maskfeat': {'decoder', 'targets'},
     'mixmim': {'masking', 'decoder', 'targets'},
 }
