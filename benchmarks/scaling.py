@@ -1,10 +1,10 @@
 """How the cost of a WaMIM step grows with batch, input size, encoder and processes.
 
-    python -m benchmarks.scaling [--encoders vit-b swin-b] [--out FILE]
+    python -m benchmarks.scaling [--encoders vit-b swin-b] [--batch 16] [--out FILE]
 
-Measured: one series for each of the four, from 16 images of 224 x 224 in one process. Where no
-machine was at hand, a line through the measured batches and `epoch_hours` say what to expect; both
-are marked as estimates.
+Measured: one series for each of the four, from images of 224 x 224 in one process. What was not
+measured, a line through the measured batches and `epoch_hours` estimate. The hours of an epoch go
+by the measured throughput on a GPU, and elsewhere by operations and an assumed utilization.
 """
 
 import argparse
@@ -22,14 +22,14 @@ from benchmarks.pretrain import compare
 from benchmarks.training import Settings, load_pretraining
 
 SIZES = {'vit-b': ('vit-s', 'vit-b', 'vit-l'), 'swin-b': ('swin-t', 'swin-b', 'swin-l')}
-BATCHES = (8, 16, 32, 64)
+FACTORS = (1 / 2, 1, 2, 4)  # of the batch
 ON_PAPER = (16, 64, 128, 256, 512, 1024)
 INPUTS = (192, 224, 320, 384, 512)
 IMAGENET = 1_281_167
-# What `epoch_hours` takes for granted: an NVIDIA A100 in bf16 at the share of its peak that this
-# project aims at, 256 images on each. Nothing of it was measured.
+# Assumed without a GPU: an NVIDIA A100 in bf16 at the share of its peak that this project aims at.
 PEAK = 312e12
 UTILIZATION = {'vit': 0.40, 'swin': 0.25}
+# Assumed of more GPUs than one: images on each.
 BATCH = 256
 # Bytes a second at which a process takes part in an all-reduce: NVLink inside a machine of 8, an
 # InfiniBand port of 200 Gb/s for each GPU between machines. The latter is what counts from 9 on.
@@ -49,18 +49,19 @@ class Cell(NamedTuple):
     """What is measured; the images of all processes together are ``batch``."""
 
     encoder: str
-    batch: int = 16
+    batch: int
     img_size: int = 224
     processes: int = 1
 
 
-def series(encoder: str) -> dict[str, list[Cell]]:
+def series(encoder: str, batch: int, most_processes: int) -> dict[str, list[Cell]]:
     """The cells of each series."""
+    processes = [count for count in (1, 2) if count <= most_processes]
     return {
-        'batch': [Cell(encoder, batch=batch) for batch in BATCHES],
-        'input': [Cell(encoder, img_size=size) for size in INPUTS],
-        'encoder': [Cell(other) for other in SIZES[encoder]],
-        'processes': [Cell(encoder, processes=count) for count in (1, 2)],
+        'batch': [Cell(encoder, int(factor * batch)) for factor in FACTORS],
+        'input': [Cell(encoder, batch, img_size=size) for size in INPUTS],
+        'encoder': [Cell(other, batch) for other in SIZES[encoder]],
+        'processes': [Cell(encoder, batch, processes=count) for count in processes],
     }
 
 
@@ -87,29 +88,29 @@ def line(points: list[tuple[float, float]]) -> tuple[float, float]:
     return offset, slope
 
 
-def epoch_hours(
-    encoder: str, flops_per_image: float, parameters: int, processes: int
-) -> tuple[float, float]:
-    """Hours of an ImageNet-1K epoch on GPUs, estimated from operations.
+def assumed_seconds(encoder: str, flops_per_image: float) -> float:
+    """Seconds of an image on a GPU that is not at hand: its operations at `UTILIZATION`."""
+    return flops_per_image / (PEAK * UTILIZATION[encoder.partition('-')[0]])
 
-    A step takes the operations of 256 images at `UTILIZATION` of `PEAK`, and then, as if nothing of
-    it were hidden behind the backward pass, a ring all-reduce of float32 gradients at `BANDWIDTH`.
+
+def epoch_hours(seconds: float, parameters: int, processes: int) -> tuple[float, float]:
+    """Estimated hours of an ImageNet-1K epoch on GPUs.
+
+    After the time of `BATCH` images on one GPU, as if nothing of it were hidden behind the backward
+    pass, a step waits for a ring all-reduce of float32 gradients at `BANDWIDTH`.
 
     Args:
-        encoder: Its name, ``vit-...`` or ``swin-...``.
-        flops_per_image: Of a training step.
+        seconds: Of one image on one GPU.
         parameters: Number of parameters that are trained.
         processes: GPUs: 1, 8 or 64.
 
     Returns:
         Hours that pass, and GPU hours.
     """
-    utilization = UTILIZATION[encoder.partition('-')[0]]
-    compute = BATCH * flops_per_image / (PEAK * utilization)
     reduce = 0.0
     if processes > 1:
         reduce = 2 * (processes - 1) / processes * 4 * parameters / BANDWIDTH[processes]
-    hours = IMAGENET / (BATCH * processes) * (compute + reduce) / 3600
+    hours = IMAGENET / (BATCH * processes) * (BATCH * seconds + reduce) / 3600
     return hours, hours * processes
 
 
@@ -128,16 +129,18 @@ def batches_on_paper(found: list[dict]) -> list[dict]:
     ]
 
 
-def epochs_on_paper(found: list[dict]) -> list[dict]:
+def epochs_on_paper(found: list[dict], device: str) -> list[dict]:
     """`epoch_hours` of every encoder that was measured."""
     epochs = []
     for cell in found:
         if cell['series'] != 'encoder' or 'error' in cell:
             continue
+        if device == 'cuda':
+            seconds = 1 / cell['images_per_second']
+        else:
+            seconds = assumed_seconds(cell['encoder'], cell['flops_per_image'])
         for gpus in (1, 8, 64):
-            hours, together = epoch_hours(
-                cell['encoder'], cell['flops_per_image'], cell['parameters'], gpus
-            )
+            hours, together = epoch_hours(seconds, cell['parameters'], gpus)
             epochs.append(
                 dict(encoder=cell['encoder'], processes=gpus, hours=hours, gpu_hours=together)
             )
@@ -163,7 +166,7 @@ def report(found: list[dict], paper: list[dict], hours: list[dict]) -> str:
         for p in paper
     ]
     lines += [aligned(['', 'batch', 'images/s', 'peak MB'], rows), '']
-    lines += ['estimated: an ImageNet-1K epoch on A100s, see benchmarks/scaling.py:']
+    lines += ['estimated: an ImageNet-1K epoch on GPUs, see benchmarks/scaling.py:']
     rows = [
         [h['encoder'], str(h['processes']), f'{h["hours"]:.3f}', f'{h["gpu_hours"]:.2f}']
         for h in hours
@@ -176,22 +179,27 @@ def main(argv: list[str] | None = None) -> None:
         prog='python -m benchmarks.scaling', description=__doc__.splitlines()[0]
     )
     add = partial(parser.add_argument, help='(%(default)s)')
+    cuda = torch.cuda.is_available()
     add('--encoders', nargs='+', choices=SIZES, default=list(SIZES))
+    add('--batch', type=int, help='images (16 on a CPU, 256 on a GPU)')
     add('--dtype', choices=('fp32', 'bf16', 'fp16'), default='fp32')
-    add('--device', choices=('cpu', 'cuda'), default='cuda' if torch.cuda.is_available() else 'cpu')
+    add('--device', choices=('cpu', 'cuda'), default='cuda' if cuda else 'cpu')
     add('--rounds', type=int, default=2)
     add('--out', type=Path, default=OUT / 'scaling.json')
     args = parser.parse_args(argv)
 
+    on_gpu = args.device == 'cuda'
+    batch = args.batch or (256 if on_gpu else 16)
+    most_processes = torch.cuda.device_count() if on_gpu else 2
     results = {}
     for encoder in args.encoders:
-        wanted = series(encoder)
+        wanted = series(encoder, batch, most_processes)
         measured = {
             cell: measure(cell, args.device, args.dtype, args.rounds)
             for cell in dict.fromkeys(itertools.chain(*wanted.values()))
         }
         found = [dict(measured[cell], series=name) for name in wanted for cell in wanted[name]]
-        paper, hours = batches_on_paper(found), epochs_on_paper(found)
+        paper, hours = batches_on_paper(found), epochs_on_paper(found, args.device)
         results[encoder] = dict(measured=found, batches_on_paper=paper, epochs_on_paper=hours)
         print(f'\n{report(found, paper, hours)}\n')
     write(environment('benchmarks.scaling') | dict(results=results), args.out)

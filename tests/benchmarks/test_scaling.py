@@ -21,7 +21,7 @@ def small(monkeypatch):
         return cfg
 
     monkeypatch.setattr(scaling, 'config', config)
-    monkeypatch.setattr(scaling, 'BATCHES', (8, 16))
+    monkeypatch.setattr(scaling, 'FACTORS', (1 / 2, 1))
     monkeypatch.setattr(scaling, 'INPUTS', (192, 224))
     monkeypatch.setitem(scaling.SIZES, 'swin-b', ('swin-t', 'swin-b'))
 
@@ -58,9 +58,10 @@ def test_lines():
 
 def test_hours_of_an_epoch():
     """100 GFLOP an image at 40 % of 312 TFLOP/s, 100 million parameters, worked out by hand."""
-    hours, gpu_hours = scaling.epoch_hours('vit-b', 100e9, 100_000_000, 1)
+    seconds = scaling.assumed_seconds('vit-b', 100e9)
+    hours, gpu_hours = scaling.epoch_hours(seconds, 100_000_000, 1)
     assert hours == gpu_hours == pytest.approx(1_281_167 * 100e9 / 124.8e12 / 3600)
-    hours, gpu_hours = scaling.epoch_hours('vit-b', 100e9, 100_000_000, 8)
+    hours, gpu_hours = scaling.epoch_hours(seconds, 100_000_000, 8)
     steps = 1_281_167 / 2048
     compute, reduce = 256 * 100e9 / 124.8e12, 2 * 7 / 8 * 400e6 / 200e9
     assert hours == pytest.approx(steps * (compute + reduce) / 3600)
@@ -72,3 +73,11 @@ def test_windows_divide_every_stage(img_size):
     """No cell pays for padding that another does not."""
     window = scaling.config('swin-b', img_size).model.backbone.window_size
     assert all(img_size // stride % window == 0 for stride in (4, 8, 16, 32))
+
+
+def test_a_gpu_has_measured_hours():
+    cell = dict(series='encoder', encoder='vit-b', parameters=10**8, flops_per_image=1e11)
+    measured = dict(cell, images_per_second=2000.0)
+    alone, *_ = scaling.epochs_on_paper([measured, dict(cell, error='memory')], 'cuda')
+    assert alone['gpu_hours'] == pytest.approx(1_281_167 / 2000 / 3600)
+    assert [cell.processes for cell in scaling.series('vit-b', 256, 1)['processes']] == [1]

@@ -1,0 +1,59 @@
+"""Every ablation changes what its name says, and takes a step."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmpretrain.registry import MODELS
+
+FILES = sorted(Path(__file__).parent.parent.glob('configs/ablation/*.py'))
+# What a row may change of the model, by the first part of its name.
+CHANGES = {
+    'baseline': set(),
+    'levels': {'target_generator.levels', 'backbone.out_indices', 'head.loss_weights'},
+    'subbands': {'target_generator.subbands'},
+    'norm': {'target_generator.norm'},
+    'wavelet': {'target_generator.wavelet'},
+    'weights': {'head.loss_weights'},
+    'decoder': {'neck.embed_dims', 'neck.num_heads', 'neck.num_layers'},
+    'features': {'backbone.out_indices'},
+}
+SMALL = dict(embed_dims=48, num_layers=12, num_heads=2, feedforward_channels=96)
+
+
+def flat(cfg: Config) -> dict:
+    """``{'head.loss_weights': ...}`` of a model's config."""
+    return {
+        f'{part}.{key}': value
+        for part, options in cfg.model.items()
+        if isinstance(options, dict)
+        for key, value in options.items()
+    }
+
+
+def test_every_row_is_there():
+    assert {path.stem.partition('_')[0] for path in FILES} == set(CHANGES)
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
+def test_ablation(path):
+    cfg = Config.fromfile(path)
+    baseline = Config.fromfile(path.with_name('baseline.py'))
+    ours, theirs = flat(cfg), flat(baseline)
+    changed = {key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)}
+    row = path.stem.partition('_')[0]
+    assert changed <= CHANGES[row] and bool(changed) == (row != 'baseline')
+    for key in cfg.keys() - {'model'}:
+        assert cfg[key] == baseline[key], key
+    assert cfg.train_cfg.max_epochs == cfg.param_scheduler[-1].end == 100
+    assert f'configs/ablation/{path.name} ' in path.read_text().split('"""')[1]
+
+    cfg.model.backbone.arch = SMALL
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    batch = dict(inputs=torch.randint(256, (2, 3, 224, 224), dtype=torch.uint8), data_samples=None)
+    log = model.train_step(batch, build_optim_wrapper(model, cfg.optim_wrapper))
+    assert log['loss'].isfinite() and log['loss'] > 0
+    assert {f'loss_level{n}' for n in cfg.model.target_generator.levels} <= log.keys()
