@@ -22,7 +22,7 @@ from progress import Progress, clock
 from report import scores, write_report
 
 ROOT = Path(__file__).resolve().parent.parent
-SCENES = 3600
+SCENES = 3000
 #: Pre-training run: its config, and its title.
 RUNS = {
     'vit': ('wamim_vit', 'WaMIM ViT'),

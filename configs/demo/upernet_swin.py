@@ -14,7 +14,7 @@ default_scope = 'mmseg'
 data_root = 'work_dirs/demo/scenes'
 checkpoint = 'work_dirs/demo/swin/epoch_8.pth'
 crop_size = (128, 128)
-max_iters = 150
+max_iters = 140
 norm_cfg = dict(type='BN', requires_grad=True)
 
 model = dict(
@@ -90,7 +90,7 @@ val_dataloader = dict(
     dataset=dict(
         data_prefix=dict(img_path='val', seg_map_path='annotations/val'),
         pipeline=test_pipeline,
-        indices=list(range(0, 720, 4)),  # of 720 scenes, which are sorted by class
+        indices=list(range(0, 600, 4)),  # of 600 scenes, which are sorted by class
         **dataset,
     ),
 )
