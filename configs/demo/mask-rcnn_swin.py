@@ -15,7 +15,7 @@ default_scope = 'mmdet'
 data_root = 'work_dirs/demo/scenes'
 checkpoint = 'work_dirs/demo/swin/epoch_8.pth'
 classes = 12
-max_iters = 150
+max_iters = 130
 
 model = dict(
     data_preprocessor=dict(pad_size_divisor=32),

@@ -5,14 +5,14 @@ python tools/train.py configs/demo/mfm_r18.py
 
 _base_ = './_base_.py'
 
-max_epochs = 5
+max_epochs = 4
 
 model = dict(
     type='MFM',
     img_size=128,
     data_preprocessor={{_base_.data_preprocessor}},
     # The radius is 16 of 224 pixels in proportion. Low frequencies are always those to predict: the
-    # loss is a mean over all removed frequencies, of which low-pass images have far more, and five
+    # loss is a mean over all removed frequencies, of which low-pass images have far more, and four
     # epochs are too short to learn those from.
     corruption=dict(type='FrequencyFilter', radius=9, low_pass_prob=0.0, per='sample'),
     # Half of ResNet-18's width; the probe reads the last three stages, MFM the last.
