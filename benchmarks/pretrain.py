@@ -34,7 +34,7 @@ from benchmarks.measure import (
     show_ratio,
     write,
 )
-from benchmarks.training import CONFIGS, PARTS, Settings, Training, load_config
+from benchmarks.training import CONFIGS, PARTS, STEPS, Settings, Training, load_config
 
 OURS = ('wamim', 'mfm')
 REMARKS = {
@@ -221,7 +221,8 @@ def main(argv: list[str] | None = None) -> None:
     add('--device', choices=('cpu', 'cuda'), default='cuda' if cuda else 'cpu')
     add('--processes', type=int, default=1, help='data-parallel processes (%(default)s)')
     add('--rounds', type=int, default=3)
-    add('--steps', type=int, help='steps timed in a round (1 on a CPU, 20 on a GPU)')
+    steps = f'steps timed in a round ({STEPS["cpu"]} on a CPU, {STEPS["cuda"]} on a GPU)'
+    add('--steps', type=int, help=steps)
     add('--compile', action='store_true', help='torch.compile encoder and decoder')
     add('--out', type=Path, default=OUT / 'pretrain.json')
     args = parser.parse_args(argv)
@@ -230,7 +231,7 @@ def main(argv: list[str] | None = None) -> None:
             batch=args.batch,
             device=args.device,
             dtype=args.dtype,
-            steps=args.steps or (20 if args.device == 'cuda' else 1),
+            steps=args.steps or STEPS[args.device],
             compile=args.compile,
             processes=args.processes,
         )

@@ -17,9 +17,9 @@ from typing import NamedTuple
 import torch
 from mmengine.config import Config
 
-from benchmarks.measure import OUT, aligned, environment, write
+from benchmarks.measure import OUT, aligned, environment, peak_flops, write
 from benchmarks.pretrain import compare
-from benchmarks.training import Settings, load_pretraining
+from benchmarks.training import STEPS, Settings, load_pretraining
 
 SIZES = {'vit-b': ('vit-s', 'vit-b', 'vit-l'), 'swin-b': ('swin-t', 'swin-b', 'swin-l')}
 FACTORS = (1 / 2, 1, 2, 4)  # of the batch
@@ -27,7 +27,7 @@ ON_PAPER = (16, 64, 128, 256, 512, 1024)
 INPUTS = (192, 224, 320, 384, 512)
 IMAGENET = 1_281_167
 # Assumed without a GPU: an NVIDIA A100 in bf16 at the share of its peak that this project aims at.
-PEAK = 312e12
+PEAK = peak_flops('NVIDIA A100', 'bf16')
 UTILIZATION = {'vit': 0.40, 'swin': 0.25}
 # Assumed of more GPUs than one: images on each.
 BATCH = 256
@@ -71,7 +71,7 @@ def measure(cell: Cell, device: str, dtype: str, rounds: int) -> dict:
         batch=cell.batch // cell.processes,
         device=device,
         dtype=dtype,
-        steps=20 if device == 'cuda' else 1,
+        steps=STEPS[device],
         processes=cell.processes,
         img_size=cell.img_size,
     )
@@ -190,6 +190,8 @@ def main(argv: list[str] | None = None) -> None:
 
     on_gpu = args.device == 'cuda'
     batch = args.batch or (256 if on_gpu else 16)
+    if batch % 2:
+        parser.error(f'--batch must be even, as it is halved; got {batch}')
     most_processes = torch.cuda.device_count() if on_gpu else 2
     results = {}
     for encoder in args.encoders:

@@ -107,6 +107,10 @@ def load_pretraining(name: str) -> Config:
     return Config.fromfile(Path(__file__).parent.parent / 'configs' / 'pretrain' / name)
 
 
+# Steps timed in a round.
+STEPS = {'cpu': 1, 'cuda': 20}
+
+
 @dataclass(frozen=True)
 class Settings:
     """How to train.

@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import pytest
-import torch
 from mmengine.config import Config
-from mmengine.optim import build_optim_wrapper
-from mmpretrain.registry import MODELS
+
+from .test_configs import take_a_step
 
 FILES = sorted(Path(__file__).parent.parent.glob('configs/ablation/*.py'))
 # What a row may change of the model, by the first part of its name.
@@ -51,9 +50,5 @@ def test_ablation(path):
     assert f'configs/ablation/{path.name} ' in path.read_text().split('"""')[1]
 
     cfg.model.backbone.arch = SMALL
-    model = MODELS.build(cfg.model)
-    model.init_weights()
-    batch = dict(inputs=torch.randint(256, (2, 3, 224, 224), dtype=torch.uint8), data_samples=None)
-    log = model.train_step(batch, build_optim_wrapper(model, cfg.optim_wrapper))
-    assert log['loss'].isfinite() and log['loss'] > 0
+    log = take_a_step(cfg)
     assert {f'loss_level{n}' for n in cfg.model.target_generator.levels} <= log.keys()

@@ -35,6 +35,16 @@ CORRUPTIONS = {
 }
 
 
+def take_a_step(cfg: Config) -> dict:
+    """Train the config's model with its optimizer for one step; what it logs."""
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    batch = dict(inputs=torch.randint(256, (2, 3, 224, 224), dtype=torch.uint8), data_samples=None)
+    log = model.train_step(batch, build_optim_wrapper(model, cfg.optim_wrapper))
+    assert log['loss'].isfinite() and log['loss'] > 0
+    return log
+
+
 def test_all_are_there():
     assert {path.stem for path in PRETRAIN} == set(FACTS)
     every = {f'{task}_{size}' for task in CORRUPTIONS for size in MFM_ENCODERS}
@@ -91,11 +101,7 @@ def test_mfm_config(path):
     assert cfg.randomness.diff_rank_seed
 
     cfg.model.backbone.update(small)
-    model = MODELS.build(cfg.model)
-    model.init_weights()
-    batch = dict(inputs=torch.randint(256, (2, 3, 224, 224), dtype=torch.uint8), data_samples=None)
-    log = model.train_step(batch, build_optim_wrapper(model, cfg.optim_wrapper))
-    assert log['loss'].isfinite() and log['loss'] > 0
+    take_a_step(cfg)
 
 
 @pytest.mark.parametrize('name', ['wamim_vit-b', 'wamim_swin-b'])

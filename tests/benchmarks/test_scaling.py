@@ -46,6 +46,12 @@ def test_command(small, tmp_path, capsys):
     assert len(found['epochs_on_paper']) == 6
 
 
+def test_an_odd_batch_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        scaling.main(['--batch', '15'])
+    assert 'must be even, as it is halved; got 15' in capsys.readouterr().err
+
+
 def test_lines():
     assert scaling.line([(1, 5.0), (2, 7.0), (4, 11.0)]) == pytest.approx((3, 2))
     cells = [
