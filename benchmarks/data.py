@@ -40,7 +40,7 @@ from torch.utils.data import DataLoader
 
 from benchmarks.measure import OUT, aligned, alternate, environment, ratio, show_ratio, write
 from benchmarks.training import Settings, Training
-from wamim_mm.data.scenes import draw_scene
+from wamim_mm.demo.scenes import draw_scene
 
 CONFIG = Path(__file__).parent.parent / 'configs' / 'pretrain' / 'wamim_vit-b.py'
 PEER = 'mmpretrain::mae/mae_vit-base-p16_8xb512-amp-coslr-300e_in1k.py'

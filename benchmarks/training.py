@@ -35,7 +35,7 @@ from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import build_optim_wrapper
 from mmpretrain.registry import MODELS
 
-from wamim_mm.engine.compile import compile_model
+from wamim_mm.hooks.compile import compile_model
 
 SIMMIM = 'mmpretrain::simmim/simmim_swin-base-w6_8xb256-amp-coslr-100e_in1k-192px.py'
 CONFIGS = {

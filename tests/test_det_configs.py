@@ -11,7 +11,7 @@ from mmengine.registry import init_default_scope
 
 CONFIGS = Path(__file__).parent.parent / 'configs'
 SWIN = 'mmdet.models.backbones.swin.SwinTransformer'
-VIT = 'wamim_mm.models.vitdet.ViTDet'
+VIT = 'wamim_mm.models.dense.vitdet.ViTDet'
 RESNET = 'mmdet.models.backbones.resnet.ResNet'
 EPOCHS = {'wamim': 400, 'mfm': 300}
 # Name: the pre-training config; the backbone's class, drop path, parameters of the detector in

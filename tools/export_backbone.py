@@ -1,36 +1,9 @@
 """Write the backbone of a checkpoint for another library.
 
-python tools/export_backbone.py CHECKPOINT OUT --to {mmpretrain,mmdet,mmseg,timm,transformers}
-
-CHECKPOINT is one that an MMEngine run has written, of pre-training or fine-tuning, with a ViT, Swin
-or ResNet of mmpretrain's or ours. OUT is a new file, or for transformers a new folder. What is
-printed are the lines that load it there.
+python tools/export_backbone.py --help
 """
 
-import argparse
-import sys
-from pathlib import Path
-from pickle import UnpicklingError
-
-import wamim_mm  # noqa: F401  (makes loading checkpoints safe)
-from wamim_mm.interop.handover import TARGETS, export_backbone
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('checkpoint')
-    parser.add_argument('out', type=Path)
-    parser.add_argument('--to', choices=TARGETS, required=True)
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_args()
-    try:
-        print(export_backbone(args.checkpoint, args.out, args.to))
-    except (OSError, ValueError, RuntimeError, ImportError, UnpicklingError) as error:
-        sys.exit(f'export_backbone.py: {error}')
-
+from wamim_mm.cli.export_backbone import main
 
 if __name__ == '__main__':
     main()

@@ -1,43 +1,9 @@
 """Evaluate a checkpoint: top-1, COCO AP or mIoU, as the config's evaluator says.
 
-python tools/test.py CONFIG CHECKPOINT --cfg-options data_root=DIR
+python tools/test.py --help
 """
 
-import argparse
-import sys
-
-import mmengine
-
-import wamim_mm  # noqa: F401  (before mm packages: it makes up for what mmcv lacks)
-from wamim_mm.engine.launch import add_common_arguments, build_runner, check_checkpoint, load_config
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('config')
-    parser.add_argument('checkpoint')
-    parser.add_argument('--out', metavar='FILE.json', help='write the metrics to this file')
-    add_common_arguments(parser)
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_args()
-    try:
-        cfg = load_config(args)
-        if cfg.get('test_dataloader') is None:
-            raise ValueError(f'{args.config} has no test_dataloader: there is nothing to evaluate')
-        check_checkpoint(args.checkpoint)
-        if args.amp:
-            cfg.test_cfg.fp16 = True
-        cfg.load_from = args.checkpoint
-        runner = build_runner(cfg, ('test_dataloader',), strict=True)
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f'test.py: {error}')
-    metrics = runner.test()
-    if args.out:
-        mmengine.dump(metrics, args.out)
-
+from wamim_mm.cli.test import main
 
 if __name__ == '__main__':
     main()

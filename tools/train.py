@@ -1,65 +1,9 @@
 """Train with any config of this project, mmpretrain, mmdet or mmsegmentation.
 
-python tools/train.py configs/pretrain/wamim_vit-b.py --cfg-options data_root=DIR
+python tools/train.py --help
 """
 
-import argparse
-import sys
-
-import wamim_mm  # noqa: F401  (before mm packages: it makes up for what mmcv lacks)
-from wamim_mm.engine.launch import add_common_arguments, build_runner, load_config
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('config')
-    parser.add_argument(
-        '--resume',
-        nargs='?',
-        const='auto',
-        metavar='CHECKPOINT',
-        help='go on from a checkpoint, by default from the latest one in the work dir',
-    )
-    parser.add_argument(
-        '--auto-scale-lr',
-        action='store_true',
-        help="scale the learning rate from the config's batch size to the actual one",
-    )
-    parser.add_argument(
-        '--allow-partial-backbone',
-        action='store_true',
-        help='train on where a pre-trained backbone fits in part only',
-    )
-    add_common_arguments(parser)
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_args()
-    try:
-        cfg = load_config(args)
-        if args.amp:
-            cfg.optim_wrapper.type = 'AmpOptimWrapper'
-            cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
-        if args.auto_scale_lr:
-            if 'auto_scale_lr' not in cfg:
-                raise ValueError(
-                    f'{args.config} has no auto_scale_lr.base_batch_size to scale from'
-                )
-            cfg.auto_scale_lr.enable = True
-        if args.resume:
-            cfg.resume = True
-            cfg.load_from = None if args.resume == 'auto' else args.resume
-        runner = build_runner(
-            cfg,
-            ('train_dataloader', 'val_dataloader'),
-            strict=bool(cfg.get('resume')),
-            allow_partial_backbone=args.allow_partial_backbone,
-        )
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f'train.py: {error}')
-    runner.train()
-
+from wamim_mm.cli.train import main
 
 if __name__ == '__main__':
     main()

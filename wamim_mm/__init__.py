@@ -12,10 +12,10 @@ prepare()  # before any mm package is imported
 
 from .data.corruptions import Corrupt  # noqa: E402
 from .data.loading import LoadRandomResizedCrop  # noqa: E402
-from .engine import (  # noqa: E402
+from .evaluation import robustness  # noqa: E402, F401
+from .hooks import (  # noqa: E402
     CheckpointFitHook,
     ClassCountHook,
-    LayerDecayOptimWrapperConstructor,
     PretrainedFitHook,
 )
 from .models import (  # noqa: E402
@@ -35,6 +35,7 @@ from .models import (  # noqa: E402
     WaMIMViT,
     WaveletTargetGenerator,
 )
+from .optim import LayerDecayOptimWrapperConstructor  # noqa: E402
 
 __all__ = [
     'MFM',

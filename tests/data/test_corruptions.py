@@ -8,7 +8,7 @@ from mmpretrain.registry import TRANSFORMS
 from PIL import Image
 
 from wamim_mm.data.corruptions import CORRUPTIONS, Corrupt, corrupted
-from wamim_mm.data.drawing import draw_scene
+from wamim_mm.demo.drawing import draw_scene
 
 package = pytest.importorskip(
     'imagecorruptions', reason='needs the package imagecorruptions-imaug, of the test extra'

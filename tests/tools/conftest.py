@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from wamim_mm.data.scenes import make_scenes
+from wamim_mm.demo.scenes import make_scenes
 
 
 @pytest.fixture(scope='session')

@@ -5,7 +5,7 @@ from argparse import ArgumentParser
 import pytest
 from mmengine.config import Config
 
-from wamim_mm.engine.launch import add_common_arguments, build_runner, load_config
+from wamim_mm.cli.launch import add_common_arguments, build_runner, load_config
 
 from .commands import save_encoder, score, steps, train
 

@@ -9,9 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / 'tools'))
-
-import infer
+from wamim_mm.cli import infer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CONFIGS = {

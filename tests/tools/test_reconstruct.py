@@ -1,6 +1,5 @@
 """The rows of pictures that are drawn of a pre-trained model."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +8,7 @@ import torch
 from mmengine.config import Config
 from mmpretrain.registry import MODELS
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / 'tools'))
-
-import reconstruct
+from wamim_mm.cli import reconstruct
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RESTORATION = {

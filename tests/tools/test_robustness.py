@@ -1,4 +1,4 @@
-"""tools/test_robustness.py on small copies of the benchmarks' folders, and its errors."""
+"""tools/robustness.py on small copies of the benchmarks' folders, and its errors."""
 
 import gc
 import itertools
@@ -15,7 +15,7 @@ from mmpretrain.models import ImageClassifier
 from mmpretrain.registry import MODELS
 
 from wamim_mm.data.corruptions import CORRUPTIONS
-from wamim_mm.engine.robustness import ALEXNET_ERRORS
+from wamim_mm.evaluation.robustness import ALEXNET_ERRORS
 
 timm_data = pytest.importorskip('timm.data', reason='needs timm, of the test extra')
 
@@ -58,7 +58,7 @@ def robustness(root, scenes, tmp_path, monkeypatch):
     """Run the command with a classifier that favours one class, then another, whatever it sees."""
     # MMEngine collects garbage for every data set: spare it the thousands of objects of a test run.
     gc.freeze()
-    main = runpy.run_path(str(root / 'tools' / 'test_robustness.py'))['main']
+    main = runpy.run_path(str(root / 'tools' / 'robustness.py'))['main']
 
     def run(*arguments, classes=1000, favourites=(1, 0)):
         # MMEngine names a logger after the config and the second, and tests are faster than that.
@@ -72,7 +72,7 @@ def robustness(root, scenes, tmp_path, monkeypatch):
         torch.save({'state_dict': model.state_dict()}, checkpoint)
         out = tmp_path / 'out' / 'result.json'
         places = ['--out', out, '--work-dir', tmp_path / 'run']
-        command = ['test_robustness.py', config, checkpoint, *places, *arguments]
+        command = ['robustness.py', config, checkpoint, *places, *arguments]
         monkeypatch.setattr(sys, 'argv', [str(part) for part in command])
         main()
         return json.loads(out.read_text())

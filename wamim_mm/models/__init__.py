@@ -1,17 +1,23 @@
 """What the registries know; importing this package registers it."""
 
-from .corruptions import Deblur, Denoise, FrequencyFilter, SuperResolution
-from .decoder import WaMIMDecoder
-from .frequency_loss import FrequencyLoss
-from .head import WaMIMHead
-from .mfm import MFM
-from .mfm_head import MFMHead
-from .simple_feature_pyramid import SimpleFeaturePyramid
-from .swin import WaMIMSwinTransformer
-from .targets import WaveletTargetGenerator
-from .vit import WaMIMViT
-from .vitdet import ViTDet
-from .wamim import WaMIM
+from .dense import SimpleFeaturePyramid, ViTDet
+from .mfm import (
+    MFM,
+    Deblur,
+    Denoise,
+    FrequencyFilter,
+    FrequencyLoss,
+    MFMHead,
+    SuperResolution,
+)
+from .wamim import (
+    WaMIM,
+    WaMIMDecoder,
+    WaMIMHead,
+    WaMIMSwinTransformer,
+    WaMIMViT,
+    WaveletTargetGenerator,
+)
 
 __all__ = [
     'MFM',

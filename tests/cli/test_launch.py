@@ -1,0 +1,72 @@
+"""From the command line to a config: data roots and the look at the data."""
+
+import argparse
+
+import pytest
+from mmengine.config import Config
+
+from wamim_mm.cli.launch import add_common_arguments, check_data, load_config
+
+
+def load(tmp_path, text, *arguments):
+    (tmp_path / 'config.py').write_text(text)
+    parser = argparse.ArgumentParser()
+    parser.add_argument('config')
+    add_common_arguments(parser)
+    return load_config(parser.parse_args([str(tmp_path / 'config.py'), *arguments]))
+
+
+def test_data_root_moves_every_path_under_it(tmp_path):
+    text = """
+data_root = 'data/coco/'
+train_dataloader = dict(dataset=dict(type='A', data_root=data_root, ann_file='annotations/a.json'))
+val_dataloader = dict(dataset=dict(dataset=dict(data_root=data_root), other='data/coco_stuff'))
+val_evaluator = [dict(ann_file=data_root + 'annotations/b.json')]
+"""
+    cfg = load(tmp_path, text, '--cfg-options', 'data_root=/elsewhere')
+    assert cfg.data_root == '/elsewhere'
+    assert cfg.train_dataloader.dataset.data_root == '/elsewhere'
+    assert cfg.train_dataloader.dataset.ann_file == 'annotations/a.json'
+    assert cfg.val_dataloader.dataset.dataset.data_root == '/elsewhere'
+    assert cfg.val_dataloader.dataset.other == 'data/coco_stuff'
+    assert cfg.val_evaluator[0].ann_file == '/elsewhere/annotations/b.json'
+
+
+def test_data_root_comes_from_the_environment(root, monkeypatch):
+    path = root / 'configs/pretrain/wamim_vit-b.py'
+    monkeypatch.delenv('IMAGENET_ROOT', raising=False)
+    assert Config.fromfile(path).train_dataloader.dataset.data_root == 'data/imagenet'
+    monkeypatch.setenv('IMAGENET_ROOT', '/in')
+    assert Config.fromfile(path).train_dataloader.dataset.data_root == '/in'
+
+
+def test_work_dir_and_collate(tmp_path):
+    cfg = load(tmp_path, "default_scope = 'mmpretrain'\ntrain_dataloader = dict()")
+    assert cfg.work_dir == 'work_dirs/config'
+    assert cfg.train_dataloader.collate_fn.type == 'default_collate'
+    assert load(tmp_path, '', '--work-dir', 'here').work_dir == 'here'
+
+
+def test_missing_config(tmp_path):
+    with pytest.raises(FileNotFoundError, match='does not exist'):
+        load_config(argparse.Namespace(config='nowhere.py', local_rank=0, cfg_options={}))
+
+
+def test_check_data(tmp_path):
+    (tmp_path / 'train').mkdir()
+    data = dict(data_root=str(tmp_path), data_prefix='train')
+    with pytest.raises(FileNotFoundError, match=r"train' is empty.*data_root=DIR"):
+        check_data(data)
+    (tmp_path / 'train' / 'a.jpg').touch()
+    check_data(data)
+    check_data(dict(data_root='s3://bucket', data_prefix='train'))
+    for broken, message in [
+        (dict(data_root=str(tmp_path / 'no')), "data root .*no' does not exist"),
+        (dict(data, data_prefix='val'), "val' does not exist"),
+        (dict(data, data_prefix=dict(img='train', seg='labels')), "labels' does not exist"),
+        (dict(data, ann_file='a.json'), "annotation file .*a.json' does not exist"),
+        (dict(dataset=dict(data_root='nowhere')), "'nowhere' does not exist"),
+        (dict(datasets=[data, dict(data_root='nowhere')]), "'nowhere' does not exist"),
+    ]:
+        with pytest.raises(FileNotFoundError, match=message):
+            check_data(broken)

@@ -1,0 +1,474 @@
+"""The exported backbone computes in its target library what it computes in mmpretrain.
+
+The models are made by the lines that the command prints.
+"""
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+import torch.nn.functional as F
+import transformers
+from mmengine.config import Config, ConfigDict
+from mmengine.optim import OptimWrapper
+from mmengine.runner import Runner
+from mmpretrain.registry import MODELS
+
+from wamim_mm.export import TARGETS, export_backbone
+from wamim_mm.export.backbone import Backbone, read_backbone
+
+VIT = dict(
+    arch=dict(embed_dims=48, num_layers=3, num_heads=3, feedforward_channels=96),
+    img_size=64,
+    patch_size=16,
+    out_indices=[0, 2],
+)
+SWIN = dict(
+    arch=dict(embed_dims=16, depths=[2, 2, 2, 2], num_heads=[1, 2, 4, 8]),
+    img_size=128,
+    window_size=4,
+    out_indices=(0, 1, 2, 3),
+)
+ARGS = {
+    'WaMIMViT': VIT,
+    'VisionTransformer': VIT,
+    'WaMIMSwinTransformer': SWIN,
+    'SwinTransformer': SWIN,
+    'ResNet': dict(depth=18, out_indices=(0, 1, 2, 3)),
+}
+# Ours -> the class of mmpretrain whose tensors and arguments it has.
+HOSTS = {'WaMIMViT': 'VisionTransformer', 'WaMIMSwinTransformer': 'SwinTransformer'}
+
+
+def source(name, **kwargs):
+    """A backbone of mmpretrain or of ours in which every tensor matters."""
+    model = MODELS.build(dict(type=name, **ARGS[name] | kwargs))
+    for tensor in model.state_dict().values():
+        if tensor.is_floating_point() and tensor.ndim < 4:  # convolutions are random anyway
+            tensor.add_(0.1 * torch.randn_like(tensor))
+    model.eval()
+    return model
+
+
+def save(model, path, name, config=None, **kwargs):
+    """A checkpoint of a run with this backbone, with what MMEngine's Runner puts in it."""
+    args = dict(type=name, **ARGS[name] | kwargs)
+    config = config or dict(
+        default_scope='mmpretrain',
+        model=dict(type='WaMIM', backbone=args, head=dict(type='WaMIMHead', loss_weights=(1.0,))),
+        optim_wrapper=dict(paramwise_cfg=dict(custom_keys={'.ln': dict(decay_mult=0.0)})),
+    )
+    state = {f'backbone.{key}': tensor for key, tensor in model.state_dict().items()}
+    state['neck.mask_token'] = torch.zeros(1)
+    torch.save(dict(meta=dict(cfg=Config(config).pretty_text, epoch=1), state_dict=state), path)
+    return str(path)
+
+
+def made_by(printed, **replaced):
+    """What the printed lines make: the last thing assigned, an argument of it replaced."""
+    names = dict(timm=timm, torch=torch, transformers=transformers)
+    exec('\n'.join(printed.splitlines()[:-1]), names)
+    made = names.get('model') or names.get('backbone') or names['init_cfg']
+    return made | replaced if replaced else made
+
+
+def build(library, config, **replaced):
+    """A backbone of mmdet's or mmseg's with its checkpoint."""
+    config = ConfigDict(config | replaced)
+    if '.' not in config.type:
+        config.type = f'{library}.{config.type}'
+    model = MODELS.build(config)
+    model.init_weights()
+    model.eval()
+    return model
+
+
+def assert_same(outputs, expected):
+    assert len(outputs) == len(expected)
+    for output, reference in zip(outputs, expected, strict=True):
+        torch.testing.assert_close(output, reference, atol=1e-5, rtol=1e-5)
+
+
+@pytest.fixture
+def export(tmp_path):
+    """Save a source and export it; return what was printed and where it went."""
+
+    def do(model, name, target, **kwargs):
+        checkpoint = save(model, tmp_path / 'source.pth', name, **kwargs)
+        return export_backbone(checkpoint, tmp_path / target, target), tmp_path / target
+
+    return do
+
+
+# --- the same features -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('name', ARGS)
+@torch.no_grad()
+def test_mmpretrain(export, name):
+    model, x = source(name), torch.randn(2, 3, 128, 128)
+    printed, _ = export(model, name, 'mmpretrain')
+    config = dict(type=HOSTS.get(name, name), **ARGS[name], init_cfg=made_by(printed))
+    target = MODELS.build(config)
+    target.init_weights()
+    target.eval()
+    assert_same(target(x), model(x))
+
+
+@torch.no_grad()
+def test_vit(export):
+    name = 'WaMIMViT'
+    model, x = source(name, out_type='featmap'), torch.randn(2, 3, 64, 64)
+    printed, _ = export(model, name, 'mmdet')
+    assert_same(build('mmdet', made_by(printed))(x), model(x))
+
+    printed, out = export(model, name, 'mmseg')
+    config = made_by(printed, out_indices=(0, 2))
+    assert_same(build('mmseg', config)(x), model(x))
+    wide = torch.randn(2, 3, 96, 80)
+    assert_same(build('mmseg', config)(wide), model(wide))
+    # Every name has its place; mmseg's own configs say ``pretrained``.
+    assert set(torch.load(out)['state_dict']) == set(build('mmseg', config).state_dict())
+    config['pretrained'] = config.pop('init_cfg')['checkpoint']
+    assert_same(build('mmseg', config)(x), model(x))
+
+    tokens = source(name, out_type='raw', out_indices=[2])
+    tokens.load_state_dict(model.state_dict())
+    printed, _ = export(model, name, 'timm')
+    assert_same([made_by(printed).eval().forward_features(x)], tokens(x))
+
+    printed, out = export(model, name, 'transformers')
+    assert_same([made_by(printed)(x).last_hidden_state], tokens(x))
+    assert printed.endswith(f'wrote {out}: 42 of 42 backbone tensors for transformers')
+
+
+@torch.no_grad()
+def test_swin(export):
+    name = 'WaMIMSwinTransformer'
+    model, x = source(name), torch.randn(2, 3, 128, 128)
+    # Stage 4 is one window wide here, which mmdet, mmseg and SwinBackbone shift, and mmpretrain
+    # with this argument only. On the second size, whose windows are padded, all agree.
+    shifting = source(name, pad_small_map=True)
+    shifting.load_state_dict(model.state_dict())
+    sizes = [x, torch.randn(1, 3, 160, 136)]
+    for target in ('mmdet', 'mmseg'):
+        printed, out = export(model, name, target)
+        assert printed.endswith(f'wrote {out}: 125 of 125 backbone tensors for {target}')
+        backbone = build(target, made_by(printed))
+        for size in sizes:
+            assert_same(backbone(size), shifting(size))
+        assert_same(backbone(sizes[1]), model(sizes[1]))
+
+    printed, _ = export(model, name, 'timm')
+    assert '119 of 125 backbone tensors for timm; timm has no place for norm0.weight' in printed
+    _, stages = made_by(printed).eval().forward_intermediates(x)
+    stages = [
+        getattr(model, f'norm{i}')(stage.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        for i, stage in enumerate(stages)
+    ]
+    assert_same(stages, model(x))
+    last = made_by(printed).eval().forward_features(x)
+    assert_same([last.permute(0, 3, 1, 2)], model(x)[-1:])
+
+    printed, out = export(model, name, 'transformers')
+    assert '125 of 125 backbone tensors for transformers' in printed
+    last = made_by(printed)(x).last_hidden_state
+    assert_same([last.transpose(1, 2).unflatten(2, (4, 4))], model(x)[-1:])
+    backbone = transformers.SwinBackbone.from_pretrained(out)
+    for size in sizes:
+        assert_same(backbone(size).feature_maps, shifting(size))
+
+
+@torch.no_grad()
+def test_resnet(export):
+    model, x = source('ResNet'), torch.randn(2, 3, 64, 96)
+    for target in ('mmdet', 'mmseg'):
+        printed, _ = export(model, 'ResNet', target)
+        assert_same(build(target, made_by(printed))(x), model(x))
+
+
+@pytest.mark.parametrize('depth', [18, 50])
+@torch.no_grad()
+def test_resnet_elsewhere(export, depth):
+    model, x = source('ResNet', depth=depth), torch.randn(2, 3, 64, 96)
+    total = len(model.state_dict())
+    printed, _ = export(model, 'ResNet', 'timm', depth=depth)
+    assert f'{total} of {total} backbone tensors for timm' in printed
+    _, stages = made_by(printed).eval().forward_intermediates(x)
+    assert_same(stages[1:], model(x))
+
+    printed, out = export(model, 'ResNet', 'transformers', depth=depth)
+    assert f'{total} of {total} backbone tensors for transformers' in printed
+    assert_same(made_by(printed)(x).feature_maps, model(x))
+    last = transformers.ResNetModel.from_pretrained(out)(x).last_hidden_state
+    assert_same([last], model(x)[-1:])
+
+
+@torch.no_grad()
+def test_a_fine_tuned_vit_with_mean_pooling(export):
+    kwargs = dict(out_type='avg_featmap', out_indices=[2])
+    x = torch.randn(2, 3, 64, 64)
+    pooled = source('VisionTransformer', final_norm=False, **kwargs)
+    printed, out = export(pooled, 'VisionTransformer', 'timm', final_norm=False, **kwargs)
+    assert "global_pool='avg'" in printed and '42 of 42' in printed
+    assert_same([made_by(printed).eval()(x)], pooled(x))
+    with pytest.raises(ValueError, match='final_norm=False cannot be converted'):
+        export(pooled, 'VisionTransformer', 'transformers', final_norm=False, **kwargs)
+
+    # With both norms the tokens are the same; the norm of the mean is left out, by name.
+    out.unlink()
+    both = source('VisionTransformer', **kwargs)
+    printed, _ = export(both, 'VisionTransformer', 'timm', **kwargs)
+    assert '42 of 44 backbone tensors' in printed
+    assert printed.endswith('; timm has no place for ln2.weight, ln2.bias')
+    tokens = made_by(printed).eval().forward_features(x)
+    assert_same([both.ln2(tokens[:, 1:].mean(1))], both(x))
+
+
+def test_timm_without_a_norm(export):
+    kwargs = dict(final_norm=False, out_type='featmap', out_indices=[2])
+    model, x = source('VisionTransformer', **kwargs), torch.randn(2, 3, 64, 64)
+    printed, _ = export(model, 'VisionTransformer', 'timm', **kwargs)
+    with torch.no_grad():
+        tokens = made_by(printed).eval().forward_features(x)
+        assert_same([tokens[:, 1:].transpose(1, 2).unflatten(2, (4, 4))], model(x))
+
+
+# --- full size ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ('config', 'timm_name', 'counts'),
+    [
+        ('wamim_vit-b', 'vit_base_patch16_224', (150, 150)),
+        ('wamim_vit-s', 'vit_small_patch16_224', (150, 150)),
+        ('wamim_swin-b', 'swin_base_patch4_window7_224', (327, 333)),
+        ('r50', 'resnet50', (318, 318)),
+    ],
+)
+@torch.no_grad()
+def test_full_size(root, monkeypatch, config, timm_name, counts):
+    """The backbones of the pre-training configs, and the models that timm has a name for."""
+    args = dict(type='ResNet', depth=50)
+    if config != 'r50':
+        args = Config.fromfile(root / f'configs/pretrain/{config}.py').model.backbone.to_dict()
+    model = MODELS.build(args)
+    model.eval()
+    name = args.pop('type')
+    backbone = Backbone(HOSTS.get(name, name), args, model.state_dict(), config='')
+    held, total = counts
+    assert len(backbone.weights) == total
+    assert TARGETS['transformers'](backbone).left_out == []  # it loads all strictly, as timm below
+
+    made, create = [], timm.create_model
+    monkeypatch.setattr(
+        timm, 'create_model', lambda *a, **k: made.append(create(*a, **k)) or made[0]
+    )
+    handover = TARGETS['timm'](backbone)
+    assert handover.usage[0] == f"model = timm.create_model('{timm_name}', num_classes=0)"
+    assert len(handover.left_out) == total - held
+    x = torch.randn(1, 3, 224, 224)
+    last = model(x)[-1]
+    assert_same([made[0].eval()(x)], [last.mean((2, 3)) if last.ndim == 4 else last])
+
+
+# --- another input or window size --------------------------------------------------------------
+
+
+def test_vit_at_another_size(export):
+    from mmpretrain.models.utils import resize_pos_embed
+    from mmseg.models import VisionTransformer
+
+    model = source('WaMIMViT')
+    printed, _ = export(model, 'WaMIMViT', 'mmpretrain')
+    target = MODELS.build(
+        dict(type='VisionTransformer', **VIT | dict(img_size=(96, 128)), init_cfg=made_by(printed))
+    )
+    target.init_weights()
+    assert_same([target.pos_embed], [resize_pos_embed(model.pos_embed, (4, 4), (6, 8))])
+
+    printed, _ = export(model, 'WaMIMViT', 'mmseg')
+    target = build('mmseg', made_by(printed, img_size=(96, 128)))
+    with_bias = model.pos_embed.detach().clone()
+    with_bias[:, 1:] += model.patch_embed.projection.bias
+    resized = VisionTransformer.resize_pos_embed(with_bias, (6, 8), (4, 4), 'bicubic')
+    assert_same([target.pos_embed], [resized])
+
+
+def tables(model):
+    return {k: v for k, v in model.state_dict().items() if 'bias_table' in k}
+
+
+@pytest.mark.parametrize('target', ['mmdet', 'mmseg'])
+@pytest.mark.parametrize('window', [2, 6])
+def test_swin_at_another_window(export, target, window):
+    model = source('WaMIMSwinTransformer')
+    printed, _ = export(model, 'WaMIMSwinTransformer', target)
+    resized = tables(build(target, made_by(printed, window_size=window)))
+    for key, table in tables(model).items():
+        grid = table.T.reshape(1, -1, 7, 7)
+        expected = F.interpolate(grid, (2 * window - 1,) * 2, mode='bicubic').flatten(2)[0].T
+        assert_same([resized[key]], [expected])
+
+
+def test_mmdets_swin_needs_the_export_for_another_window(tmp_path):
+    """As trained, the checkpoint holds index tables of its own window size."""
+    checkpoint = save(source('WaMIMSwinTransformer'), tmp_path / 'a.pth', 'WaMIMSwinTransformer')
+    config = dict(type='SwinTransformer', **SWIN['arch'])
+    config['init_cfg'] = dict(type='Pretrained', checkpoint=checkpoint)
+    build('mmdet', config, window_size=4)
+    with pytest.raises(RuntimeError, match='relative_position_index'):
+        build('mmdet', config, window_size=6)
+
+
+@pytest.mark.parametrize('window', [2, 6])
+def test_mmpretrains_swin_at_another_window(export, window):
+    from mmpretrain.models.utils import resize_relative_position_bias_table
+
+    model = source('WaMIMSwinTransformer')
+    printed, _ = export(model, 'WaMIMSwinTransformer', 'mmpretrain')
+    config = dict(type='SwinTransformer', **SWIN, init_cfg=made_by(printed))
+    target = MODELS.build(config | dict(window_size=window))
+    target.init_weights()
+    resized = tables(target)
+    for key, table in tables(model).items():
+        size = 2 * window - 1
+        expected = resize_relative_position_bias_table(7, size, table, table.shape[1])
+        assert_same([resized[key]], [expected])
+
+
+# --- the command -------------------------------------------------------------------------------
+
+
+def command(root, monkeypatch, *arguments):
+    """Run tools/export_backbone.py in this process; what it exits with, if it does."""
+    monkeypatch.setattr(sys, 'argv', ['export_backbone.py', *map(str, arguments)])
+    try:
+        runpy.run_path(str(root / 'tools' / 'export_backbone.py'), run_name='__main__')
+    except SystemExit as stopped:
+        return stopped.code
+    return None
+
+
+def test_command_on_a_checkpoint_of_a_run(root, tmp_path, monkeypatch, capsys):
+    cfg = Config.fromfile(root / 'configs/demo/wamim_vit.py')
+    model = MODELS.build(cfg.model)
+    runner = Runner(
+        model,
+        str(tmp_path),
+        train_dataloader=torch.utils.data.DataLoader([0]),
+        train_cfg=dict(by_epoch=True, max_epochs=1),
+        optim_wrapper=OptimWrapper(torch.optim.AdamW(model.parameters())),
+        default_scope='mmpretrain',
+        log_level='WARNING',
+        experiment_name=tmp_path.name,
+        cfg=cfg,
+    )
+    runner.save_checkpoint(str(tmp_path), 'epoch_1.pth')
+    capsys.readouterr()
+    out = tmp_path / 'new' / 'folder' / 'vit.pth'
+    arguments = (tmp_path / 'epoch_1.pth', out, '--to', 'timm')
+    assert command(root, monkeypatch, *arguments) is None
+    total = len(model.backbone.state_dict())
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-1] == f'wrote {out}: {total} of {total} backbone tensors for timm'
+    assert set(torch.load(out)) >= {'cls_token', 'norm.weight'}
+
+    assert command(root, monkeypatch, *arguments) == (
+        f'export_backbone.py: {out} exists; remove it or choose another name'
+    )
+
+
+def test_bad_files(root, tmp_path, monkeypatch):
+    whole = Path(save(source('WaMIMViT'), tmp_path / 'whole.pth', 'WaMIMViT'))
+    cut, bare, headless = (tmp_path / f'{name}.pth' for name in ('cut', 'bare', 'headless'))
+    cut.write_bytes(whole.read_bytes()[:1000])
+    torch.save({'conv.weight': torch.zeros(1)}, bare)
+    torch.save(torch.load(whole) | dict(state_dict={'conv.weight': torch.zeros(1)}), headless)
+    for file, message in (
+        (cut, 'cannot be read as a checkpoint'),
+        (tmp_path / 'missing.pth', 'missing.pth can not be found'),
+        (bare, "does not hold its run's config (meta.cfg)"),
+        (headless, 'holds no tensor with a name in backbone.*'),
+    ):
+        stopped = command(root, monkeypatch, file, tmp_path / 'out', '--to', 'mmseg')
+        assert stopped.startswith('export_backbone.py: ') and message in stopped
+        assert '\n' not in stopped and not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize(
+    ('backbone', 'scope', 'message'),
+    [
+        (dict(type='BEiTViT', arch='base'), 'mmpretrain', "is 'BEiTViT' in the scope 'mmpretrain'"),
+        (dict(type='SwinTransformer', depths=(2, 2)), 'mmdet', "in the scope 'mmdet'; supported"),
+        (dict(type='mmdet.ResNet', depth=50), 'mmpretrain', "in the scope 'mmdet'"),
+    ],
+)
+def test_other_backbones(tmp_path, backbone, scope, message):
+    config = dict(default_scope=scope, model=dict(backbone=backbone))
+    checkpoint = save(source('WaMIMViT'), tmp_path / 'a.pth', 'WaMIMViT', config)
+    with pytest.raises(ValueError) as error:
+        read_backbone(checkpoint)
+    assert message in str(error.value)
+
+
+def test_scopes(tmp_path):
+    """As in a detector's config, in two ways, and as in a config of imported classes."""
+    for where in (
+        dict(type='mmpretrain.SwinTransformer'),
+        dict(type='SwinTransformer', _scope_='mmpretrain'),
+        dict(type='wamim_mm.models.wamim.swin.WaMIMSwinTransformer'),
+    ):
+        config = dict(default_scope='mmdet', model=dict(backbone=where | SWIN))
+        checkpoint = save(source('SwinTransformer'), tmp_path / 'a.pth', 'SwinTransformer', config)
+        backbone = read_backbone(checkpoint)
+        assert backbone.host == 'SwinTransformer' and backbone.args == SWIN
+
+
+def test_a_config_is_not_run(tmp_path):
+    victim = tmp_path / 'victim'
+    config = f'model = dict(backbone=dict(type=open({str(victim)!r}, "w").name))'
+    torch.save(dict(meta=dict(cfg=config), state_dict={}), tmp_path / 'a.pth')
+    with pytest.raises(ValueError, match=r'the config in .* cannot be read'):
+        read_backbone(str(tmp_path / 'a.pth'))
+    assert not victim.exists()
+
+
+@pytest.mark.parametrize('target', ['mmseg', 'timm', 'transformers'])
+@pytest.mark.parametrize(
+    ('name', 'argument', 'message'),
+    [
+        ('VisionTransformer', dict(pre_norm=True), 'pre_norm=True cannot be converted for {}'),
+        ('VisionTransformer', dict(layer_scale_init_value=0.1), 'layer_scale_init_value=0.1'),
+        ('VisionTransformer', dict(qkv_bias=False), 'qkv_bias=False'),
+        ('VisionTransformer', dict(with_cls_token=False, out_type='featmap'), 'with_cls_token'),
+        ('SwinTransformer', dict(use_abs_pos_embed=True), 'use_abs_pos_embed=True'),
+        ('SwinTransformer', dict(stage_cfgs=dict(block_cfgs=dict())), 'stage_cfgs='),
+        ('ResNet', dict(avg_down=True), 'avg_down=True cannot be converted for {}, only with'),
+        ('ResNet', dict(style='caffe'), "style='caffe'"),
+    ],
+)
+def test_architectures_that_cannot_be_converted(export, target, name, argument, message):
+    model = source(name, **argument)
+    with pytest.raises(ValueError) as error:
+        export(model, name, target, **argument)
+    assert message.format(target) in str(error.value)
+    export(model, name, 'mmpretrain', **argument)
+
+
+def test_swin_without_its_last_norm(export):
+    kwargs = dict(out_indices=(0, 1))
+    model = source('SwinTransformer', **kwargs)
+    for target in ('timm', 'transformers'):
+        with pytest.raises(ValueError, match='lacks the norm of its last stage'):
+            export(model, 'SwinTransformer', target, **kwargs)
+
+
+@pytest.mark.parametrize('target', ['timm', 'transformers'])
+def test_target_not_installed(export, monkeypatch, target):
+    monkeypatch.setitem(sys.modules, target, None)
+    with pytest.raises(ImportError, match=f'--to {target} needs {target} .*pip install {target}'):
+        export(source('WaMIMViT'), 'WaMIMViT', target)

@@ -1,0 +1,53 @@
+"""ClassCountHook compares a head's classes with the training set's."""
+
+from types import SimpleNamespace
+
+import pytest
+from mmpretrain.models import ClsDataPreprocessor, LinearClsHead
+from mmseg.models import FCNHead
+from torch import nn
+
+from wamim_mm.hooks.class_count import ClassCountHook
+
+
+def check(model, classes=('a', 'b', 'c')):
+    dataset = SimpleNamespace(metainfo=dict(classes=classes))
+    runner = SimpleNamespace(model=model, train_dataloader=SimpleNamespace(dataset=dataset))
+    ClassCountHook().before_train(runner)
+
+
+def classifier(head, preprocessor):
+    return nn.ModuleDict(
+        dict(
+            head=LinearClsHead(head, 4),
+            data_preprocessor=ClsDataPreprocessor(num_classes=preprocessor),
+        )
+    )
+
+
+def segmentor(decode, auxiliary):
+    heads = [FCNHead(in_channels=4, channels=4, num_classes=n, num_convs=1) for n in auxiliary]
+    head = FCNHead(in_channels=4, channels=4, num_classes=decode, num_convs=1)
+    return nn.ModuleDict(dict(decode_head=head, auxiliary_head=nn.ModuleList(heads)))
+
+
+def test_equal_numbers_pass():
+    check(classifier(3, 3))
+    check(classifier(3, None))
+    check(segmentor(3, [3, 3]))
+    check(nn.ModuleDict(dict(head=nn.Linear(2, 2))))  # of pre-training
+    check(classifier(5, 5), classes=None)  # a data set without names
+
+
+@pytest.mark.parametrize(
+    ('model', 'message'),
+    [
+        (classifier(5, 3), r'model\.head\.num_classes is 5.* 3 classes \(a, b, c'),
+        (classifier(3, 1000), r'model\.data_preprocessor\.num_classes is 1000'),
+        (segmentor(2, [3]), r'model\.decode_head\.num_classes is 2'),
+        (segmentor(3, [3, 4]), r'model\.auxiliary_head\.num_classes is 4'),
+    ],
+)
+def test_other_numbers_are_refused(model, message):
+    with pytest.raises(ValueError, match=message):
+        check(model)

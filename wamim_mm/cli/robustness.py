@@ -1,0 +1,193 @@
+"""Top-1 of a classifier on corrupted and out-of-distribution images.
+
+python tools/robustness.py CONFIG CHECKPOINT --on imagenet-c --data-root DIR
+
+`--on` is one of
+    imagenet-c       DIR/<corruption>/<severity>/<wnid>/; mean corruption error (mCE)
+    imagenet-a       DIR/<wnid>/, 200 classes; top-1 among them. Likewise
+    imagenet-r       (200 classes) and
+    imagenet-sketch  (1000)
+    corruptions      the corruptions of ImageNet-C, made on the fly for the images of the config's
+                     own test_dataloader, whatever the data set; no DIR
+"""
+
+import argparse
+import itertools
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import mmengine
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.model import is_model_wrapper
+from mmengine.registry import DATASETS
+from mmengine.runner import Runner
+from torch import nn
+
+from ..data.corruptions import CORRUPTIONS, SEVERITIES, corrupted
+from ..evaluation.robustness import folder_classes, mean_corruption_error, mean_error
+from .launch import add_common_arguments, build_runner, check_checkpoint, load_config
+
+#: How many classes, and so class folders, a benchmark has.
+CLASSES = {'imagenet-c': 1000, 'imagenet-a': 200, 'imagenet-r': 200, 'imagenet-sketch': 1000}
+#: The authors' own: the images are crops of 224 x 224 already, to be resized no further.
+IMAGENET_C_PIPELINE = [
+    dict(type='LoadImageFromFile'),
+    dict(type='CenterCrop', crop_size=224),
+    dict(type='PackInputs'),
+]
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config')
+    parser.add_argument('checkpoint')
+    parser.add_argument('--on', required=True, choices=[*CLASSES, 'corruptions'])
+    parser.add_argument('--data-root', metavar='DIR', help='where the benchmark lies')
+    parser.add_argument(
+        '--severities',
+        nargs='+',
+        type=int,
+        choices=SEVERITIES,
+        default=SEVERITIES,
+        metavar='S',
+        help='of imagenet-c and corruptions (1 2 3 4 5)',
+    )
+    parser.add_argument('--out', metavar='FILE.json', help='write the result to this file')
+    add_common_arguments(parser)
+    args = parser.parse_args()
+    if args.on == 'corruptions' and args.data_root:
+        parser.error('--on corruptions takes the images of the config: --cfg-options data_root=DIR')
+    if args.on != 'corruptions' and not args.data_root:
+        parser.error(f'--on {args.on} needs --data-root DIR')
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        cfg = load_config(args)
+        check_checkpoint(args.checkpoint)
+        runner = prepare(args, cfg)
+    except (FileNotFoundError, ImportError, ValueError) as error:
+        sys.exit(f'robustness.py: {error}')
+    metrics = runner.test()
+    result = summarize(args.on, {name: m['accuracy/top1'] for name, m in metrics.items()})
+    if is_main_process():
+        print(table(result))
+        if args.out:
+            mmengine.mkdir_or_exist(Path(args.out).resolve().parent)
+            mmengine.dump(result, args.out, indent=2)
+
+
+def prepare(args: argparse.Namespace, cfg: Config) -> Runner:
+    """A Runner that tests on all the data sets, after a look at what they need."""
+    if cfg.get('default_scope') != 'mmpretrain':
+        raise ValueError(
+            f'{args.config} is not a config of mmpretrain: there are no classes to score'
+        )
+    given = (cfg.get('test_dataloader') or {}).get('dataset') or {}
+    if 'pipeline' not in given:
+        raise ValueError(f'{args.config} has no test_dataloader.dataset with a pipeline')
+    if args.on == 'corruptions':
+        datasets = on_the_fly(given, args.severities)
+        cfg.test_evaluator = dict(type='Accuracy', topk=1)
+    else:
+        datasets = benchmark(args, given.pipeline)
+        for dataset in datasets.values():
+            folder = Path(dataset['data_root'], dataset['data_prefix'])
+            classes = folder_classes(folder, CLASSES[args.on])
+        cfg.test_evaluator = dict(type='SubsetAccuracy', classes=classes)
+    cfg.test_dataloader.dataset = next(iter(datasets.values()))
+    cfg.test_cfg = dict(type='DatasetsTestLoop', fp16=args.amp)
+    cfg.load_from = args.checkpoint
+    runner = build_runner(cfg, ('test_dataloader',), strict=True)
+    runner.test_loop.datasets = datasets
+
+    if args.on == 'corruptions':
+        own_classes = runner.test_loop.dataloader.dataset.metainfo.get('classes')
+        if own_classes:
+            check_head(runner.model, len(own_classes))
+        # Images that cannot be corrupted are to be refused now, not in a worker later.
+        DATASETS.build(datasets[f'{CORRUPTIONS[0]}/{args.severities[0]}'])[0]
+    else:
+        check_head(runner.model, 1000)
+    return runner
+
+
+def on_the_fly(clean: dict, severities: Sequence[int]) -> dict[str, dict]:
+    """The data set as it is, and once for each corruption and severity."""
+    pairs = itertools.product(CORRUPTIONS, severities)
+    return {'clean': clean} | {
+        f'{corruption}/{severity}': dict(
+            clean, pipeline=corrupted(clean['pipeline'], corruption, severity)
+        )
+        for corruption, severity in pairs
+    }
+
+
+def benchmark(args: argparse.Namespace, pipeline: list[dict]) -> dict[str, dict]:
+    """The folder of the benchmark, or the folders of ImageNet-C's corruptions and severities."""
+    if args.on != 'imagenet-c':
+        folder = dict(type='CustomDataset', data_root=args.data_root, data_prefix='')
+        return {args.on: dict(folder, pipeline=pipeline)}
+    prefixes = [f'{name}/{severity}' for name in CORRUPTIONS for severity in args.severities]
+    folder = dict(type='CustomDataset', data_root=args.data_root, pipeline=IMAGENET_C_PIPELINE)
+    return {prefix: dict(folder, data_prefix=prefix) for prefix in prefixes}
+
+
+def check_head(model: nn.Module, classes: int) -> None:
+    """Raise ValueError unless the classifier has as many classes as the data."""
+    model = model.module if is_model_wrapper(model) else model
+    count = getattr(getattr(model, 'head', None), 'num_classes', None)
+    if count is None:
+        raise ValueError(f'{type(model).__name__} has no classification head (head.num_classes)')
+    if count != classes:
+        raise ValueError(f'model.head.num_classes is {count}, and the data has {classes} classes')
+
+
+def summarize(on: str, top1: dict[str, float]) -> dict:
+    """What is written: accuracies and errors in %; ``mce`` where AlexNet's numbers apply."""
+    if on not in ('imagenet-c', 'corruptions'):
+        return {'on': on, 'top1': top1[on]}
+    corruptions = {}
+    for name, value in top1.items():
+        if name != 'clean':
+            corruption, severity = name.split('/')
+            corruptions.setdefault(corruption, {})[int(severity)] = value
+    comparable = on == 'imagenet-c' and len(corruptions[CORRUPTIONS[0]]) == len(SEVERITIES)
+    return {
+        'on': on,
+        'clean': {'top1': top1['clean']} if 'clean' in top1 else None,
+        'corruptions': corruptions,
+        'mean_error': mean_error(corruptions),
+        'mce': mean_corruption_error(corruptions) if comparable else None,
+    }
+
+
+def table(result: dict) -> str:
+    """The result for people: top-1 by corruption and severity, and the mean error."""
+    if 'top1' in result:
+        return f'{result["on"]}: top-1 {result["top1"]:.2f} %'
+    severities = next(iter(result['corruptions'].values()))
+    lines = [f'{"top-1, %":18}' + ''.join(f'{s:8}' for s in severities) + '   error']
+    for name, top1 in result['corruptions'].items():
+        cells = ''.join(f'{value:8.2f}' for value in top1.values())
+        lines.append(f'{name:18}{cells}{mean_error({name: top1}):8.2f}')
+    if result['clean']:
+        lines.append(f'clean: top-1 {result["clean"]["top1"]:.2f} %')
+    mean = f'mean error {result["mean_error"]:.2f} %'
+    if result['mce'] is not None:
+        lines.append(f'{mean}; mCE {result["mce"]:.2f} % (normalized by AlexNet)')
+    elif result['on'] == 'imagenet-c':
+        lines.append(f'{mean}, not normalized: mCE needs all five severities')
+    else:
+        lines.append(f"{mean}, not normalized: AlexNet's numbers are for ImageNet-C")
+    return '\n'.join(lines)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,1 @@
+"""The built-in scenes, and the demo that learns from them."""

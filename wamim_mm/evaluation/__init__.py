@@ -1,0 +1,1 @@
+"""How good a frozen encoder is, and how robust a classifier."""

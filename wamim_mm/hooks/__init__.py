@@ -1,0 +1,8 @@
+"""Hooks of MMEngine's Runner."""
+
+from .checkpoint_fit import CheckpointFitHook
+from .class_count import ClassCountHook
+from .compile import CompileHook
+from .pretrained_fit import PretrainedFitHook
+
+__all__ = ['CheckpointFitHook', 'ClassCountHook', 'CompileHook', 'PretrainedFitHook']

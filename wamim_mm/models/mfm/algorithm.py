@@ -1,0 +1,182 @@
+"""MFM: Masked Frequency Modeling (ICLR 2023, arXiv 2206.07706) and its restoration tasks."""
+
+from collections.abc import Sequence
+
+import torch
+from mmpretrain.models import BaseSelfSupervisor
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from ...ops.fourier import filter_spectrum
+from .degradations import FrequencyFilter
+
+
+@MODELS.register_module()
+class MFM(BaseSelfSupervisor):
+    """Corrupt images, encode them whole and predict the originals.
+
+    Args:
+        backbone: Any encoder whose last output is a feature map ``(N, C, h, w)``, such as
+            mmpretrain's ``ResNet``, ``SwinTransformer``, or ``VisionTransformer`` with
+            ``out_type='featmap'``.
+            Earlier outputs are not used; where they have norms of their own, DDP needs
+            ``find_unused_parameters=True`` in the config.
+        head: `MFMHead`. Channels and stride of the feature map are measured and filled in.
+        corruption: `FrequencyFilter`, or for the restoration tasks `SuperResolution`, `Deblur` or
+            `Denoise`.
+        img_size: Side of the images, or ``(height, width)``.
+        data_preprocessor: As in mmpretrain's self-supervised algorithms; its ``mean`` and ``std``,
+            on the scale of 0 to 255, lead from the inputs to images in [0, 1] and back.
+        init_cfg: Initialization config.
+
+    Raises:
+        ValueError: The images are too small for the corruption, the encoder yields no feature map
+            or one whose stride does not divide the images, or the loss does not fit the corruption.
+    """
+
+    #: What `CompileHook` compiles: encoder and decoder.
+    compile_targets = ('backbone.forward', 'head.forward')
+
+    def __init__(
+        self,
+        backbone: dict,
+        head: dict,
+        corruption: dict,
+        img_size: int | tuple[int, int] = 224,
+        data_preprocessor: dict | nn.Module | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
+        corruption = MODELS.build(corruption)
+        corruption.check_size(height, width)
+        encoder = MODELS.build(backbone)
+        channels, stride = feature_map(encoder, height, width)
+        super().__init__(
+            backbone=encoder,
+            head=dict(head, in_channels=channels, stride=stride),
+            data_preprocessor=data_preprocessor,
+            init_cfg=init_cfg,
+        )
+        patch_factor = self.head.loss_module.patch_factor
+        if isinstance(corruption, FrequencyFilter) and patch_factor > 1:
+            raise ValueError(
+                'MFM: FrequencyFilter removes frequencies of the whole image, whose loss needs '
+                f'patch_factor=1, got {patch_factor}'
+            )
+        self.head.loss_module.check_size(height, width)
+        self.corruption = corruption
+        self.img_size = (height, width)
+
+    def loss(
+        self, inputs: Tensor, data_samples: list[DataSample] | None = None, **kwargs
+    ) -> dict[str, Tensor]:
+        """Loss of a batch.
+
+        Args:
+            inputs: ``(N, 3, H, W)`` normalized images.
+            data_samples: Not used.
+
+        Returns:
+            ``loss``, over the frequencies that were removed, or all for the restoration tasks.
+        """
+        corrupted, mask = self.corrupt(inputs)
+        return dict(loss=self.head.loss(last(self.backbone(corrupted)), inputs, mask))
+
+    @torch.no_grad()
+    def corrupt(self, inputs: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What the encoder sees, drawn at random.
+
+        Args:
+            inputs: ``(N, 3, H, W)`` normalized images.
+
+        Returns:
+            The same shape, normalized, and the ``(N, H, W)`` mask of the frequencies that were
+            kept, None for the restoration tasks.
+
+        Raises:
+            ValueError: The images are not of the size that the model was built for.
+        """
+        if tuple(inputs.shape[-2:]) != self.img_size:
+            raise ValueError(
+                f'MFM: built for images of {self.img_size}, got {tuple(inputs.shape[-2:])}; set '
+                "img_size or the pipeline's crop"
+            )
+        # A preprocessor that does not normalize has neither.
+        mean = getattr(self.data_preprocessor, 'mean', 0.0)
+        std = getattr(self.data_preprocessor, 'std', 1.0)
+        corrupted, mask = self.corruption((inputs * std + mean) / 255)
+        return (corrupted * 255 - mean) / std, mask
+
+    @torch.no_grad()
+    def reconstruct(self, inputs: Tensor, data_samples: list[DataSample] | None = None) -> Tensor:
+        """Corrupt images and restore them; see :meth:`loss` and :meth:`restore`."""
+        return self.restore(inputs, *self.corrupt(inputs))
+
+    @torch.no_grad()
+    def restore(self, inputs: Tensor, corrupted: Tensor, mask: Tensor | None) -> Tensor:
+        """The images that are predicted from corrupted ones.
+
+        Args:
+            inputs: ``(N, 3, H, W)`` normalized images.
+            corrupted: What :meth:`corrupt` made of them.
+            mask: The mask of that. Frequencies that were kept are the inputs' own: no loss is taken
+                there, so that predictions mean nothing.
+
+        Returns:
+            ``(N, 3, H, W)`` in the range of the inputs.
+        """
+        prediction = self.head(last(self.backbone(corrupted))).to(inputs.dtype)
+        if mask is None:
+            return prediction
+        return prediction + filter_spectrum(inputs - prediction, mask)
+
+
+def last(outputs: Tensor | Sequence[Tensor]) -> Tensor:
+    """The last of an encoder's outputs, or its only one."""
+    return outputs[-1] if isinstance(outputs, tuple | list) else outputs
+
+
+@torch.no_grad()
+def feature_map(encoder: nn.Module, height: int, width: int) -> tuple[int, int]:
+    """Channels and stride of an encoder's last output for images of this size.
+
+    Raises:
+        ValueError: It is no feature map, or its stride does not divide the images.
+    """
+    name, training = type(encoder).__name__, encoder.training
+    encoder.eval()  # running statistics stay as they are
+    device = next(encoder.parameters()).device
+    output = last(encoder(torch.zeros(1, 3, height, width, device=device)))
+    if not isinstance(output, Tensor) or output.ndim != 4:
+        raise ValueError(
+            f'MFM: the last output of {name} must be a feature map (N, C, h, w), got '
+            f'{tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__}; '
+            "ViT has out_type='featmap', ConvNeXt and its relatives gap_before_final_norm=False"
+        )
+    _, channels, rows, columns = output.shape
+    stride = enlarged_stride(encoder, height, width) or height // rows
+    encoder.train(training)
+    if (rows * stride, columns * stride) != (height, width):
+        raise ValueError(
+            f'MFM: {name} has a feature map of {rows} x {columns} with a stride of {stride} '
+            f'pixels, which does not divide images of {height} x {width}; change img_size'
+        )
+    return channels, stride
+
+
+def enlarged_stride(encoder: nn.Module, height: int, width: int, factor: int = 32) -> int | None:
+    """Stride of the feature map of a much larger image; None if the encoder takes one size only.
+
+    At their own size images do not tell: with 100 pixels, a stride of 32 gives 4 cells by padding,
+    as a stride of 25 would. The larger image has shapes only, on the meta device.
+    """
+    tensors = [*encoder.named_parameters(), *encoder.named_buffers()]
+    on_meta = {name: tensor.to('meta') for name, tensor in tensors}
+    image = torch.empty(1, 3, height * factor, width * factor, device='meta')
+    try:
+        outputs = functional_call(encoder, on_meta, (image,))
+    except (AssertionError, RuntimeError, ValueError):
+        return None
+    return round(height * factor / last(outputs).shape[-2])

@@ -1,0 +1,136 @@
+"""WaMIM: Wavelet-Driven Masked Image Modeling (AAAI 2025, arXiv 2503.00782)."""
+
+from collections.abc import Sequence
+
+import torch
+from mmpretrain.models import BaseSelfSupervisor
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+from torch import Tensor, nn
+
+from ...ops.masking import num_visible_units, random_mask
+
+
+@MODELS.register_module()
+class WaMIM(BaseSelfSupervisor):
+    """Predict wavelet coefficients of hidden patches, fine levels from shallow layers.
+
+    Args:
+        backbone: A masked encoder, `WaMIMViT` or `WaMIMSwinTransformer`; the entries of its
+            ``out_indices`` are paired with the target levels, shallowest with finest.
+        neck: `WaMIMDecoder`. What encoder and targets fix, it gets from them.
+        head: `WaMIMHead`. Its levels are the target generator's.
+        target_generator: `WaveletTargetGenerator`.
+        mask_ratio: Share of mask units that are hidden.
+        data_preprocessor: As in mmpretrain's self-supervised algorithms.
+        init_cfg: Initialization config.
+
+    Raises:
+        ValueError: The image size, patch size, levels, features, strides or mask ratio do not fit
+            together; the message says which, with the numbers.
+    """
+
+    #: What `CompileHook` compiles: encoder and decoders, without the geometry on the CPU.
+    compile_targets = ('backbone.encode_visible', 'neck.forward')
+
+    def __init__(
+        self,
+        backbone: dict,
+        neck: dict,
+        head: dict,
+        target_generator: dict,
+        mask_ratio: float = 0.75,
+        data_preprocessor: dict | nn.Module | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        encoder = MODELS.build(backbone)
+        targets = MODELS.build(target_generator)
+        grid = encoder.mask_grid(*encoder.img_size)
+        num_visible_units(grid, mask_ratio)
+        targets.check_size(*encoder.img_size)
+        if list(encoder.out_indices) != sorted(encoder.out_indices):
+            raise ValueError(
+                f'WaMIM: out_indices must ascend, got {tuple(encoder.out_indices)}: the shallowest '
+                'feature predicts the finest level'
+            )
+        in_channels = encoder.patch_embed.projection.in_channels
+        decoder = MODELS.build(
+            dict(
+                neck,
+                in_channels=encoder.feature_channels,
+                feature_strides=encoder.feature_strides,
+                levels=targets.levels,
+                out_channels=in_channels * len(targets.subbands),
+                img_size=encoder.img_size,
+            )
+        )
+        for stride in decoder.strides:
+            if encoder.mask_unit % stride:
+                raise ValueError(
+                    f'WaMIM: a decoder stride of {stride} does not divide the mask unit of '
+                    f'{encoder.mask_unit} pixels, so that its tokens would be partly hidden'
+                )
+        super().__init__(
+            backbone=encoder,
+            neck=decoder,
+            head=dict(head, levels=targets.levels),
+            target_generator=targets,
+            data_preprocessor=data_preprocessor,
+            init_cfg=init_cfg,
+        )
+        self.mask_ratio = mask_ratio
+        self.img_size = encoder.img_size
+
+    def loss(
+        self, inputs: Tensor, data_samples: list[DataSample] | None = None, **kwargs
+    ) -> dict[str, Tensor]:
+        """Losses of a batch.
+
+        Args:
+            inputs: ``(N, 3, H, W)`` normalized images.
+            data_samples: A sample with a field ``mask``, ``(H / unit, W / unit)`` bool, True where
+                hidden, brings its own; otherwise masks are drawn.
+
+        Returns:
+            ``loss_level<l>`` for each level, weighted.
+        """
+        mask = self.masks(inputs, data_samples)
+        predictions = self.neck(self.backbone(inputs, mask))
+        targets = self.target_generator(inputs)
+        return self.head.loss(predictions, targets, mask)
+
+    @torch.no_grad()
+    def reconstruct(self, inputs: Tensor, data_samples: list[DataSample] | None = None) -> Tensor:
+        """The images that the predicted coefficients stand for, by the inverse wavelet transform.
+
+        Args:
+            inputs: ``(N, 3, H, W)`` normalized images.
+            data_samples: As in :meth:`loss`.
+
+        Returns:
+            ``(N, 3, H, W)`` in the range of the inputs. Visible parts are predictions too.
+        """
+        predictions = self.neck(self.backbone(inputs, self.masks(inputs, data_samples)))
+        return self.target_generator.to_images(predictions, inputs)
+
+    def masks(self, inputs: Tensor, data_samples: Sequence[DataSample] | None = None) -> Tensor:
+        """``(N, H / unit, W / unit)`` masks on the CPU: the samples' own, or drawn at random.
+
+        Raises:
+            ValueError: The images are not of the size that the model was built for, or some samples
+                carry a mask and some do not.
+        """
+        if tuple(inputs.shape[-2:]) != self.img_size:
+            raise ValueError(
+                f'WaMIM: built for images of {self.img_size}, got '
+                f"{tuple(inputs.shape[-2:])}; set the backbone's img_size or the pipeline's crop"
+            )
+        given = [sample.mask for sample in data_samples or () if 'mask' in sample]
+        if not given:
+            grid = self.backbone.mask_grid(*inputs.shape[-2:])
+            return random_mask(len(inputs), grid, self.mask_ratio)
+        if len(given) != len(inputs):
+            raise ValueError(
+                f'WaMIM: {len(given)} masks for {len(inputs)} images; give all or none'
+            )
+        return torch.stack([torch.as_tensor(mask) for mask in given]).bool().cpu()

@@ -1,0 +1,105 @@
+"""What the two masked encoders have in common."""
+
+from typing import Any
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from ...ops.masking import VisibleTokens, visible_patches, visible_units
+
+
+class MaskedEncoder:
+    """Mixin of an encoder that takes ``forward(x, mask)`` and skips hidden tokens.
+
+    A subclass tells ``mask_unit``, ``feature_strides`` and ``feature_channels``; the neck and the
+    checks of `WaMIM` are built from them. It has two methods for images with a mask: ``lay_out``
+    works out where the visible tokens are, on the CPU, and ``encode_visible`` computes, on tensors
+    of the images' device alone, so that ``torch.compile`` takes it as one graph.
+    """
+
+    mask_unit: int
+    feature_strides: list[int]
+    feature_channels: list[int]
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        # Height and width of the images that the encoder is built for.
+        self.img_size: tuple[int, int] = tuple(self.patch_embed.init_input_size)
+        conv = self.patch_embed.projection
+        if conv.kernel_size != conv.stride or conv.dilation != (1, 1) or conv.padding != (0, 0):
+            raise ValueError(
+                f'{type(self).__name__}: patches must not overlap, or visible ones would show '
+                f'hidden pixels; got kernel {conv.kernel_size}, stride {conv.stride}, dilation '
+                f'{conv.dilation} and padding {conv.padding} in patch_cfg'
+            )
+
+    def mask_grid(self, height: int, width: int) -> tuple[int, int]:
+        """Mask units along the sides of an image.
+
+        Raises:
+            ValueError: The sides are not multiples of the mask unit.
+        """
+        unit = self.mask_unit
+        if height % unit or width % unit:
+            raise ValueError(
+                f'{type(self).__name__}: masking needs sides divisible by the mask unit of {unit} '
+                f'pixels, got {height} x {width}; resize or crop the images'
+            )
+        return height // unit, width // unit
+
+    def forward(self, x: Tensor, mask: Tensor | None = None):
+        """Encode images.
+
+        Args:
+            x: ``(N, C, H, W)`` normalized images.
+            mask: None, or ``(N, H / mask_unit, W / mask_unit)`` bool, True where hidden, the same
+                number hidden in every sample; best on the CPU.
+
+        Returns:
+            Without a mask, what the host returns. With one, a tuple of `VisibleTokens`, one for
+            each entry of ``out_indices``, normalized where the host's output is.
+
+        Raises:
+            ValueError: The mask does not fit the images, or its samples differ in their number of
+                visible units.
+        """
+        if mask is None:
+            return super().forward(x)
+        return self.encode_visible(x, self.lay_out(x, mask))
+
+    def lay_out(self, x: Tensor, mask: Tensor) -> Any:
+        """What `encode_visible` needs to know of a mask, on the device of the images."""
+        raise NotImplementedError
+
+    def encode_visible(self, x: Tensor, layout: Any) -> tuple[VisibleTokens, ...]:
+        """Encode what is visible of ``(N, C, H, W)`` images."""
+        raise NotImplementedError
+
+    def visible_units(self, x: Tensor, mask: Tensor) -> Tensor:
+        """``(N, K)`` visible units, on the CPU, where geometry is worked out.
+
+        Raises:
+            ValueError: The mask is not a map of the mask units of ``x``, or its samples differ.
+        """
+        expected = (x.shape[0], *self.mask_grid(*x.shape[-2:]))
+        if tuple(mask.shape) != expected:
+            raise ValueError(
+                f'{type(self).__name__}: images {tuple(x.shape)} with mask units of '
+                f'{self.mask_unit} pixels need a mask of shape {expected}, got {tuple(mask.shape)}'
+            )
+        return visible_units(mask.cpu())
+
+    def embed_visible(self, x: Tensor, units: Tensor) -> Tensor:
+        """The patch embedding of visible patches alone.
+
+        Args:
+            x: ``(N, C, H, W)`` images.
+            units: ``(N, K)`` visible units, on the device of the images.
+
+        Returns:
+            ``(N, L, C)`` tokens in the order of `unit_tokens`.
+        """
+        conv, norm = self.patch_embed.projection, self.patch_embed.norm
+        patches = visible_patches(x, units, self.mask_unit, conv.stride[0])
+        tokens = F.linear(patches, conv.weight.flatten(1), conv.bias)
+        return tokens if norm is None else norm(tokens)

@@ -1,0 +1,249 @@
+"""mmpretrain's Swin Transformer that can leave masked patches out."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn.bricks.transformer import PatchMerging
+from mmpretrain.models import SwinTransformer
+from mmpretrain.models.backbones.swin_transformer import SwinBlock
+from mmpretrain.models.utils import ShiftWindowMSA, WindowMSA, resize_pos_embed
+from mmpretrain.registry import MODELS
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from ...ops.masking import VisibleTokens, gather_tokens, to_device, unit_tokens
+from ...ops.windows import (
+    group_windows,
+    padding_positions,
+    relative_index,
+    window_cells,
+)
+from .masked_encoder import MaskedEncoder
+
+
+@MODELS.register_module()
+class WaMIMSwinTransformer(MaskedEncoder, SwinTransformer):
+    """Swin Transformer for WaMIM pre-training (WaMIM, section 3.1).
+
+    Without a mask it is :class:`mmpretrain.models.SwinTransformer`, whose arguments it takes. With
+    a mask, hidden patches are dropped after the patch embedding and stay out in all stages: every
+    layer sees visible tokens only, and each of them gets the feature that the dense network gives
+    when its attention ignores masked tokens.
+
+    A mask unit is what one token of the last stage covers, 32 pixels for four stages on patches of
+    4. Where a stage's grid is not a multiple of the window, the grid is padded as in mmpretrain:
+    the padding is attended to, like in the dense network, by the visible tokens of its window.
+    """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        for stage in self.stages:
+            _check_stage(stage)
+
+    @property
+    def mask_unit(self) -> int:
+        """Side of a mask unit in pixels: the patch, doubled by every patch merging."""
+        return self.patch_embed.projection.stride[0] * 2 ** (len(self.stages) - 1)
+
+    @property
+    def feature_strides(self) -> list[int]:
+        """Pixels per token along a side, for each output."""
+        patch, last = self.patch_embed.projection.stride[0], len(self.stages) - 1
+        merged = int(self.out_after_downsample)
+        return [patch * 2 ** min(i + merged, last) for i in self.out_indices]
+
+    @property
+    def feature_channels(self) -> list[int]:
+        """Channels of each output."""
+        return [self.num_features[i] for i in self.out_indices]
+
+    def lay_out(self, x: Tensor, mask: Tensor) -> '_Layout':
+        """Where the visible tokens of every stage are, and which attend to which.
+
+        Raises:
+            ValueError: The mask does not fit, or a stage's grid is smaller than the window without
+                ``pad_small_map``.
+        """
+        units = self.visible_units(x, mask)
+        height, width = mask.shape[1:]
+        side = 2 ** (len(self.stages) - 1)  # tokens along a side of a unit
+        positions, blocks = [unit_tokens(units, width, side)], []
+        for stage in self.stages:
+            grid = (height * side, width * side)
+            windows = [_window_and_shift(block.attn, grid) for block in stage.blocks]
+            groups = {
+                window: _group(positions[-1], grid, *window, x.device) for window in set(windows)
+            }
+            blocks.append([groups[window] for window in windows])
+            if stage.downsample is not None:
+                side //= 2
+            positions.append(unit_tokens(units, width, side))
+        return _Layout(
+            to_device(units, x.device), [to_device(p, x.device) for p in positions], blocks
+        )
+
+    def encode_visible(self, x: Tensor, layout: '_Layout') -> tuple[VisibleTokens, ...]:
+        """Encode what is visible of ``(N, C, H, W)`` images.
+
+        Args:
+            x: The images.
+            layout: What `lay_out` says of them.
+
+        Returns:
+            One for each entry of ``out_indices``, normalized by that output's norm.
+        """
+        side = 2 ** (len(self.stages) - 1)  # tokens along a side of a unit
+        grid = tuple(units * side for units in self.mask_grid(*x.shape[-2:]))
+        x = self.embed_visible(x, layout.units)  # (N, L, C)
+        if self.use_abs_pos_embed:
+            pos_embed = resize_pos_embed(
+                self.absolute_pos_embed, self.patch_resolution, grid, self.interpolate_mode, 0
+            )
+            x = x + pos_embed[0][layout.positions[0]]
+        x = self.drop_after_pos(x)
+
+        outs = []
+        for i, stage in enumerate(self.stages):
+            for block, groups in zip(stage.blocks, layout.blocks[i], strict=True):
+                if block.with_cp and x.requires_grad:
+                    x = checkpoint(_visible_block, block, x, groups, use_reentrant=False)
+                else:
+                    x = _visible_block(block, x, groups)
+            out, positions = x, layout.positions[i]
+            if stage.downsample is not None:
+                x = _merge_patches(stage.downsample, x, side)
+                side //= 2
+                if self.out_after_downsample:
+                    out, positions = x, layout.positions[i + 1]
+            if i in self.out_indices:
+                outs.append(VisibleTokens(getattr(self, f'norm{i}')(out), positions, None))
+        return tuple(outs)
+
+
+class _Groups(NamedTuple):
+    """The window groups of one stage and shift: ``G`` groups of ``S`` slots, see `WindowGroups`.
+
+    Attributes:
+        slots: ``(N, G, S)``, the token in each slot.
+        relative: ``(N, G, S, S)``, see `relative_index`.
+        inverse: ``(N, L + P)``, the slot of each visible token, then of the grid's padding.
+        num_padding: ``P``.
+    """
+
+    slots: Tensor
+    relative: Tensor
+    inverse: Tensor
+    num_padding: int
+
+
+class _Layout(NamedTuple):
+    """Where visible tokens are, on the device of the images.
+
+    Attributes:
+        units: ``(N, K)`` visible units.
+        positions: ``(N, L)`` flat positions on each stage's grid, and on that of the output.
+        blocks: The window groups of each stage's blocks.
+    """
+
+    units: Tensor
+    positions: list[Tensor]
+    blocks: list[list[_Groups]]
+
+
+def _group(
+    positions: Tensor, grid: tuple[int, int], window: int, shift: int, device: torch.device
+) -> _Groups:
+    """Group visible tokens, and the padding that the grid needs, by windows."""
+    padded, added = padding_positions(grid, window)
+    row, column = positions // grid[1], positions % grid[1]
+    tokens = torch.cat(
+        [row * padded[1] + column, added.expand(positions.shape[0], -1)], dim=1
+    )  # (N, L + P), flat on the padded grid
+    cells, offsets = (table[tokens] for table in window_cells(padded, window, shift))
+    groups = group_windows(cells, offsets, window).to(device)
+    slots = groups.slots.view(groups.cells.shape)
+    relative = relative_index(groups.cells, groups.offsets, window)
+    if slots.shape[1] > 1:
+        # Masks differ in their number of groups: torch.compile shall not compile for each anew.
+        torch._dynamo.maybe_mark_dynamic(slots, 1)
+        torch._dynamo.maybe_mark_dynamic(relative, 1)
+    return _Groups(slots, relative, groups.inverse, len(added))
+
+
+def _window_and_shift(attn: ShiftWindowMSA, grid: tuple[int, int]) -> tuple[int, int]:
+    """Window and shift that mmpretrain uses on a grid of this size."""
+    window, shift, smallest = attn.window_size, attn.shift_size, min(grid)
+    if smallest < window and not attn.pad_small_map:
+        raise ValueError(
+            f'WaMIMSwinTransformer: a stage has a grid of {grid[0]} x {grid[1]}, smaller than the '
+            f'window of {window}; use a smaller window_size, larger images or pad_small_map=True'
+        )
+    return window, 0 if smallest == window and not attn.pad_small_map else shift
+
+
+def _visible_block(block: SwinBlock, x: Tensor, groups: _Groups) -> Tensor:
+    """`SwinBlock.forward` on visible tokens."""
+    x = x + block.attn.drop(_group_attention(block.attn.w_msa, block.norm1(x), groups))
+    return block.ffn(block.norm2(x), identity=x)
+
+
+def _group_attention(msa: WindowMSA, x: Tensor, groups: _Groups) -> Tensor:
+    """`WindowMSA.forward` on window groups.
+
+    Args:
+        msa: The module whose weights are used.
+        x: ``(N, L, C)`` visible tokens.
+        groups: The groups of this stage and shift.
+    """
+    batch, length, channels = x.shape
+    num_groups, capacity = groups.slots.shape[1:]
+    # mmpretrain pads with zeros after the norm: padding has a key and a value, those of the biases.
+    if groups.num_padding:
+        x = F.pad(x, (0, 0, 0, groups.num_padding))  # (N, L + P, C)
+    qkv = msa.qkv(x)
+    if num_groups > 1:
+        qkv = gather_tokens(qkv, groups.slots.flatten(1))  # (N, G * S, 3 * C)
+    qkv = qkv.view(batch * num_groups, capacity, 3, msa.num_heads, channels // msa.num_heads)
+    # Heads beside groups: each (N * G * heads, S, C / heads).
+    query, key, value = qkv.permute(2, 0, 3, 1, 4).flatten(1, 2)
+
+    table = F.pad(msa.relative_position_bias_table, (0, 0, 0, 1), value=float('-inf'))
+    # Not F.embedding: for few rows and many indices, its backward pass is 5 times slower on a CPU.
+    bias = table.to(query.dtype).index_select(0, groups.relative.flatten())
+    bias = bias.view(batch * num_groups, capacity, capacity, -1).permute(0, 3, 1, 2).flatten(0, 1)
+    attention = torch.baddbmm(bias, query, key.transpose(1, 2), alpha=msa.scale).softmax(-1)
+    out = msa.attn_drop(attention) @ value
+    out = out.unflatten(0, (-1, msa.num_heads))  # (N * G, heads, S, C / heads)
+    out = out.transpose(1, 2).reshape(batch, num_groups * capacity, channels)
+    # (N, L, C), padding left behind
+    out = gather_tokens(out, groups.inverse[:, :length]) if num_groups > 1 else out[:, :length]
+    return msa.proj_drop(msa.proj(out))
+
+
+def _merge_patches(merging: PatchMerging, x: Tensor, side: int) -> Tensor:
+    """`PatchMerging.forward` on ``(N, K * side**2, C)`` tokens of units that are ``side`` wide."""
+    batch, length, channels = x.shape
+    half = side // 2
+    x = x.view(batch, length // side**2, half, 2, half, 2, channels)  # (N, K, y, 2, x, 2, C)
+    # Channels outermost: the order of nn.Unfold, which mmcv's module uses.
+    x = x.permute(0, 1, 2, 4, 6, 3, 5).reshape(batch, length // 4, 4 * channels)
+    x = x if merging.norm is None else merging.norm(x)
+    return merging.reduction(x)
+
+
+def _check_stage(stage: torch.nn.Module) -> None:
+    """Refuse what the visible-only forward does not compute: other attentions and mergings."""
+    for block in stage.blocks:
+        if type(block.attn) is not ShiftWindowMSA or type(block.attn.w_msa) is not WindowMSA:
+            raise ValueError(
+                'WaMIMSwinTransformer supports ShiftWindowMSA with WindowMSA only, got '
+                f'{type(block.attn).__name__} with {type(block.attn.w_msa).__name__}'
+            )
+    if stage.downsample is not None:
+        sampler = stage.downsample.sampler
+        if not (sampler.kernel_size == sampler.stride == (2, 2) and sampler.dilation == (1, 1)):
+            raise ValueError(
+                'WaMIMSwinTransformer merges 2 x 2 patches, got downsample_cfg with kernel '
+                f'{sampler.kernel_size}, stride {sampler.stride}, dilation {sampler.dilation}'
+            )

@@ -1,0 +1,151 @@
+"""Wavelet coefficients as the targets of masked image modeling."""
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.model import BaseModule
+from mmpretrain.registry import MODELS
+from torch import Tensor
+from torch.nn import functional as F
+
+from ...ops.wavelets import approximation2, filter_bank, wavedec2, waverec2
+
+SUBBANDS = ('cA', 'cH', 'cV', 'cD')
+NORMS = ('subband', 'token', 'none')
+
+
+@MODELS.register_module()
+class WaveletTargetGenerator(BaseModule):
+    """Coefficients of a multi-level 2-D wavelet transform of the image (WaMIM, section 3.2).
+
+    Args:
+        wavelet: Name of an orthogonal or biorthogonal wavelet of PyWavelets.
+        levels: Levels whose coefficients are targets, ascending; level ``l`` has a stride of
+            ``2**l`` pixels.
+        subbands: Which subbands a level's target holds, in this order, out of ``cA``, ``cH``,
+            ``cV`` and ``cD``.
+        norm: How coefficients are normalized. ``'subband'``: zero mean and unit variance over the
+            positions, for every image, level, subband and colour. ``'token'``: over the channels at
+            one position, as MAE's normalized pixels. ``'none'``: not at all.
+
+    Raises:
+        ValueError: Unknown wavelet, subband or norm; levels not ascending, or under 1.
+    """
+
+    # Keeps a constant region, whose variance is zero, finite; as in MAE.
+    eps = 1e-6
+
+    def __init__(
+        self,
+        wavelet: str = 'haar',
+        levels: Sequence[int] = (2, 3, 4, 5),
+        subbands: Sequence[str] = SUBBANDS,
+        norm: str = 'subband',
+    ) -> None:
+        super().__init__()
+        filter_bank(wavelet)
+        if not levels or min(levels) < 1 or sorted(set(levels)) != list(levels):
+            raise ValueError(
+                f'WaveletTargetGenerator: levels must be ascending and 1 or more, got {levels}'
+            )
+        if not subbands or len(set(subbands)) != len(subbands) or not set(subbands) <= {*SUBBANDS}:
+            raise ValueError(
+                f'WaveletTargetGenerator: subbands must be some of {SUBBANDS}, each once, '
+                f'got {subbands}'
+            )
+        if norm not in NORMS:
+            raise ValueError(f'WaveletTargetGenerator: norm must be one of {NORMS}, got {norm!r}')
+        self.wavelet = wavelet
+        self.levels = tuple(levels)
+        self.subbands = tuple(subbands)
+        self.norm = norm
+
+    def check_size(self, height: int, width: int) -> None:
+        """Raise ValueError unless every level divides the sides of the image."""
+        for level in self.levels:
+            if height % 2**level or width % 2**level:
+                raise ValueError(
+                    f'WaveletTargetGenerator: level {level} needs sides divisible by {2**level}, '
+                    f'got {height} x {width}; resize, or drop level {level}'
+                )
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Targets of the images.
+
+        Args:
+            images: ``(N, 3, H, W)``; other numbers of colours work likewise.
+
+        Returns:
+            One ``(N, 3 * len(subbands), H / 2**level, W / 2**level)`` float tensor a level, finest
+            level first, subbands outermost: all colours of the first subband, then of the next.
+
+        Raises:
+            ValueError: A level does not divide the sides of the image.
+        """
+        return [self._normalized(target) for target in self.coefficients(images)]
+
+    def coefficients(self, images: Tensor) -> list[Tensor]:
+        """The same as :meth:`forward` before normalization."""
+        self.check_size(*images.shape[-2:])
+        depth = max(self.levels)
+        x, per_level = images, []
+        for level in range(1, depth + 1):
+            if level not in self.levels:
+                x = approximation2(x, self.wavelet)
+                continue
+            x, details = wavedec2(x, self.wavelet, level=1)
+            subbands = dict(zip(SUBBANDS, (x, *details), strict=True))
+            per_level.append(torch.cat([subbands[name] for name in self.subbands], dim=1))
+        return per_level
+
+    @torch.no_grad()
+    def to_images(self, predictions: Sequence[Tensor], images: Tensor) -> Tensor:
+        """Inverse wavelet transform of predicted targets.
+
+        Normalization is undone with the statistics of the images themselves, as MAE's pictures do.
+        Details that no level predicts are zero. The approximation of the coarsest level is needed;
+        where it is not predicted, the mean colour of the image stands in for it.
+
+        Args:
+            predictions: What :meth:`forward` returns, or predictions of it.
+            images: ``(N, 3, H, W)``, the images that they belong to.
+
+        Returns:
+            ``(N, 3, H, W)`` in the range of ``images``.
+        """
+        names, colours, depth = self.subbands, images.shape[1], max(self.levels)
+        predicted = {}
+        for level, prediction, target in zip(
+            self.levels, predictions, self.coefficients(images), strict=True
+        ):
+            mean, std = self._statistics(target)
+            channels = (prediction.to(target.dtype) * std + mean).split(colours, dim=1)
+            predicted[level] = dict(zip(names, channels, strict=True))
+
+        approximation = predicted[depth].get('cA')
+        if approximation is None:
+            grey = images.float().mean((2, 3), keepdim=True).expand_as(images)
+            approximation = wavedec2(grey, self.wavelet, level=depth)[0]
+        details = [
+            tuple(predicted.get(level, {}).get(name) for name in SUBBANDS[1:])
+            for level in range(depth, 0, -1)
+        ]
+        return waverec2([approximation, *details], self.wavelet)
+
+    def _normalized(self, target: Tensor) -> Tensor:
+        """A level's coefficients as `norm` says; layer norm is the fused form of that."""
+        if self.norm == 'none':
+            return target
+        if self.norm == 'subband':
+            return F.layer_norm(target, target.shape[2:], eps=self.eps)
+        channels_last = target.movedim(1, -1)
+        return F.layer_norm(channels_last, channels_last.shape[-1:], eps=self.eps).movedim(-1, 1)
+
+    def _statistics(self, target: Tensor) -> tuple[Tensor | float, Tensor | float]:
+        """Mean and standard deviation that `_normalized` takes out of a level's coefficients."""
+        if self.norm == 'none':
+            return 0.0, 1.0
+        dims = (2, 3) if self.norm == 'subband' else (1,)
+        variance, mean = torch.var_mean(target, dims, correction=0, keepdim=True)
+        return mean, (variance + self.eps).sqrt()

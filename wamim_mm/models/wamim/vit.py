@@ -1,0 +1,90 @@
+"""mmpretrain's Vision Transformer that can leave masked patches out."""
+
+import torch
+from mmpretrain.models import VisionTransformer
+from mmpretrain.models.utils import build_2d_sincos_position_embedding, resize_pos_embed
+from mmpretrain.registry import MODELS
+from torch import Tensor
+
+from ...ops.masking import VisibleTokens, to_device
+from .masked_encoder import MaskedEncoder
+
+
+@MODELS.register_module()
+class WaMIMViT(MaskedEncoder, VisionTransformer):
+    """Vision Transformer for WaMIM pre-training (WaMIM, section 3.1).
+
+    Without a mask it is :class:`mmpretrain.models.VisionTransformer`, whose arguments it takes.
+    With a mask, hidden patches are dropped after the patch embedding, and every block sees the
+    visible ones and the class token only. The position embedding is sine-cosine and fixed, as in
+    MAE.
+    """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.pos_embed.requires_grad = False
+
+    @property
+    def mask_unit(self) -> int:
+        """Side of a mask unit in pixels: one patch."""
+        return self.patch_embed.projection.stride[0]
+
+    @property
+    def feature_strides(self) -> list[int]:
+        """Pixels per token along a side, for each output."""
+        return [self.mask_unit] * len(self.out_indices)
+
+    @property
+    def feature_channels(self) -> list[int]:
+        """Channels of each output."""
+        return [self.embed_dims] * len(self.out_indices)
+
+    def init_weights(self) -> None:
+        """Initialize as the host does, then the position embedding with sines and cosines."""
+        super().init_weights()
+        if (self.init_cfg or {}).get('type') == 'Pretrained':
+            return
+        height, width = self.patch_resolution
+        # The library's function counts columns first: swapped sides make its order row-major.
+        embedding = build_2d_sincos_position_embedding(
+            (width, height), self.embed_dims, cls_token=self.cls_token is not None
+        )
+        self.pos_embed.data.copy_(embedding)
+
+    def lay_out(self, x: Tensor, mask: Tensor) -> Tensor:
+        """``(N, L)`` positions of the visible tokens on the device of the images."""
+        return to_device(self.visible_units(x, mask), x.device)  # a unit is a patch
+
+    def encode_visible(self, x: Tensor, layout: Tensor) -> tuple[VisibleTokens, ...]:
+        """Encode what is visible of ``(N, C, H, W)`` images.
+
+        Args:
+            x: The images.
+            layout: What `lay_out` says of them.
+
+        Returns:
+            One for each entry of ``out_indices``; the last block's are normalized by the final
+            norm.
+        """
+        pos_embed = resize_pos_embed(
+            self.pos_embed,
+            self.patch_resolution,
+            self.mask_grid(*x.shape[-2:]),
+            self.interpolate_mode,
+            self.num_extra_tokens,
+        )
+        x = self.embed_visible(x, layout) + pos_embed[0, self.num_extra_tokens :][layout]
+        if self.cls_token is not None:
+            cls_token = (self.cls_token + pos_embed[:, :1]).expand(x.shape[0], -1, -1)
+            x = torch.cat([cls_token, x], dim=1)  # (N, 1 + L, C)
+        x = self.pre_norm(self.drop_after_pos(x))
+
+        outs = []
+        for i, layer in enumerate(self.layers):
+            x = layer(x)
+            if i == len(self.layers) - 1 and self.final_norm:
+                x = self.ln1(x)
+            if i in self.out_indices:
+                cls_token = x[:, 0] if self.cls_token is not None else None
+                outs.append(VisibleTokens(x[:, self.num_extra_tokens :], layout, cls_token))
+        return tuple(outs)

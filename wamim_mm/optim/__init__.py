@@ -1,0 +1,5 @@
+"""How parameters become groups of an optimizer."""
+
+from .layer_decay import LayerDecayOptimWrapperConstructor
+
+__all__ = ['LayerDecayOptimWrapperConstructor']
