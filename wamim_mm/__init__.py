@@ -1,63 +1,82 @@
 """Masked image pre-training for OpenMMLab: WaMIM (wavelets) and MFM (frequencies).
 
-Importing the package registers its models with mmpretrain; in a config that is
-``custom_imports = dict(imports=['wamim_mm'])``.
+In a config: ``custom_imports = dict(imports=['wamim_mm'])``. Importing the package is quick, as it
+imports none of the libraries: patches are applied to them when they are imported, and our classes
+are registered when something is looked up in a registry of MMEngine, or asked for by name
+(``wamim_mm.WaMIM``). `wamim_mm.ops` needs torch and PyWavelets alone.
 """
 
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from . import interop
 from .version import __version__
 
-from .interop import prepare  # isort: skip
+# Public name -> the room that it is in.
+_ROOMS = {
+    'CheckpointFitHook': 'hooks',
+    'ClassCountHook': 'hooks',
+    'CompileHook': 'hooks',
+    'Corrupt': 'data',
+    'Deblur': 'models',
+    'Denoise': 'models',
+    'FrequencyFilter': 'models',
+    'FrequencyLoss': 'models',
+    'LayerDecayOptimWrapperConstructor': 'optim',
+    'LoadRandomResizedCrop': 'data',
+    'MFM': 'models',
+    'MFMHead': 'models',
+    'PretrainedFitHook': 'hooks',
+    'SimpleFeaturePyramid': 'models',
+    'SuperResolution': 'models',
+    'ViTDet': 'models',
+    'WaMIM': 'models',
+    'WaMIMDecoder': 'models',
+    'WaMIMHead': 'models',
+    'WaMIMSwinTransformer': 'models',
+    'WaMIMViT': 'models',
+    'WaveletTargetGenerator': 'models',
+}
 
-prepare()  # before any mm package is imported
+__all__ = [*_ROOMS, '__version__', 'register']
 
-from .data.corruptions import Corrupt  # noqa: E402
-from .data.loading import LoadRandomResizedCrop  # noqa: E402
-from .evaluation import robustness  # noqa: E402, F401
-from .hooks import (  # noqa: E402
-    CheckpointFitHook,
-    ClassCountHook,
-    PretrainedFitHook,
-)
-from .models import (  # noqa: E402
-    MFM,
-    Deblur,
-    Denoise,
-    FrequencyFilter,
-    FrequencyLoss,
-    MFMHead,
-    SimpleFeaturePyramid,
-    SuperResolution,
-    ViTDet,
-    WaMIM,
-    WaMIMDecoder,
-    WaMIMHead,
-    WaMIMSwinTransformer,
-    WaMIMViT,
-    WaveletTargetGenerator,
-)
-from .optim import LayerDecayOptimWrapperConstructor  # noqa: E402
 
-__all__ = [
-    'MFM',
-    'CheckpointFitHook',
-    'ClassCountHook',
-    'Corrupt',
-    'Deblur',
-    'Denoise',
-    'FrequencyFilter',
-    'FrequencyLoss',
-    'LayerDecayOptimWrapperConstructor',
-    'LoadRandomResizedCrop',
-    'MFMHead',
-    'PretrainedFitHook',
-    'SimpleFeaturePyramid',
-    'SuperResolution',
-    'ViTDet',
-    'WaMIM',
-    'WaMIMDecoder',
-    'WaMIMHead',
-    'WaMIMSwinTransformer',
-    'WaMIMViT',
-    'WaveletTargetGenerator',
-    '__version__',
-]
+def register() -> None:
+    """Make every class of this package known to the registries; calling it again is harmless.
+
+    Raises:
+        ImportError: A library is missing, too old, or does not fit another.
+    """
+    from .interop.versions import check_versions
+
+    check_versions()
+    for room in ('data', 'evaluation', *sorted(set(_ROOMS.values()) - {'data'})):
+        import_module(f'{__name__}.{room}')
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        register()
+        return getattr(import_module(f'{__name__}.{_ROOMS[name]}'), name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+
+
+def _register_at_first_lookup() -> None:
+    """Have the first lookup in any registry of MMEngine register our classes before it."""
+    from mmengine.registry import Registry
+
+    look_up = Registry.import_from_location
+
+    def register_first(registry: Registry) -> None:
+        Registry.import_from_location = look_up
+        # Who has mmengine without mmpretrain uses our wavelets alone.
+        if find_spec('mmpretrain') is not None:
+            register()
+        look_up(registry)
+
+    Registry.import_from_location = register_first
+
+
+interop.install()
+interop.after_import('mmengine.registry', _register_at_first_lookup)

@@ -1,19 +1,28 @@
-"""Everything that exists because other libraries differ."""
+"""Patches only: what exists because other libraries differ or err."""
 
-from . import checkpoints, mmcv_ext, multimodal, position_bias
-from .versions import check_versions
+from importlib import import_module
 
-__all__ = ['prepare']
+from . import mmcv_ext, quick_imports
+from .imports import after_import
+
+__all__ = ['after_import', 'install']
+
+# Module of a library -> the patch that follows its import, a module of this package.
+_PATCHES = {
+    'mmengine.logging': 'debug_prints',
+    'mmengine.runner.checkpoint': 'checkpoints',
+    'mmpretrain.utils.dependency': 'multimodal',
+    'mmpretrain.models': 'position_bias',
+}
 
 
-def prepare() -> None:
-    """Check the libraries, make up for what they lack, and make loading checkpoints safe.
+def install() -> None:
+    """Have every patch applied as soon as its library is imported. Imports no library itself.
 
-    Raises:
-        ImportError: A library is missing, too old, or does not fit another.
+    The patches make up for what mmcv lacks, make loading checkpoints safe, and let mmpretrain work
+    beside newer libraries; each module of this package says what it does.
     """
-    check_versions()
     mmcv_ext.install()
-    multimodal.install()
-    position_bias.install()
-    checkpoints.install()
+    quick_imports.install()
+    for module, patch in _PATCHES.items():
+        after_import(module, lambda patch=patch: import_module(f'.{patch}', __name__).install())

@@ -1,51 +1,82 @@
 """mmcv's operators where mmcv was installed without compiled ones.
 
-mmdet cannot be imported without `mmcv._ext`, the compiled operators. `install` puts the module
-`mmcv_ops` beside this one, made of torchvision and plain torch, in its place.
+mmdet cannot be imported without `mmcv._ext`, the compiled operators. `install` has the
+module `mmcv_ops.stand_in`, made of torchvision and plain torch, imported in its place.
 """
 
-import importlib
-import importlib.util
 import sys
 import warnings
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import spec_from_file_location
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 __all__ = ['install']
 
 _NAME = 'mmcv._ext'
-_STAND_IN = str(Path(__file__).with_name('mmcv_ops.py'))
+_STAND_IN = Path(__file__).parent / 'mmcv_ops' / 'stand_in.py'
 
 
-def install() -> bool:
-    """Make `mmcv.ops` usable without compiled operators; does nothing where there are some.
+def install() -> None:
+    """Make `mmcv.ops` importable without compiled operators; calling it again changes nothing.
 
-    Call it before anything imports `mmcv.ops` or `mmdet.models`; `mmcv` itself, and `mmcv.cnn`,
-    may have been imported. A second call changes nothing. Needs torchvision if it has to act.
-
-    Returns:
-        True if the stand-in is in place. False if mmcv has compiled operators, which it then goes
-        on using, or is not installed.
+    Compiled ones win. Nothing is imported before something asks for `mmcv._ext`; then torchvision
+    is needed.
 
     Warns:
-        UserWarning: if mmcv has compiled operators that do not load, such as after an update of
-            torch. The stand-in is put in their place.
+        UserWarning: in that moment, if mmcv has compiled operators that do not load, such as after
+            an update of torch. The stand-in is put in their place.
     """
-    if importlib.util.find_spec('mmcv') is None:
-        return False
-    package = importlib.import_module('mmcv')  # its own errors are not ours to hide
-    try:
-        return getattr(importlib.import_module(_NAME), '__file__', None) == _STAND_IN
-    except ImportError as error:
-        if importlib.util.find_spec(_NAME) is not None:
-            warnings.warn(
-                f"mmcv's compiled operators do not load ({error}). torchvision takes their place, "
-                'in part; reinstall mmcv for the torch that is installed now to have all of them.',
-                stacklevel=2,
-            )
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
 
-    # Loaded under mmcv's name, so that the module has a spec: mmengine looks for one.
-    spec = importlib.util.spec_from_file_location(_NAME, _STAND_IN)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    sys.modules[_NAME] = package._ext = module
-    return True
+
+class _Finder(MetaPathFinder):
+    """Finds mmcv's compiled operators, and the stand-in where there are none."""
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        if name != _NAME:
+            return None
+        # Under mmcv's name, so that the module has a spec: mmengine looks for one.
+        stand_in = spec_from_file_location(_NAME, _STAND_IN)
+        compiled = PathFinder.find_spec(name, path, target)
+        if compiled is None:
+            return stand_in
+        compiled.loader = _CompiledOrStandIn(compiled, stand_in)
+        return compiled
+
+
+class _CompiledOrStandIn(Loader):
+    """Loads compiled operators and, where they do not load, the stand-in."""
+
+    def __init__(self, compiled: ModuleSpec, stand_in: ModuleSpec) -> None:
+        self.loader = compiled.loader
+        self.stand_in = stand_in
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        try:
+            return self.loader.create_module(spec)
+        except ImportError as error:
+            self._turn_to_stand_in(error)
+            return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        try:
+            self.loader.exec_module(module)
+        except ImportError as error:
+            self._turn_to_stand_in(error)
+            self.loader.exec_module(module)
+        if self.loader is self.stand_in.loader:
+            module.__spec__, module.__file__ = self.stand_in, self.stand_in.origin
+
+    def _turn_to_stand_in(self, error: ImportError) -> None:
+        if self.loader is self.stand_in.loader:
+            raise error
+        warnings.warn(
+            f"mmcv's compiled operators do not load ({error}). torchvision takes their place, "
+            'in part; reinstall mmcv for the torch that is installed now to have all of them.',
+            stacklevel=2,
+        )
+        self.loader = self.stand_in.loader

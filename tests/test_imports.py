@@ -1,0 +1,121 @@
+"""What importing the package costs, and what it makes known, each in a fresh interpreter."""
+
+import subprocess
+import sys
+import textwrap
+import venv
+from pathlib import Path
+
+import pytest
+
+LIBRARIES = ('torch', 'numpy', 'mmengine', 'mmcv', 'mmpretrain', 'mmdet', 'mmseg', 'transformers')
+
+
+def run(code: str, python=sys.executable) -> str:
+    """What the code prints, on either stream."""
+    done = subprocess.run(
+        [python, '-W', 'ignore', '-c', textwrap.dedent(code)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return (done.stdout + done.stderr).strip()
+
+
+def test_importing_imports_no_library():
+    out = run(f'import sys, wamim_mm; print([m for m in {LIBRARIES} if m in sys.modules])')
+    assert out == '[]'
+
+
+def test_the_first_lookup_registers_everything():
+    """Also where MMEngine and its registries were imported and used before."""
+    names = """
+        MODELS.get('WaMIM'), MODELS.get('MFM'), TRANSFORMS.get('LoadRandomResizedCrop'),
+        HOOKS.get('PretrainedFitHook'), LOOPS.get('DatasetsTestLoop'),
+        OPTIM_WRAPPER_CONSTRUCTORS.get('LayerDecayOptimWrapperConstructor')"""
+    registries = """
+        from mmengine.registry import HOOKS, LOOPS, OPTIM_WRAPPER_CONSTRUCTORS
+        HOOKS.get("IterTimerHook")
+        from mmpretrain.registry import MODELS, TRANSFORMS"""
+    for before, after in (
+        ('import wamim_mm', registries),
+        (registries, 'import wamim_mm'),
+    ):
+        out = run(f"""
+        {before}
+        {after}
+        print(all([{names}]))
+        """)
+        assert out.endswith('True'), out
+
+
+def test_classes_are_attributes_of_the_package():
+    out = run("""
+        import wamim_mm
+        from wamim_mm import *
+        print(all(getattr(wamim_mm, name) is globals()[name] for name in wamim_mm.__all__))
+        try:
+            wamim_mm.Missing
+        except AttributeError as error:
+            print(error)
+    """)
+    assert out == "True\nmodule 'wamim_mm' has no attribute 'Missing'"
+
+
+def test_registering_imports_neither_detection_nor_transformers_and_says_nothing():
+    out = run("""
+        import sys, wamim_mm
+        wamim_mm.register()
+        print([m for m in ('mmdet', 'mmseg', 'transformers') if m in sys.modules])
+    """)
+    assert out == '[]'
+
+
+def test_what_was_put_off_is_there_when_asked_for():
+    pytest.importorskip('mmdet')
+    pytest.importorskip('transformers')
+    out = run("""
+        import wamim_mm, torch
+        wamim_mm.register()
+        import mmdet.models, mmpretrain.models.utils
+        from mmdet.registry import MODELS
+        from mmengine.registry import OPTIMIZERS
+        norm = mmpretrain.models.utils.ResLayerExtraNorm
+        print(norm is not None and MODELS.get('ResLayerExtraNorm') is norm)
+        weight = torch.nn.Parameter(torch.zeros(2))
+        print(type(OPTIMIZERS.build(dict(type='Adafactor', params=[weight]))).__module__)
+    """)
+    assert 'True' in out.splitlines() and 'transformers.optimization' in out.splitlines()
+
+
+def test_ops_need_torch_and_pywavelets_only(tmp_path):
+    """A venv that sees this environment's libraries, but for those of OpenMMLab."""
+    import torch
+
+    import wamim_mm
+
+    venv.create(tmp_path / 'venv', with_pip=False)
+    python = tmp_path / 'venv' / 'bin' / 'python'
+    seen = tmp_path / 'seen'
+    seen.mkdir()
+    for entry in Path(torch.__file__).parents[1].iterdir():
+        if not entry.name.lower().startswith(('mm', 'onedl', '_', 'wamim', 'torchvision')):
+            (seen / entry.name).symlink_to(entry)
+    (seen / 'wamim_mm').symlink_to(Path(wamim_mm.__file__).parent)
+    out = run(
+        f"""
+        import sys
+        sys.path.insert(0, {str(seen)!r})
+        import importlib.util
+        print([m for m in ('mmengine', 'mmcv', 'mmpretrain') if importlib.util.find_spec(m)])
+        import torch
+        from wamim_mm.ops import waverec2, wavedec2
+        x = torch.randn(2, 3, 16, 16)
+        print(torch.allclose(waverec2(wavedec2(x, 'db2', level=2), 'db2'), x, atol=1e-5))
+        import wamim_mm
+        try:
+            wamim_mm.WaMIM
+        except ImportError as error:
+            print('mmpretrain: not installed' in str(error))
+        """,
+        python,
+    )
+    assert out == '[]\nTrue\nTrue'

@@ -1,0 +1,23 @@
+"""MMEngine's ``print_log`` without a logger prints debug messages too.
+
+The fork's mmpretrain, mmdet and mmseg say so, whenever they are imported, that they did without a
+package of their makers (``Could not import OneDL``).
+"""
+
+import functools
+import logging
+from importlib import import_module
+
+
+def install() -> None:
+    """Let ``print_log`` without a logger keep debug messages to itself."""
+    modules = [import_module(f'mmengine.{name}') for name in ('logging', 'logging.logger')]
+    print_log = modules[0].print_log
+
+    @functools.wraps(print_log)
+    def without_debug_prints(msg, logger=None, level=logging.INFO):
+        if logger is not None or level > logging.DEBUG:
+            print_log(msg, logger, level)
+
+    for module in modules:
+        module.print_log = without_debug_prints
