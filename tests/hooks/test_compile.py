@@ -65,7 +65,7 @@ def test_numbers_of_groups_differ(root):
         torch.manual_seed(seed)
         mask = torch.rand(2, 49).argsort(1).view(2, 7, 7) >= 12
         layout = encoder.lay_out(images, mask)
-        found.add(layout.blocks[0][0].slots.shape[1])
+        found.add(layout.groups[0][0].slots.shape[1])
     assert len(found) > 1
 
 

@@ -1,5 +1,7 @@
 """Encoder and decoder of a pre-training model through ``torch.compile``."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,6 +11,9 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import nn
+from torch.utils._pytree import tree_leaves
+
+from ..ops.windows import SwinLayout
 
 
 @HOOKS.register_module()
@@ -60,4 +65,18 @@ def compile_model(model: nn.Module, **options: Any) -> None:
     for target in model.compile_targets:
         part, method = target.split('.')
         owner = getattr(model, part)
-        setattr(owner, method, torch.compile(getattr(owner, method), fullgraph=True, **options))
+        compiled = torch.compile(getattr(owner, method), fullgraph=True, **options)
+        setattr(owner, method, _for_any_mask(compiled))
+
+
+def _for_any_mask(compiled: Callable) -> Callable:
+    """Masks of Swin differ in their number of window groups: no graph is to be made for each."""
+
+    @functools.wraps(compiled)
+    def call(*args: Any) -> Any:
+        for tensor in tree_leaves([arg for arg in args if isinstance(arg, SwinLayout)]):
+            if tensor.ndim == 3 and tensor.shape[1] > 1:
+                torch._dynamo.maybe_mark_dynamic(tensor, 1)
+        return compiled(*args)
+
+    return call

@@ -12,6 +12,7 @@ from torch import Tensor
 
 __all__ = [
     'VisibleTokens',
+    'drawn_mask',
     'gather_tokens',
     'merge_tokens',
     'num_visible_units',
@@ -76,6 +77,20 @@ def random_mask(
     mask = torch.ones(batch, grid[0] * grid[1], dtype=torch.bool)
     mask.scatter_(1, rank[:, :visible], False)
     return mask.view(batch, *grid)
+
+
+def drawn_mask(draw: float, grid: tuple[int, int], mask_ratio: float) -> Tensor:
+    """The mask that belongs to a number which was drawn for one sample.
+
+    Args:
+        draw: In [0, 1); one of 2**53 numbers, as generators draw them.
+        grid, mask_ratio: As in `random_mask`.
+
+    Returns:
+        ``(h, w)`` bool, True where hidden; always the same one for a number.
+    """
+    generator = torch.Generator().manual_seed(int(draw * 2**53))
+    return random_mask(1, grid, mask_ratio, generator)[0]
 
 
 def visible_units(mask: Tensor) -> Tensor:
@@ -150,7 +165,11 @@ def visible_patches(images: Tensor, units: Tensor, unit: int, patch: int) -> Ten
 
 def to_device(x: Tensor, device: torch.device) -> Tensor:
     """Move a tensor of the CPU without making the CPU wait for an accelerator's queue."""
-    return x.pin_memory().to(device, non_blocking=True) if device.type == 'cuda' else x.to(device)
+    if x.device == device:
+        return x
+    if device.type == 'cuda' and x.device.type == 'cpu' and not x.is_pinned():
+        x = x.pin_memory()
+    return x.to(device, non_blocking=True)
 
 
 def gather_tokens(x: Tensor, positions: Tensor) -> Tensor:

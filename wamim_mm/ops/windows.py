@@ -8,6 +8,7 @@ under the rule above. GreenMIM (arXiv 2205.13515) packs one mask for a whole bat
 has its own.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,16 +16,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .masking import to_device
+from .masking import unit_tokens, visible_units
 
-__all__ = ['WindowGroups', 'group_windows', 'padding_positions', 'relative_index', 'window_cells']
+__all__ = [
+    'Stage',
+    'SwinLayout',
+    'WindowGroups',
+    'Windows',
+    'group_windows',
+    'padding_positions',
+    'relative_index',
+    'swin_layout',
+    'window_cells',
+]
 
 
 class WindowGroups(NamedTuple):
     """Where each token goes when cells are packed into groups (``G`` groups of ``S`` slots).
 
     Attributes:
-        slots: ``(N, G * S)`` int64, the token in each slot; 0 in an empty slot.
+        slots: ``(N, G, S)`` int64, the token in each slot; 0 in an empty slot.
         cells: ``(N, G, S)`` int64, the cell of each slot; -1 in an empty slot, so that empty slots
             attend to one another and no row of the attention is without a key.
         offsets: ``(N, G, S)`` int64, the in-window offset of each slot (see `window_cells`).
@@ -36,9 +47,48 @@ class WindowGroups(NamedTuple):
     offsets: Tensor
     inverse: Tensor
 
-    def to(self, device: torch.device) -> 'WindowGroups':
-        """The same groups on another device."""
-        return WindowGroups(*(to_device(part, device) for part in self))
+
+class Windows(NamedTuple):
+    """How a block of a Swin Transformer cuts a grid into windows.
+
+    Attributes:
+        side: Of a window, in tokens.
+        shift: By how many tokens windows are shifted, 0 in every other block.
+        pad_small_map: Whether a grid smaller than the window is padded to it, and its windows are
+            shifted; mmpretrain's argument of that name.
+    """
+
+    side: int
+    shift: int
+    pad_small_map: bool
+
+
+class Stage(NamedTuple):
+    """What the layout of a stage depends on, beside the mask.
+
+    Attributes:
+        windows: The different ones of its blocks.
+        halves: Whether it ends in a patch merging, after which a side has half the tokens.
+    """
+
+    windows: tuple[Windows, ...]
+    halves: bool
+
+
+class SwinLayout(NamedTuple):
+    """Where the visible tokens of a batch are in every stage, and which attend to which.
+
+    Attributes:
+        units: ``(N, K)`` int64, the visible units.
+        positions: ``(N, L)`` int64 for each stage, the flat positions of the visible tokens on the
+            stage's grid, then the same on the grid that the last stage puts out.
+        groups: For each stage, the `WindowGroups` of each of its `Windows`. They hold the visible
+            tokens, then the padding of the stage's grid.
+    """
+
+    units: Tensor
+    positions: tuple[Tensor, ...]
+    groups: tuple[tuple[WindowGroups, ...], ...]
 
 
 def padding_positions(grid: tuple[int, int], window: int) -> tuple[tuple[int, int], Tensor]:
@@ -90,8 +140,8 @@ def group_windows(cells: Tensor, offsets: Tensor, window: int) -> WindowGroups:
     """
     batch, length = cells.shape
     if length <= window**2:
-        slots = torch.arange(length).expand(batch, -1)
-        return WindowGroups(slots, cells[:, None], offsets[:, None], slots)
+        tokens = torch.arange(length).expand(batch, -1)
+        return WindowGroups(tokens[:, None], cells[:, None], offsets[:, None], tokens)
     capacity = window**2
     num_cells = int(cells.max()) + 1
 
@@ -112,7 +162,60 @@ def group_windows(cells: Tensor, offsets: Tensor, window: int) -> WindowGroups:
     slot_cells = torch.full_like(slots, -1).scatter_(1, inverse, cells)
     slot_offsets = torch.zeros_like(slots).scatter_(1, inverse, offsets)
     shape = (batch, num_groups, capacity)
-    return WindowGroups(slots, slot_cells.view(shape), slot_offsets.view(shape), inverse)
+    return WindowGroups(*(part.view(shape) for part in (slots, slot_cells, slot_offsets)), inverse)
+
+
+def swin_layout(mask: Tensor, stages: Sequence[Stage]) -> SwinLayout:
+    """Lay the visible tokens of a Swin Transformer out.
+
+    A mask unit is what one token of the last stage covers.
+
+    Args:
+        mask: ``(N, h, w)`` bool over the mask units, True where hidden, on the CPU.
+        stages: The encoder's stages; at least one.
+
+    Returns:
+        The layout, on the CPU.
+
+    Raises:
+        ValueError: The samples differ in their number of visible units, or a stage's grid is
+            smaller than the window without ``pad_small_map``.
+
+    >>> mask = torch.tensor([[[True, False], [True, True]]])
+    >>> layout = swin_layout(mask, [Stage((Windows(2, 0, False), Windows(2, 1, False)), True)] * 2)
+    >>> [tuple(positions.shape) for positions in layout.positions]
+    [(1, 16), (1, 4), (1, 1)]
+    """
+    units = visible_units(mask)
+    height, width = mask.shape[1:]
+    side = 2 ** sum(stage.halves for stage in stages)  # tokens along a side of a unit
+    positions, groups = [unit_tokens(units, width, side)], []
+    for stage in stages:
+        grid = (height * side, width * side)
+        groups.append(tuple(_group(positions[-1], grid, windows) for windows in stage.windows))
+        if stage.halves:
+            side //= 2
+        positions.append(unit_tokens(units, width, side))
+    return SwinLayout(units, tuple(positions), tuple(groups))
+
+
+def _group(positions: Tensor, grid: tuple[int, int], windows: Windows) -> WindowGroups:
+    """Group visible tokens, and the padding that the grid needs, by windows."""
+    side, shift, smallest = windows.side, windows.shift, min(grid)
+    if smallest < side and not windows.pad_small_map:
+        raise ValueError(
+            f'Swin: a stage has a grid of {grid[0]} x {grid[1]}, smaller than the window of {side};'
+            ' use a smaller window_size, larger images or pad_small_map=True'
+        )
+    if smallest == side and not windows.pad_small_map:
+        shift = 0  # as mmpretrain does
+    padded, added = padding_positions(grid, side)
+    row, column = positions // grid[1], positions % grid[1]
+    tokens = torch.cat(
+        [row * padded[1] + column, added.expand(positions.shape[0], -1)], dim=1
+    )  # (N, L + P), flat on the padded grid
+    cells, offsets = (table[tokens] for table in window_cells(padded, side, shift))
+    return group_windows(cells, offsets, side)
 
 
 def relative_index(cells: Tensor, offsets: Tensor, window: int) -> Tensor:

@@ -1,25 +1,31 @@
 """What the two masked encoders have in common."""
 
+from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...ops.masking import VisibleTokens, visible_patches, visible_units
+from ...ops.masking import VisibleTokens, to_device, visible_patches
 
 
 class MaskedEncoder:
     """Mixin of an encoder that takes ``forward(x, mask)`` and skips hidden tokens.
 
     A subclass tells ``mask_unit``, ``feature_strides`` and ``feature_channels``; the neck and the
-    checks of `WaMIM` are built from them. It has two methods for images with a mask: ``lay_out``
-    works out where the visible tokens are, on the CPU, and ``encode_visible`` computes, on tensors
-    of the images' device alone, so that ``torch.compile`` takes it as one graph.
+    checks of `WaMIM` are built from them. Images with a mask take two steps: ``geometry`` works out
+    a layout, where the visible tokens are, from the mask alone and on the CPU, best in the workers
+    of the data loader; ``encode_visible`` computes, on tensors of the images' device alone, so that
+    ``torch.compile`` takes it as one graph.
     """
 
     mask_unit: int
     feature_strides: list[int]
     feature_channels: list[int]
+    #: From a mask on the CPU to the layout that `encode_visible` takes: a tensor, or tensors in
+    #: (named) tuples. Holds no part of the model, so that it goes to another process cheaply.
+    geometry: Callable[[Tensor], Any]
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
@@ -68,26 +74,27 @@ class MaskedEncoder:
         return self.encode_visible(x, self.lay_out(x, mask))
 
     def lay_out(self, x: Tensor, mask: Tensor) -> Any:
-        """What `encode_visible` needs to know of a mask, on the device of the images."""
-        raise NotImplementedError
-
-    def encode_visible(self, x: Tensor, layout: Any) -> tuple[VisibleTokens, ...]:
-        """Encode what is visible of ``(N, C, H, W)`` images."""
-        raise NotImplementedError
-
-    def visible_units(self, x: Tensor, mask: Tensor) -> Tensor:
-        """``(N, K)`` visible units, on the CPU, where geometry is worked out.
+        """What `encode_visible` needs to know of a mask, on the device of the images.
 
         Raises:
-            ValueError: The mask is not a map of the mask units of ``x``, or its samples differ.
+            ValueError: The mask is not a map of the mask units of ``x``, or its samples differ in
+                their number of visible units.
         """
+        self.check_mask(x, mask)
+        return layout_to(self.geometry(mask.cpu()), x.device)
+
+    def check_mask(self, x: Tensor, mask: Tensor) -> None:
+        """Raise ValueError unless the mask is a map of the mask units of ``x``."""
         expected = (x.shape[0], *self.mask_grid(*x.shape[-2:]))
         if tuple(mask.shape) != expected:
             raise ValueError(
                 f'{type(self).__name__}: images {tuple(x.shape)} with mask units of '
                 f'{self.mask_unit} pixels need a mask of shape {expected}, got {tuple(mask.shape)}'
             )
-        return visible_units(mask.cpu())
+
+    def encode_visible(self, x: Tensor, layout: Any) -> tuple[VisibleTokens, ...]:
+        """Encode what is visible of ``(N, C, H, W)`` images."""
+        raise NotImplementedError
 
     def embed_visible(self, x: Tensor, units: Tensor) -> Tensor:
         """The patch embedding of visible patches alone.
@@ -103,3 +110,11 @@ class MaskedEncoder:
         patches = visible_patches(x, units, self.mask_unit, conv.stride[0])
         tokens = F.linear(patches, conv.weight.flatten(1), conv.bias)
         return tokens if norm is None else norm(tokens)
+
+
+def layout_to(layout: Any, device: torch.device) -> Any:
+    """A layout, a tensor or tensors in (named) tuples, on another device."""
+    if isinstance(layout, Tensor):
+        return to_device(layout, device)
+    parts = [layout_to(part, device) for part in layout]
+    return type(layout)(*parts) if hasattr(layout, '_fields') else tuple(parts)

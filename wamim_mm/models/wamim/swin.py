@@ -1,5 +1,7 @@
 """mmpretrain's Swin Transformer that can leave masked patches out."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -12,13 +14,8 @@ from mmpretrain.registry import MODELS
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from ...ops.masking import VisibleTokens, gather_tokens, to_device, unit_tokens
-from ...ops.windows import (
-    group_windows,
-    padding_positions,
-    relative_index,
-    window_cells,
-)
+from ...ops.masking import VisibleTokens, gather_tokens
+from ...ops.windows import Stage, SwinLayout, WindowGroups, Windows, relative_index, swin_layout
 from .masked_encoder import MaskedEncoder
 
 
@@ -58,37 +55,21 @@ class WaMIMSwinTransformer(MaskedEncoder, SwinTransformer):
         """Channels of each output."""
         return [self.num_features[i] for i in self.out_indices]
 
-    def lay_out(self, x: Tensor, mask: Tensor) -> '_Layout':
-        """Where the visible tokens of every stage are, and which attend to which.
+    @property
+    def geometry(self) -> Callable[[Tensor], SwinLayout]:
+        """From a mask on the CPU to its layout, see `swin_layout`."""
+        stages = [
+            Stage(tuple(_windows(stage)), halves=stage.downsample is not None)
+            for stage in self.stages
+        ]
+        return partial(swin_layout, stages=stages)
 
-        Raises:
-            ValueError: The mask does not fit, or a stage's grid is smaller than the window without
-                ``pad_small_map``.
-        """
-        units = self.visible_units(x, mask)
-        height, width = mask.shape[1:]
-        side = 2 ** (len(self.stages) - 1)  # tokens along a side of a unit
-        positions, blocks = [unit_tokens(units, width, side)], []
-        for stage in self.stages:
-            grid = (height * side, width * side)
-            windows = [_window_and_shift(block.attn, grid) for block in stage.blocks]
-            groups = {
-                window: _group(positions[-1], grid, *window, x.device) for window in set(windows)
-            }
-            blocks.append([groups[window] for window in windows])
-            if stage.downsample is not None:
-                side //= 2
-            positions.append(unit_tokens(units, width, side))
-        return _Layout(
-            to_device(units, x.device), [to_device(p, x.device) for p in positions], blocks
-        )
-
-    def encode_visible(self, x: Tensor, layout: '_Layout') -> tuple[VisibleTokens, ...]:
+    def encode_visible(self, x: Tensor, layout: SwinLayout) -> tuple[VisibleTokens, ...]:
         """Encode what is visible of ``(N, C, H, W)`` images.
 
         Args:
             x: The images.
-            layout: What `lay_out` says of them.
+            layout: Where their visible tokens are, on the device of the images.
 
         Returns:
             One for each entry of ``out_indices``, normalized by that output's norm.
@@ -105,7 +86,12 @@ class WaMIMSwinTransformer(MaskedEncoder, SwinTransformer):
 
         outs = []
         for i, stage in enumerate(self.stages):
-            for block, groups in zip(stage.blocks, layout.blocks[i], strict=True):
+            grouped = {
+                windows: _index(groups, windows.side)
+                for windows, groups in zip(_windows(stage), layout.groups[i], strict=True)
+            }
+            for block in stage.blocks:
+                groups = grouped[_windows_of(block)]
                 if block.with_cp and x.requires_grad:
                     x = checkpoint(_visible_block, block, x, groups, use_reentrant=False)
                 else:
@@ -121,65 +107,33 @@ class WaMIMSwinTransformer(MaskedEncoder, SwinTransformer):
         return tuple(outs)
 
 
+def _windows_of(block: SwinBlock) -> Windows:
+    attn = block.attn
+    return Windows(attn.window_size, attn.shift_size, attn.pad_small_map)
+
+
+def _windows(stage: torch.nn.Module) -> list[Windows]:
+    """The different windows of a stage's blocks, in the order in which they come."""
+    return list(dict.fromkeys(_windows_of(block) for block in stage.blocks))
+
+
 class _Groups(NamedTuple):
-    """The window groups of one stage and shift: ``G`` groups of ``S`` slots, see `WindowGroups`.
+    """Window groups as attention reads them: ``G`` groups of ``S`` slots, see `WindowGroups`.
 
     Attributes:
         slots: ``(N, G, S)``, the token in each slot.
         relative: ``(N, G, S, S)``, see `relative_index`.
         inverse: ``(N, L + P)``, the slot of each visible token, then of the grid's padding.
-        num_padding: ``P``.
     """
 
     slots: Tensor
     relative: Tensor
     inverse: Tensor
-    num_padding: int
 
 
-class _Layout(NamedTuple):
-    """Where visible tokens are, on the device of the images.
-
-    Attributes:
-        units: ``(N, K)`` visible units.
-        positions: ``(N, L)`` flat positions on each stage's grid, and on that of the output.
-        blocks: The window groups of each stage's blocks.
-    """
-
-    units: Tensor
-    positions: list[Tensor]
-    blocks: list[list[_Groups]]
-
-
-def _group(
-    positions: Tensor, grid: tuple[int, int], window: int, shift: int, device: torch.device
-) -> _Groups:
-    """Group visible tokens, and the padding that the grid needs, by windows."""
-    padded, added = padding_positions(grid, window)
-    row, column = positions // grid[1], positions % grid[1]
-    tokens = torch.cat(
-        [row * padded[1] + column, added.expand(positions.shape[0], -1)], dim=1
-    )  # (N, L + P), flat on the padded grid
-    cells, offsets = (table[tokens] for table in window_cells(padded, window, shift))
-    groups = group_windows(cells, offsets, window).to(device)
-    slots = groups.slots.view(groups.cells.shape)
+def _index(groups: WindowGroups, window: int) -> _Groups:
     relative = relative_index(groups.cells, groups.offsets, window)
-    if slots.shape[1] > 1:
-        # Masks differ in their number of groups: torch.compile shall not compile for each anew.
-        torch._dynamo.maybe_mark_dynamic(slots, 1)
-        torch._dynamo.maybe_mark_dynamic(relative, 1)
-    return _Groups(slots, relative, groups.inverse, len(added))
-
-
-def _window_and_shift(attn: ShiftWindowMSA, grid: tuple[int, int]) -> tuple[int, int]:
-    """Window and shift that mmpretrain uses on a grid of this size."""
-    window, shift, smallest = attn.window_size, attn.shift_size, min(grid)
-    if smallest < window and not attn.pad_small_map:
-        raise ValueError(
-            f'WaMIMSwinTransformer: a stage has a grid of {grid[0]} x {grid[1]}, smaller than the '
-            f'window of {window}; use a smaller window_size, larger images or pad_small_map=True'
-        )
-    return window, 0 if smallest == window and not attn.pad_small_map else shift
+    return _Groups(groups.slots, relative, groups.inverse)
 
 
 def _visible_block(block: SwinBlock, x: Tensor, groups: _Groups) -> Tensor:
@@ -199,8 +153,9 @@ def _group_attention(msa: WindowMSA, x: Tensor, groups: _Groups) -> Tensor:
     batch, length, channels = x.shape
     num_groups, capacity = groups.slots.shape[1:]
     # mmpretrain pads with zeros after the norm: padding has a key and a value, those of the biases.
-    if groups.num_padding:
-        x = F.pad(x, (0, 0, 0, groups.num_padding))  # (N, L + P, C)
+    num_padding = groups.inverse.shape[1] - length
+    if num_padding:
+        x = F.pad(x, (0, 0, 0, num_padding))  # (N, L + P, C)
     qkv = msa.qkv(x)
     if num_groups > 1:
         qkv = gather_tokens(qkv, groups.slots.flatten(1))  # (N, G * S, 3 * C)

@@ -6,7 +6,7 @@ from mmpretrain.models.utils import build_2d_sincos_position_embedding, resize_p
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
-from ...ops.masking import VisibleTokens, to_device
+from ...ops.masking import VisibleTokens, visible_units
 from .masked_encoder import MaskedEncoder
 
 
@@ -51,16 +51,15 @@ class WaMIMViT(MaskedEncoder, VisionTransformer):
         )
         self.pos_embed.data.copy_(embedding)
 
-    def lay_out(self, x: Tensor, mask: Tensor) -> Tensor:
-        """``(N, L)`` positions of the visible tokens on the device of the images."""
-        return to_device(self.visible_units(x, mask), x.device)  # a unit is a patch
+    #: ``(N, L)`` positions of the visible tokens: a unit is a patch.
+    geometry = staticmethod(visible_units)
 
     def encode_visible(self, x: Tensor, layout: Tensor) -> tuple[VisibleTokens, ...]:
         """Encode what is visible of ``(N, C, H, W)`` images.
 
         Args:
             x: The images.
-            layout: What `lay_out` says of them.
+            layout: ``(N, L)`` positions of the visible tokens, see `geometry`.
 
         Returns:
             One for each entry of ``out_indices``; the last block's are normalized by the final
