@@ -6,7 +6,7 @@
 
 data_root = '{{$IMAGENET_ROOT:data/imagenet}}'
 data_preprocessor = dict(
-    type='SelfSupDataPreprocessor',
+    type='PretrainDataPreprocessor',
     mean=[123.675, 116.28, 103.53],
     std=[58.395, 57.12, 57.375],
     to_rgb=True,
@@ -20,7 +20,9 @@ train_pipeline = [
         interpolation='bicubic',
     ),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='PackInputs'),
+    # A number for each sample, from which its mask (WaMIM) or degradation (MFM) follows.
+    dict(type='RandomDraw'),
+    dict(type='PackInputs', algorithm_keys=['draw']),
 ]
 train_dataloader = dict(
     batch_size=256,
@@ -38,3 +40,5 @@ train_dataloader = dict(
         pipeline=train_pipeline,
     ),
 )
+# Masks and window groups are made by the loader's workers.
+custom_hooks = [dict(type='MaskingHook')]

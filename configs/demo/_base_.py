@@ -14,7 +14,8 @@ train_pipeline = [
         interpolation='bicubic',
     ),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='PackInputs'),
+    dict(type='RandomDraw'),
+    dict(type='PackInputs', algorithm_keys=['draw']),
 ]
 train_dataloader = dict(
     batch_size=32,

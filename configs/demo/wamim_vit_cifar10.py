@@ -40,7 +40,8 @@ train_pipeline = [
         type='LoadRandomResizedCrop', scale=32, crop_ratio_range=(0.4, 1.0), interpolation='bicubic'
     ),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='PackInputs'),
+    dict(type='RandomDraw'),
+    dict(type='PackInputs', algorithm_keys=['draw']),
 ]
 train_dataloader = dict(batch_size=64, dataset=dict(data_root=data_root, pipeline=train_pipeline))
 param_scheduler = [

@@ -9,6 +9,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from ..data.checks import check_coco
+from ..data.seeding import seed_draws
 from ..interop.distributed import use_cpu_processes
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -76,6 +77,9 @@ def build_runner(
         if cfg.get(name) is not None:
             check_data(cfg[name].dataset)
             check_coco(cfg[name].dataset, cfg.get('default_scope'))
+    seed = cfg.get('randomness', {}).get('seed')
+    if 'train_dataloader' in loaders and cfg.get('train_dataloader') and seed is not None:
+        seed_draws(cfg.train_dataloader, seed)
     cfg.custom_hooks = [
         *(cfg.get('custom_hooks') or []),
         dict(type='CheckpointFitHook', strict=strict),

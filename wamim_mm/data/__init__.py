@@ -1,6 +1,8 @@
-"""Loading, corrupting and looking after images."""
+"""Loading, seeding, masking and corrupting images."""
 
 from .corruptions import Corrupt
 from .loading import LoadRandomResizedCrop
+from .masking import RandomDraw
+from .seeding import EpochSampler, SeededDataset
 
-__all__ = ['Corrupt', 'LoadRandomResizedCrop']
+__all__ = ['Corrupt', 'EpochSampler', 'LoadRandomResizedCrop', 'RandomDraw', 'SeededDataset']

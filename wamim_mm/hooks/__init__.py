@@ -3,6 +3,7 @@
 from .checkpoint_fit import CheckpointFitHook
 from .class_count import ClassCountHook
 from .compile import CompileHook
+from .masking import MaskingHook
 from .pretrained_fit import PretrainedFitHook
 
-__all__ = ['CheckpointFitHook', 'ClassCountHook', 'CompileHook', 'PretrainedFitHook']
+__all__ = ['CheckpointFitHook', 'ClassCountHook', 'CompileHook', 'MaskingHook', 'PretrainedFitHook']

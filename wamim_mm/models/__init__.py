@@ -10,6 +10,7 @@ from .mfm import (
     MFMHead,
     SuperResolution,
 )
+from .preprocessor import PretrainDataPreprocessor
 from .wamim import (
     WaMIM,
     WaMIMDecoder,
@@ -26,6 +27,7 @@ __all__ = [
     'FrequencyFilter',
     'FrequencyLoss',
     'MFMHead',
+    'PretrainDataPreprocessor',
     'SimpleFeaturePyramid',
     'SuperResolution',
     'ViTDet',

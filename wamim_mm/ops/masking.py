@@ -5,18 +5,22 @@ A *mask unit* is the square of the image that is hidden or shown as a whole; a m
 that are shown, packed into ``(N, L, C)`` with their positions beside them.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 __all__ = [
+    'Masking',
     'VisibleTokens',
     'drawn_mask',
     'gather_tokens',
     'merge_tokens',
     'num_visible_units',
     'random_mask',
+    'sample_draws',
+    'sample_masks',
     'to_device',
     'unit_tokens',
     'visible_patches',
@@ -36,6 +40,18 @@ class VisibleTokens(NamedTuple):
     tokens: Tensor
     positions: Tensor
     cls_token: Tensor | None
+
+
+class Masking(NamedTuple):
+    """The masks of a batch and what follows from them.
+
+    Attributes:
+        mask: ``(N, h, w)`` bool over the mask units, True where hidden.
+        layout: Where the visible tokens are; what the encoder's ``geometry`` makes of the mask.
+    """
+
+    mask: Tensor
+    layout: Any
 
 
 def num_visible_units(grid: tuple[int, int], mask_ratio: float) -> int:
@@ -91,6 +107,50 @@ def drawn_mask(draw: float, grid: tuple[int, int], mask_ratio: float) -> Tensor:
     """
     generator = torch.Generator().manual_seed(int(draw * 2**53))
     return random_mask(1, grid, mask_ratio, generator)[0]
+
+
+def sample_masks(samples: Sequence[Any], grid: tuple[int, int], mask_ratio: float) -> Tensor | None:
+    """The masks that samples carry, or that follow from their numbers.
+
+    Args:
+        samples: Each holds (``in``) an attribute ``mask``, ``(h, w)`` bool, or ``draw``, in [0, 1);
+            or none of them has either.
+        grid, mask_ratio: Of the masks that follow from numbers, see `drawn_mask`.
+
+    Returns:
+        ``(N, h, w)`` bool on the CPU, or None where no sample has one.
+
+    Raises:
+        ValueError: Some samples have a mask and some do not.
+    """
+    masks = [
+        torch.as_tensor(sample.mask).bool().cpu()
+        if 'mask' in sample
+        else drawn_mask(float(sample.draw), grid, mask_ratio)
+        for sample in samples
+        if 'mask' in sample or 'draw' in sample
+    ]
+    if masks and len(masks) != len(samples):
+        raise ValueError(f'WaMIM: {len(masks)} masks for {len(samples)} images; give all or none')
+    return torch.stack(masks) if masks else None
+
+
+def sample_draws(samples: Sequence[Any]) -> Tensor | None:
+    """The numbers that samples carry.
+
+    Args:
+        samples: Each holds (``in``) an attribute ``draw``, in [0, 1), or none of them does.
+
+    Returns:
+        ``(N,)`` float64 on the CPU, or None where no sample has one.
+
+    Raises:
+        ValueError: Some samples have a number and some do not.
+    """
+    draws = [float(sample.draw) for sample in samples if 'draw' in sample]
+    if draws and len(draws) != len(samples):
+        raise ValueError(f'{len(draws)} numbers (draw) for {len(samples)} images; give all or none')
+    return torch.tensor(draws, dtype=torch.float64) if draws else None
 
 
 def visible_units(mask: Tensor) -> Tensor:

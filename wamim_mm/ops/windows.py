@@ -162,7 +162,9 @@ def group_windows(cells: Tensor, offsets: Tensor, window: int) -> WindowGroups:
     slot_cells = torch.full_like(slots, -1).scatter_(1, inverse, cells)
     slot_offsets = torch.zeros_like(slots).scatter_(1, inverse, offsets)
     shape = (batch, num_groups, capacity)
-    return WindowGroups(*(part.view(shape) for part in (slots, slot_cells, slot_offsets)), inverse)
+    return WindowGroups(
+        slots.view(shape), slot_cells.view(shape), slot_offsets.view(shape), inverse
+    )
 
 
 def swin_layout(mask: Tensor, stages: Sequence[Stage]) -> SwinLayout:

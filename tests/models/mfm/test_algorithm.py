@@ -138,14 +138,14 @@ def test_deblur_is_opencvs_filter(size):
 
 def test_deblur_draws_every_size_for_every_sample():
     blur = Deblur()
-    kernels = blur.kernels(400)
+    kernels = blur.kernels(torch.rand(400, dtype=torch.float64))
     sizes = (kernels > 0).sum(1)
     assert set(sizes.tolist()) == {7, 9, 11, 13, 15, 17, 19, 21}
     torch.testing.assert_close(kernels.sum(1), torch.ones(400))
     # In a batch, each sample gets what it would get alone with its size.
     x = torch.rand(6, 3, 32, 32)
     torch.manual_seed(1)
-    sizes = (blur.kernels(6) > 0).sum(1)
+    sizes = (blur.kernels(torch.rand(6, dtype=torch.float64)) > 0).sum(1)
     torch.manual_seed(1)
     blurred = blur(x)[0]
     for i, size in enumerate(sizes.tolist()):

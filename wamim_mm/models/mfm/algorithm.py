@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ...ops.fourier import filter_spectrum
+from ...ops.masking import sample_draws
 from .degradations import FrequencyFilter
 
 
@@ -76,20 +77,24 @@ class MFM(BaseSelfSupervisor):
 
         Args:
             inputs: ``(N, 3, H, W)`` normalized images.
-            data_samples: Not used.
+            data_samples: Samples with a number ``draw``, in [0, 1), are corrupted as follows from
+                it.
 
         Returns:
             ``loss``, over the frequencies that were removed, or all for the restoration tasks.
         """
-        corrupted, mask = self.corrupt(inputs)
+        corrupted, mask = self.corrupt(inputs, data_samples)
         return dict(loss=self.head.loss(last(self.backbone(corrupted)), inputs, mask))
 
     @torch.no_grad()
-    def corrupt(self, inputs: Tensor) -> tuple[Tensor, Tensor | None]:
+    def corrupt(
+        self, inputs: Tensor, data_samples: list[DataSample] | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """What the encoder sees, drawn at random.
 
         Args:
             inputs: ``(N, 3, H, W)`` normalized images.
+            data_samples: As in :meth:`loss`.
 
         Returns:
             The same shape, normalized, and the ``(N, H, W)`` mask of the frequencies that were
@@ -106,13 +111,14 @@ class MFM(BaseSelfSupervisor):
         # A preprocessor that does not normalize has neither.
         mean = getattr(self.data_preprocessor, 'mean', 0.0)
         std = getattr(self.data_preprocessor, 'std', 1.0)
-        corrupted, mask = self.corruption((inputs * std + mean) / 255)
+        draws = sample_draws(data_samples or ())
+        corrupted, mask = self.corruption((inputs * std + mean) / 255, draws)
         return (corrupted * 255 - mean) / std, mask
 
     @torch.no_grad()
     def reconstruct(self, inputs: Tensor, data_samples: list[DataSample] | None = None) -> Tensor:
         """Corrupt images and restore them; see :meth:`loss` and :meth:`restore`."""
-        return self.restore(inputs, *self.corrupt(inputs))
+        return self.restore(inputs, *self.corrupt(inputs, data_samples))
 
     @torch.no_grad()
     def restore(self, inputs: Tensor, corrupted: Tensor, mask: Tensor | None) -> Tensor:

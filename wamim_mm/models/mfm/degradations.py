@@ -1,9 +1,12 @@
 """What is taken from the images that MFM and its restoration tasks restore.
 
 All are modules of one form: ``check_size(height, width)`` raises ValueError where images of that
-size cannot be corrupted, and ``forward(images)`` takes ``(N, C, H, W)`` images in [0, 1] and
+size cannot be corrupted, and ``forward(images, draws)`` takes ``(N, C, H, W)`` images in [0, 1] and
 returns the corrupted ones with the mask of the frequencies that were kept, or None where every
 frequency is to be restored. They run on the device of the images.
+
+``draws`` is ``(N,)`` float64 in [0, 1) on the CPU, a number for each sample from which all that is
+random about its degradation follows; None lets torch's own generators decide.
 """
 
 from collections.abc import Sequence
@@ -69,12 +72,12 @@ class FrequencyFilter(nn.Module):
                     f'{height} x {width}; use {half:g} or less'
                 )
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor, draws: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Filtered images, clamped to [0, 1], and the ``(N, H, W)`` mask, True where kept."""
         low = self.low_pass(images)
-        # On the CPU, whose generator the seed of the run sets: one stream on any device.
-        draws = torch.rand(len(images) if self.per == 'sample' else 1) < self.low_pass_prob
-        keeps_low = to_device(draws, images.device).expand(len(images))
+        draws = torch.rand(len(images), dtype=torch.float64) if draws is None else draws
+        keeps_low = (draws if self.per == 'sample' else draws[:1]) < self.low_pass_prob
+        keeps_low = to_device(keeps_low, images.device).expand(len(images))
         mask = low == keeps_low[:, None, None]
         return frequency_filter(images, mask), mask
 
@@ -115,8 +118,8 @@ class SuperResolution(nn.Module):
                 f'SuperResolution: scale {self.scale} does not divide images of {height} x {width}'
             )
 
-    def forward(self, images: Tensor) -> tuple[Tensor, None]:
-        """Images of few details, and no mask."""
+    def forward(self, images: Tensor, draws: Tensor | None = None) -> tuple[Tensor, None]:
+        """Images of few details, and no mask; nothing is drawn."""
         height, width = images.shape[-2:]
         small = (height // self.scale, width // self.scale)
         down = F.interpolate(images, size=small, mode='bicubic').clamp(0, 1)
@@ -161,10 +164,11 @@ class Deblur(nn.Module):
                 f'{max(self.kernel_sizes) // 2}, got {height} x {width}'
             )
 
-    def forward(self, images: Tensor) -> tuple[Tensor, None]:
+    def forward(self, images: Tensor, draws: Tensor | None = None) -> tuple[Tensor, None]:
         """Blurred images, and no mask."""
         batch, channels = images.shape[:2]
-        kernels = to_device(self.kernels(batch), images.device).to(images.dtype)
+        draws = torch.rand(batch, dtype=torch.float64) if draws is None else draws
+        kernels = to_device(self.kernels(draws), images.device).to(images.dtype)
         kernels = kernels.repeat_interleave(channels, dim=0)[:, None]  # (N * C, 1, K)
         margin = max(self.kernel_sizes) // 2
         x = F.pad(images, (margin,) * 4, mode='reflect').flatten(0, 1)[None]  # (1, N * C, ...)
@@ -173,10 +177,10 @@ class Deblur(nn.Module):
             x = F.conv2d(x, kernels[:, :, :, None], groups=batch * channels)
         return x.view_as(images), None
 
-    def kernels(self, batch: int) -> Tensor:
+    def kernels(self, draws: Tensor) -> Tensor:
         """``(N, K)`` kernels along one side, 0 beyond the size that each sample has drawn."""
-        drawn = torch.randint(len(self.kernel_sizes), (batch, 1))
-        reach = torch.tensor(self.kernel_sizes)[drawn] // 2
+        drawn = (draws * len(self.kernel_sizes)).long()
+        reach = torch.tensor(self.kernel_sizes)[drawn][:, None] // 2
         margin = max(self.kernel_sizes) // 2
         distance = torch.arange(-margin, margin + 1)
         kernels = torch.exp(-0.5 * (distance / self.sigma) ** 2) * (distance.abs() <= reach)
@@ -203,8 +207,21 @@ class Denoise(nn.Module):
     def check_size(self, height: int, width: int) -> None:
         """Any size will do."""
 
-    def forward(self, images: Tensor) -> tuple[Tensor, None]:
+    def forward(self, images: Tensor, draws: Tensor | None = None) -> tuple[Tensor, None]:
         """Noisy images, and no mask."""
-        # From the device's own generator, which the run's seed sets as well: to draw a number for
-        # every pixel on the CPU would keep an accelerator waiting.
-        return images + torch.randn_like(images) * (self.sigma / 255), None
+        return images + self.noise(images, draws) * (self.sigma / 255), None
+
+    @staticmethod
+    def noise(images: Tensor, draws: Tensor | None) -> Tensor:
+        """Standard normal numbers of the images' shape.
+
+        From the device's own generators: to draw a number for every pixel on the CPU would keep an
+        accelerator waiting. So they hang on the kind of device.
+        """
+        if draws is None:
+            return torch.randn_like(images)
+        generator = torch.Generator(images.device)
+        noise = torch.empty_like(images)
+        for one, draw in zip(noise, draws.tolist(), strict=True):
+            one.normal_(generator=generator.manual_seed(int(draw * 2**53)))
+        return noise

@@ -8,7 +8,7 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from ...ops.masking import num_visible_units, random_mask
+from ...ops.masking import Masking, num_visible_units, random_mask, sample_masks, to_device
 
 
 @MODELS.register_module()
@@ -81,21 +81,41 @@ class WaMIM(BaseSelfSupervisor):
         self.mask_ratio = mask_ratio
         self.img_size = encoder.img_size
 
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: list[DataSample] | None = None,
+        mode: str = 'tensor',
+        masking: Masking | None = None,
+    ):
+        """mmpretrain's entry; ``masking`` is what the loader's workers made for :meth:`loss`."""
+        if mode == 'loss':
+            return self.loss(inputs, data_samples, masking)
+        return super().forward(inputs, data_samples, mode)
+
     def loss(
-        self, inputs: Tensor, data_samples: list[DataSample] | None = None, **kwargs
+        self,
+        inputs: Tensor,
+        data_samples: list[DataSample] | None = None,
+        masking: Masking | None = None,
     ) -> dict[str, Tensor]:
         """Losses of a batch.
 
         Args:
             inputs: ``(N, 3, H, W)`` normalized images.
             data_samples: A sample with a field ``mask``, ``(H / unit, W / unit)`` bool, True where
-                hidden, brings its own; otherwise masks are drawn.
+                hidden, brings its own, and one with a number ``draw`` the mask that follows from
+                it; otherwise masks are drawn.
+            masking: Masks and layout of the batch, on the device of the images, in the place of
+                those of the samples.
 
         Returns:
             ``loss_level<l>`` for each level, weighted.
         """
-        mask = self.masks(inputs, data_samples)
-        predictions = self.neck(self.backbone(inputs, mask))
+        mask, layout = masking or self.masking(inputs, data_samples)
+        self.check_size(inputs)
+        self.backbone.check_mask(inputs, mask)
+        predictions = self.neck(self.backbone.encode_visible(inputs, layout))
         targets = self.target_generator(inputs)
         return self.head.loss(predictions, targets, mask)
 
@@ -110,27 +130,35 @@ class WaMIM(BaseSelfSupervisor):
         Returns:
             ``(N, 3, H, W)`` in the range of the inputs. Visible parts are predictions too.
         """
-        predictions = self.neck(self.backbone(inputs, self.masks(inputs, data_samples)))
+        _, layout = self.masking(inputs, data_samples)
+        predictions = self.neck(self.backbone.encode_visible(inputs, layout))
         return self.target_generator.to_images(predictions, inputs)
+
+    def masking(self, inputs: Tensor, data_samples: Sequence[DataSample] | None = None) -> Masking:
+        """Masks and layout where no worker has made them; see :meth:`masks`."""
+        mask = self.masks(inputs, data_samples)
+        return Masking(to_device(mask, inputs.device), self.backbone.lay_out(inputs, mask))
 
     def masks(self, inputs: Tensor, data_samples: Sequence[DataSample] | None = None) -> Tensor:
         """``(N, H / unit, W / unit)`` masks on the CPU: the samples' own, or drawn at random.
 
         Raises:
-            ValueError: The images are not of the size that the model was built for, or some samples
-                carry a mask and some do not.
+            ValueError: Some samples carry a mask and some do not.
         """
-        if tuple(inputs.shape[-2:]) != self.img_size:
-            raise ValueError(
-                f'WaMIM: built for images of {self.img_size}, got '
-                f"{tuple(inputs.shape[-2:])}; set the backbone's img_size or the pipeline's crop"
-            )
-        given = [sample.mask for sample in data_samples or () if 'mask' in sample]
-        if not given:
-            grid = self.backbone.mask_grid(*inputs.shape[-2:])
+        grid = self.backbone.mask_grid(*inputs.shape[-2:])
+        given = sample_masks(data_samples or (), grid, self.mask_ratio)
+        if given is None:
             return random_mask(len(inputs), grid, self.mask_ratio)
         if len(given) != len(inputs):
             raise ValueError(
                 f'WaMIM: {len(given)} masks for {len(inputs)} images; give all or none'
             )
-        return torch.stack([torch.as_tensor(mask) for mask in given]).bool().cpu()
+        return given
+
+    def check_size(self, inputs: Tensor) -> None:
+        """Raise ValueError unless the images are of the size that the model was built for."""
+        if tuple(inputs.shape[-2:]) != self.img_size:
+            raise ValueError(
+                f'WaMIM: built for images of {self.img_size}, got '
+                f"{tuple(inputs.shape[-2:])}; set the backbone's img_size or the pipeline's crop"
+            )

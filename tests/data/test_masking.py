@@ -1,0 +1,134 @@
+"""Masks made by the loader's workers, beside those that the model makes by itself."""
+
+import numpy as np
+import pytest
+import torch
+from mmengine.dataset import default_collate
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+
+from wamim_mm.data.masking import MaskedCollate, RandomDraw
+from wamim_mm.models import PretrainDataPreprocessor
+from wamim_mm.ops.masking import drawn_mask, sample_draws, sample_masks
+
+from ..models.wamim.test_algorithm import SWIN, VIT, config, with_masks
+
+
+def with_draws(draws):
+    samples = [DataSample() for _ in draws]
+    for sample, draw in zip(samples, draws, strict=True):
+        sample.set_field(draw, 'draw')
+    return samples
+
+
+@pytest.fixture(params=[VIT, SWIN], ids=['vit', 'swin'])
+def model(request):
+    built = MODELS.build(config(request.param))
+    built.init_weights()
+    return built
+
+
+def collate_of(model, collate=default_collate):
+    grid = model.backbone.mask_grid(*model.img_size)
+    return MaskedCollate(collate, model.backbone.geometry, grid, model.mask_ratio)
+
+
+def batch_of(count):
+    images = torch.randint(256, (count, 3, 64, 64), dtype=torch.uint8)
+    draws = np.random.default_rng(0).random(count).tolist()
+    samples = with_draws(draws)
+    return [dict(inputs=i, data_samples=s) for i, s in zip(images, samples, strict=True)]
+
+
+def test_the_number_comes_from_numpys_generator():
+    np.random.seed(3)  # noqa: NPY002
+    first = RandomDraw()({})['draw']
+    np.random.seed(3)  # noqa: NPY002
+    assert RandomDraw()({})['draw'] == first != RandomDraw()({})['draw']
+    assert 0 <= first < 1
+
+
+def test_a_number_is_a_mask():
+    draws = np.random.default_rng(0).random(2000).tolist()
+    masks = torch.stack([drawn_mask(draw, (4, 4), 0.75) for draw in draws])
+    assert (masks.flatten(1).sum(1) == 12).all()
+    # Each unit is hidden as often as the others: 75 %, with a standard error of 1 %.
+    assert (masks.float().mean(0) - 0.75).abs().max() < 0.04
+    assert torch.equal(masks[7], drawn_mask(draws[7], (4, 4), 0.75))
+    assert len({tuple(mask.flatten().tolist()) for mask in masks}) > 1000  # of 1820
+
+
+def test_workers_make_what_the_model_makes(model):
+    """The slow twin: the same masks, layouts and losses in the training process."""
+    samples = batch_of(4)
+    batch = collate_of(model)(samples)
+    prepared = PretrainDataPreprocessor(mean=[127.0] * 3, std=[64.0] * 3)(batch, True)
+    masking = prepared.pop('masking')
+    mask = model.masks(**prepared)
+    assert torch.equal(masking.mask, mask)
+    own = torch.utils._pytree.tree_leaves(model.masking(**prepared).layout)
+    made = torch.utils._pytree.tree_leaves(masking.layout)
+    assert len(own) == len(made) and all(map(torch.equal, own, made))
+    losses = model(**prepared, mode='loss', masking=masking)
+    for name, loss in model(**prepared, mode='loss').items():
+        assert torch.equal(loss, losses[name])
+    for name, loss in model.loss(prepared['inputs'], with_masks(mask)).items():
+        assert torch.equal(loss, losses[name])
+
+
+def test_own_masks_win_and_leave_the_samples(model):
+    grid = model.backbone.mask_grid(64, 64)
+    own = drawn_mask(0.5, grid, 0.5)
+    samples = batch_of(2)
+    for sample in samples:
+        sample['data_samples'].set_field(own, 'mask')
+    batch = collate_of(model)(samples)
+    assert torch.equal(batch['masking'].mask, torch.stack([own, own]))
+    assert not any('mask' in sample for sample in batch['data_samples'])
+
+
+def test_without_numbers_nothing_is_added(model):
+    samples = [dict(inputs=torch.zeros(3, 64, 64), data_samples=DataSample()) for _ in range(2)]
+    assert set(collate_of(model)(samples)) == {'inputs', 'data_samples'}
+
+
+def test_some_are_refused():
+    samples = with_draws([0.25, 0.5])
+    samples.append(DataSample())
+    with pytest.raises(ValueError, match='2 masks for 3 images'):
+        sample_masks(samples, (4, 4), 0.75)
+    with pytest.raises(ValueError, match=r'2 numbers \(draw\) for 3 images'):
+        sample_draws(samples)
+    assert sample_draws([DataSample()]) is None
+
+
+def test_masks_of_another_size_are_refused(model):
+    batch = collate_of(model)(batch_of(2))
+    with pytest.raises(ValueError, match='need a mask of shape'):
+        model.loss(torch.zeros(3, 3, 64, 64), masking=batch['masking'])
+
+
+@pytest.mark.gpu
+def test_pinned_and_moved(model):
+    pinned = torch.utils.data._utils.pin_memory.pin_memory(collate_of(model)(batch_of(2)))
+    assert all(part.is_pinned() for part in torch.utils._pytree.tree_leaves(pinned['masking']))
+    preprocessor = PretrainDataPreprocessor(mean=[127.0] * 3, std=[64.0] * 3).cuda()
+    moved = preprocessor(pinned, True)['masking']
+    assert all(part.is_cuda for part in torch.utils._pytree.tree_leaves(moved))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16], ids=str)
+def test_the_loss_never_waits_for_the_gpu(model, dtype):
+    model.cuda()
+    model.data_preprocessor = PretrainDataPreprocessor(mean=[127.0] * 3, std=[64.0] * 3).cuda()
+    pinned = torch.utils.data._utils.pin_memory.pin_memory(collate_of(model)(batch_of(4)))
+    for _ in range(2):  # the first one sets cuBLAS up
+        prepared = model.data_preprocessor(pinned, True)
+        torch.cuda.synchronize()
+        torch.cuda.set_sync_debug_mode('error')
+        try:
+            with torch.autocast('cuda', dtype, enabled=dtype != torch.float32):
+                sum(model(**prepared, mode='loss').values()).backward()
+        finally:
+            torch.cuda.set_sync_debug_mode('default')

@@ -1,0 +1,150 @@
+"""Every random draw of a sample comes from (seed, epoch, index) alone.
+
+MMEngine seeds data workers, so that what a sample looks like hangs on their number and on that of
+the processes, and a resumed run draws again what its beginning drew. Here the sampler says with
+each index in which epoch it is, and the dataset seeds the generators of Python, NumPy and torch for
+each sample. Nothing has to be stored to go on where a run stopped.
+"""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import get_dist_info
+from mmengine.registry import DATA_SAMPLERS, DATASETS
+from torch.utils.data import Dataset, Sampler
+
+__all__ = ['EpochSampler', 'SampleIndex', 'SeededDataset', 'seed_draws']
+
+
+class SampleIndex(int):
+    """An index into a dataset that knows when it is drawn.
+
+    Attributes:
+        epoch: How often the whole dataset was gone through before.
+        copy: Which one it is, where a sampler draws an index several times in an epoch.
+    """
+
+    epoch: int
+    copy: int
+
+    def __new__(cls, index: int, epoch: int, copy: int = 0) -> 'SampleIndex':
+        self = super().__new__(cls, index)
+        self.epoch, self.copy = epoch, copy
+        return self
+
+    def __reduce__(self) -> tuple:
+        return SampleIndex, (int(self), self.epoch, self.copy)
+
+
+@DATA_SAMPLERS.register_module()
+class EpochSampler(Sampler):
+    """Another sampler, whose indices say in which epoch they are.
+
+    Args:
+        dataset: The dataset.
+        sampler: Config of the sampler; MMEngine's ``DefaultSampler`` and ``InfiniteSampler``,
+            mmpretrain's ``RepeatAugSampler``, or another that deals its indices out to the
+            processes in turn.
+        seed: Of the order.
+    """
+
+    def __init__(self, dataset: Dataset, sampler: dict, seed: int) -> None:
+        self.dataset = dataset
+        # Samplers add the epoch to their seed: the order of seed 0 in epoch 1 would be that of
+        # seed 1 in epoch 0.
+        seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
+        self.sampler = DATA_SAMPLERS.build(sampler, default_args=dict(dataset=dataset, seed=seed))
+        self.epoch = 0
+
+    def __iter__(self) -> Iterator[SampleIndex]:
+        """Iterate the indices of this process."""
+        rank, world_size = get_dist_info()
+        copies = getattr(self.sampler, 'num_repeats', 1)
+        for i, index in enumerate(self.sampler):
+            position = i * world_size + rank
+            # An infinite sampler goes through the dataset again and again.
+            passes = position // (copies * len(self.dataset))
+            yield SampleIndex(index, self.epoch + passes, position % copies)
+
+    def __len__(self) -> int:
+        """The number of samples of this process."""
+        return len(self.sampler)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch; ``DistSamplerSeedHook`` calls it."""
+        self.epoch = epoch
+        if hasattr(self.sampler, 'set_epoch'):
+            self.sampler.set_epoch(epoch)
+
+
+@DATASETS.register_module()
+class SeededDataset(Dataset):
+    """Another dataset, whose samples draw from generators that (seed, epoch, index) set.
+
+    Everything but indexing goes to the other dataset.
+
+    Args:
+        dataset: Config of the dataset.
+        seed: Of all draws.
+    """
+
+    def __init__(self, dataset: dict, seed: int) -> None:
+        self.dataset = DATASETS.build(dataset)
+        self.seed = seed
+
+    def __getitem__(self, index: int) -> Any:
+        """The sample; an index without an epoch is one of epoch 0."""
+        epoch, copy = getattr(index, 'epoch', 0), getattr(index, 'copy', 0)
+        with seeded(self.seed, epoch, int(index), copy):
+            return self.dataset[int(index)]
+
+    def __len__(self) -> int:
+        """The number of samples."""
+        return len(self.dataset)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == 'dataset':  # while it is unpickled
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+
+@contextmanager
+def seeded(*numbers: int) -> Iterator[None]:
+    """Let the generators of Python, NumPy and torch's CPU start from these numbers for a while.
+
+    Afterwards they are where they were: without workers, models draw from them too.
+
+    Args:
+        *numbers: 0 or more.
+    """
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    words = np.random.SeedSequence(numbers).generate_state(8)
+    random.seed(int.from_bytes(words[:4].tobytes(), 'little'))
+    np.random.seed(words[4:6])  # noqa: NPY002  (what the transforms of the libraries draw from)
+    torch.default_generator.manual_seed(int.from_bytes(words[6:].tobytes(), 'little'))
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        torch.set_rng_state(states[2])
+
+
+def seed_draws(loader: dict, seed: int) -> None:
+    """Let a data loader's config draw its samples from (seed, epoch, index).
+
+    Left as it is: a loader that was changed before, or whose sampler is no config.
+
+    Args:
+        loader: Config of a data loader; changed in place.
+        seed: Of the order and of all draws.
+    """
+    sampler = loader.get('sampler')
+    if not isinstance(sampler, dict) or sampler['type'] == 'EpochSampler':
+        return
+    loader['sampler'] = dict(type='EpochSampler', sampler=sampler, seed=seed)
+    loader['dataset'] = dict(type='SeededDataset', dataset=loader['dataset'], seed=seed)

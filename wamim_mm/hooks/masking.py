@@ -1,0 +1,32 @@
+"""Masks and window groups leave the training process."""
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+from ..data.masking import MaskedCollate
+from ..models import WaMIM
+
+
+@HOOKS.register_module()
+class MaskingHook(Hook):
+    """Let the workers of the data loader make WaMIM's masks and the layouts that follow from them.
+
+    The numbers are the model's: mask ratio, mask unit, windows. Without this hook, or where samples
+    have neither a mask nor a number to draw one from (`RandomDraw`), the model draws and lays out
+    by itself. Models without a masked encoder are left alone.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Extend the loader's collate function, before its workers start."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if not isinstance(model, WaMIM):
+            return
+        loader = runner.train_loop.dataloader
+        loader.collate_fn = MaskedCollate(
+            loader.collate_fn,
+            model.backbone.geometry,
+            model.backbone.mask_grid(*model.img_size),
+            model.mask_ratio,
+        )
