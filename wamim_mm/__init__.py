@@ -28,6 +28,7 @@ _ROOMS = {
     'LoadRandomResizedCrop': 'data',
     'MaskingHook': 'hooks',
     'MFM': 'models',
+    'MergedOptimWrapperConstructor': 'optim',
     'MFMHead': 'models',
     'PretrainDataPreprocessor': 'models',
     'PretrainedFitHook': 'hooks',

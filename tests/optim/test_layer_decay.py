@@ -57,7 +57,12 @@ def groups_of(
         paramwise_cfg=dict(layer_decay_rate=RATE) | paramwise,
     )
     groups = build_optim_wrapper(model, cfg).optimizer.param_groups
-    return {group['param_name']: group for group in groups}
+    of = {id(parameter): group for group in groups for parameter in group['params']}
+    return {
+        name.removeprefix('module.'): of[id(parameter)]
+        for name, parameter in model.named_parameters()
+        if id(parameter) in of
+    }
 
 
 def lrs_of(model):
@@ -136,10 +141,10 @@ def test_against_the_constructor_of_mmpretrain(backbone):
     ours = groups_of(model, **options)
     theirs = groups_of(model, 'LearningRateDecayOptimWrapperConstructor', **options)
     assert list(ours) == list(theirs)
+    labels = ('params', 'param_name')
     for name, group in ours.items():
-        assert group['params'][0] is theirs[name]['params'][0]
-        assert {k: v for k, v in group.items() if k != 'params'} == {
-            k: v for k, v in theirs[name].items() if k != 'params'
+        assert {k: v for k, v in group.items() if k not in labels} == {
+            k: v for k, v in theirs[name].items() if k not in labels
         }
 
 
@@ -167,6 +172,14 @@ def test_frozen_parameters_are_left_out():
     model = model_of(mmpretrain_vit(frozen_stages=2))
     assert set(groups_of(model)) == {n for n, p in model.named_parameters() if p.requires_grad}
     assert 'backbone.layers.2.ln1.weight' in groups_of(model)
+
+
+def test_one_group_for_each_setting():
+    model = model_of(mmpretrain_vit())
+    groups = {id(group): group for group in groups_of(model, flat_decay_mult=0.0).values()}
+    settings = {(group['lr'], group['weight_decay']) for group in groups.values()}
+    # Norms alone have depth L + 1 beside the head's weight and bias; the embedding has both kinds.
+    assert len(groups) == len(settings) == 2 * (4 + 2)
 
 
 def test_looks_through_a_wrapper():

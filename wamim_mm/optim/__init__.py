@@ -1,5 +1,6 @@
 """How parameters become groups of an optimizer."""
 
+from .groups import MergedOptimWrapperConstructor
 from .layer_decay import LayerDecayOptimWrapperConstructor
 
-__all__ = ['LayerDecayOptimWrapperConstructor']
+__all__ = ['LayerDecayOptimWrapperConstructor', 'MergedOptimWrapperConstructor']

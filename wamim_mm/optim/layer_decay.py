@@ -1,6 +1,5 @@
 """Layer-wise learning rate decay for the backbones of mmpretrain, mmdet and mmsegmentation."""
 
-from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
@@ -10,6 +9,8 @@ from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from mmpretrain.engine import LearningRateDecayOptimWrapperConstructor
 from mmpretrain.models import ResNet, SwinTransformer, VisionTransformer
 from torch import nn
+
+from .groups import merge_groups
 
 OPTIONS = {
     'layer_decay_rate',
@@ -82,10 +83,13 @@ class LayerDecayOptimWrapperConstructor(LearningRateDecayOptimWrapperConstructor
         get_layer_depth: Callable | None = None,
         **kwargs,
     ) -> None:
-        """Append a group for every trainable parameter of ``module`` and its children."""
+        """Append a group for each learning rate and weight decay of the trainable parameters."""
         get_layer_depth = get_layer_depth or layer_depths(module)
         super().add_params(params, module, prefix, get_layer_depth, **kwargs)
-        if not prefix and self.paramwise_cfg.get('print_groups'):
+        if prefix:
+            return
+        params[:] = merge_groups(params)
+        if self.paramwise_cfg.get('print_groups'):
             print_log(f'parameter groups:\n{groups_table(params)}', logger='current')
 
 
@@ -143,15 +147,19 @@ def groups_table(params: list[dict]) -> str:
     """A table of parameter groups: a line for each depth and weight decay, the head last.
 
     Args:
-        params: Groups of one parameter each, as the constructor makes them.
+        params: Groups as the constructor makes them.
     """
-    lines = defaultdict(list)
-    for group in params:
-        lines[group['layer_id'], group['weight_decay']].append(group)
     rows = [('depth', 'lr scale', 'lr', 'weight decay', 'tensors', 'parameters', 'for example')]
-    for (depth, weight_decay), groups in sorted(lines.items()):
-        numbers = (depth, groups[0]['lr_scale'], groups[0]['lr'], weight_decay, len(groups))
-        size = sum(group['params'][0].numel() for group in groups)
-        rows.append((*(f'{n:.4g}' for n in numbers), f'{size:,}', groups[0]['param_name']))
+    for group in sorted(params, key=lambda group: (group['layer_id'], group['weight_decay'])):
+        numbers = (group[key] for key in ('layer_id', 'lr_scale', 'lr', 'weight_decay'))
+        sizes = [parameter.numel() for parameter in group['params']]
+        rows.append(
+            (
+                *(f'{n:.4g}' for n in numbers),
+                f'{len(sizes)}',
+                f'{sum(sizes):,}',
+                group['param_name'],
+            )
+        )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return '\n'.join('  '.join(map(str.ljust, row, widths)).rstrip() for row in rows)
