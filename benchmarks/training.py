@@ -2,8 +2,9 @@
 
 Every method runs from a config of full size, ours or mmpretrain's, with the optimizer that its
 config names, through the same ``train_step`` as in training: from a batch on the device
-(random images, as the data loader gives them) to the optimizer's step. Masks that a method's data
-pipeline draws (SimMIM, MaskFeat) are in the batch already; the others draw theirs in the step.
+(random images, as the data loader gives them) to the optimizer's step and the scalars that are
+logged. Masks that a method's data loader makes (WaMIM, SimMIM, MaskFeat) are in the batch already;
+the others draw theirs in the step.
 """
 
 import ctypes
@@ -35,7 +36,9 @@ from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import build_optim_wrapper
 from mmpretrain.registry import MODELS
 
+from wamim_mm import WaMIM
 from wamim_mm.hooks.compile import compile_model
+from wamim_mm.hooks.masking import masked_collate
 
 SIMMIM = 'mmpretrain::simmim/simmim_swin-base-w6_8xb256-amp-coslr-100e_in1k-192px.py'
 CONFIGS = {
@@ -63,11 +66,11 @@ CHANGES = {
 # own time only. Models have those that their method needs.
 TIMED = {
     'data_preprocessor.forward': 'data',
-    'masks': 'masking',
+    'masking': 'masking',
     'corrupt': 'masking',
-    'backbone.lay_out': 'masking',
     'backbone.random_masking': 'masking',
     'backbone.forward': 'encoder',
+    'backbone.encode_visible': 'encoder',
     'neck.forward': 'decoder',
     'head.forward': 'decoder',
     'head.loss': 'loss',
@@ -206,7 +209,7 @@ class Training:
         )
         self.optim = build_optim_wrapper(self.model, optimizer(cfg, settings.dtype))
         self.batch = self.inner.data_preprocessor.cast_data(
-            random_batch(cfg, settings.batch, settings.img_size)
+            random_batch(cfg, self.inner, settings.batch, settings.img_size)
         )
 
     def prepare(self) -> dict:
@@ -234,8 +237,9 @@ class Training:
 
     def step(self, batch: dict) -> None:
         """One training step, as MMEngine's training loop does it."""
-        losses = self.model.train_step(batch, optim_wrapper=self.optim)
-        self.loss = losses['loss'].detach()
+        logged = self.model.train_step(batch, optim_wrapper=self.optim)
+        # RuntimeInfoHook reads every one, and so waits for the step's end.
+        self.loss = {name: float(value) for name, value in logged.items()}['loss']
 
     def run(self, steps: int) -> float:
         """Seconds of a step, the mean of several."""
@@ -251,7 +255,7 @@ class Training:
         self.run(1)  # takes the memory again; on a GPU, the clock rate
         seconds = self.run(self.settings.steps)
         if not math.isfinite(self.loss):
-            raise FloatingPointError(f'the loss is {float(self.loss)}')
+            raise FloatingPointError(f'the loss is {self.loss}')
         self.release()
         return seconds
 
@@ -327,13 +331,14 @@ def distributed(model: nn.Module, cfg: Config, device: torch.device) -> nn.Modul
     )
 
 
-def random_batch(cfg: Config, batch: int, img_size: int) -> dict:
-    """Random images with what else the config's pipeline adds, as the data loader stacks them."""
+def random_batch(cfg: Config, model: nn.Module, batch: int, img_size: int) -> dict:
+    """Random images with what else the config's pipeline and the loader add."""
     pipeline = cfg.train_dataloader.dataset.pipeline
-    kept = [step for step in pipeline if step['type'].endswith(('MaskGenerator', 'PackInputs'))]
-    pack = Compose(kept)
+    added = ('MaskGenerator', 'RandomDraw', 'PackInputs')
+    pack = Compose([step for step in pipeline if step['type'].endswith(added)])
     images = torch.randint(256, (batch, img_size, img_size, 3), dtype=torch.uint8).numpy()
-    return default_collate([pack(dict(img=image, img_shape=image.shape[:2])) for image in images])
+    collate = masked_collate(model) if isinstance(model, WaMIM) else default_collate
+    return collate([pack(dict(img=image, img_shape=image.shape[:2])) for image in images])
 
 
 def resident(field: str) -> int:

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from mmengine.dataset import default_collate
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 
-from wamim_mm.data.masking import MaskedCollate, RandomDraw
+from wamim_mm.data.masking import RandomDraw
+from wamim_mm.hooks.masking import masked_collate
 from wamim_mm.models import PretrainDataPreprocessor
 from wamim_mm.ops.masking import drawn_mask, sample_draws, sample_masks
 
@@ -26,11 +26,6 @@ def model(request):
     built = MODELS.build(config(request.param))
     built.init_weights()
     return built
-
-
-def collate_of(model, collate=default_collate):
-    grid = model.backbone.mask_grid(*model.img_size)
-    return MaskedCollate(collate, model.backbone.geometry, grid, model.mask_ratio)
 
 
 def batch_of(count):
@@ -61,7 +56,7 @@ def test_a_number_is_a_mask():
 def test_workers_make_what_the_model_makes(model):
     """The slow twin: the same masks, layouts and losses in the training process."""
     samples = batch_of(4)
-    batch = collate_of(model)(samples)
+    batch = masked_collate(model)(samples)
     prepared = PretrainDataPreprocessor(mean=[127.0] * 3, std=[64.0] * 3)(batch, True)
     masking = prepared.pop('masking')
     mask = model.masks(**prepared)
@@ -82,14 +77,14 @@ def test_own_masks_win_and_leave_the_samples(model):
     samples = batch_of(2)
     for sample in samples:
         sample['data_samples'].set_field(own, 'mask')
-    batch = collate_of(model)(samples)
+    batch = masked_collate(model)(samples)
     assert torch.equal(batch['masking'].mask, torch.stack([own, own]))
     assert not any('mask' in sample for sample in batch['data_samples'])
 
 
 def test_without_numbers_nothing_is_added(model):
     samples = [dict(inputs=torch.zeros(3, 64, 64), data_samples=DataSample()) for _ in range(2)]
-    assert set(collate_of(model)(samples)) == {'inputs', 'data_samples'}
+    assert set(masked_collate(model)(samples)) == {'inputs', 'data_samples'}
 
 
 def test_some_are_refused():
@@ -103,14 +98,14 @@ def test_some_are_refused():
 
 
 def test_masks_of_another_size_are_refused(model):
-    batch = collate_of(model)(batch_of(2))
+    batch = masked_collate(model)(batch_of(2))
     with pytest.raises(ValueError, match='need a mask of shape'):
         model.loss(torch.zeros(3, 3, 64, 64), masking=batch['masking'])
 
 
 @pytest.mark.gpu
 def test_pinned_and_moved(model):
-    pinned = torch.utils.data._utils.pin_memory.pin_memory(collate_of(model)(batch_of(2)))
+    pinned = torch.utils.data._utils.pin_memory.pin_memory(masked_collate(model)(batch_of(2)))
     assert all(part.is_pinned() for part in torch.utils._pytree.tree_leaves(pinned['masking']))
     preprocessor = PretrainDataPreprocessor(mean=[127.0] * 3, std=[64.0] * 3).cuda()
     moved = preprocessor(pinned, True)['masking']
@@ -122,7 +117,7 @@ def test_pinned_and_moved(model):
 def test_the_loss_never_waits_for_the_gpu(model, dtype):
     model.cuda()
     model.data_preprocessor = PretrainDataPreprocessor(mean=[127.0] * 3, std=[64.0] * 3).cuda()
-    pinned = torch.utils.data._utils.pin_memory.pin_memory(collate_of(model)(batch_of(4)))
+    pinned = torch.utils.data._utils.pin_memory.pin_memory(masked_collate(model)(batch_of(4)))
     for _ in range(2):  # the first one sets cuBLAS up
         prepared = model.data_preprocessor(pinned, True)
         torch.cuda.synchronize()

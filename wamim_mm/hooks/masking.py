@@ -1,5 +1,8 @@
 """Masks and window groups leave the training process."""
 
+from collections.abc import Callable
+
+from mmengine.dataset import default_collate
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
@@ -24,9 +27,10 @@ class MaskingHook(Hook):
         if not isinstance(model, WaMIM):
             return
         loader = runner.train_loop.dataloader
-        loader.collate_fn = MaskedCollate(
-            loader.collate_fn,
-            model.backbone.geometry,
-            model.backbone.mask_grid(*model.img_size),
-            model.mask_ratio,
-        )
+        loader.collate_fn = masked_collate(model, loader.collate_fn)
+
+
+def masked_collate(model: WaMIM, collate: Callable = default_collate) -> MaskedCollate:
+    """A collate function that makes the masks of this model, and their layout."""
+    grid = model.backbone.mask_grid(*model.img_size)
+    return MaskedCollate(collate, model.backbone.geometry, grid, model.mask_ratio)

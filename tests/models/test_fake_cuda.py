@@ -1,0 +1,89 @@
+"""Forward and loss of every pre-training model on a GPU that is not there.
+
+Tensors of `FakeTensorMode` have shapes and devices and no values: an operator that mixes devices,
+or reads a value of the GPU on the CPU, raises an error. The backward pass needs a context of CUDA.
+"""
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmpretrain.registry import MODELS
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from wamim_mm.hooks.masking import masked_collate
+
+from ..data.test_masking import with_draws
+
+NAMES = [
+    *('wamim_vit-s', 'wamim_swin-t', 'mfm_vit-s', 'mfm_swin-b', 'mfm_r50'),
+    *('sr_vit-s', 'deblur_vit-s', 'denoise_vit-s', 'sr_r50', 'deblur_r50', 'denoise_r50'),
+]
+
+
+@pytest.fixture
+def mode(monkeypatch):
+    """A mode of fake tensors; nothing is pinned, and autocast believes in the GPU."""
+    monkeypatch.setattr(torch.Tensor, 'pin_memory', lambda self: self)
+    monkeypatch.setattr('torch.cuda.amp.common.amp_definitely_not_available', lambda: False)
+    monkeypatch.setattr(torch.cuda, 'is_bf16_supported', lambda: True)
+    return FakeTensorMode(allow_non_fake_inputs=True)
+
+
+def build(root, name):
+    model = MODELS.build(Config.fromfile(root / 'configs' / 'pretrain' / f'{name}.py').model)
+    model.train()
+    return model
+
+
+def to_gpu(model, mode):
+    """Give a model fake parameters and buffers on a GPU."""
+    with mode:
+        for module in model.modules():
+            for name, parameter in module._parameters.items():
+                if parameter is not None:
+                    moved = mode.from_tensor(parameter.data).to('cuda')
+                    module._parameters[name] = nn.Parameter(moved, parameter.requires_grad)
+            for name, buffer in module._buffers.items():
+                if buffer is not None:
+                    module._buffers[name] = mode.from_tensor(buffer).to('cuda')
+    if hasattr(model, 'data_preprocessor'):
+        model.data_preprocessor._device = torch.device('cuda')
+    return model
+
+
+def refuse(*args, **kwargs):
+    raise AssertionError('the CPU waits for a value')
+
+
+def assert_on_gpu(losses):
+    assert losses and all(loss.device.type == 'cuda' for loss in losses.values())
+    assert all(loss.dtype == torch.float32 and loss.ndim == 0 for loss in losses.values())
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize('name', NAMES)
+def test_loss(root, mode, name, dtype, monkeypatch):
+    model = to_gpu(build(root, name), mode)
+    batch = dict(inputs=torch.zeros(2, 3, 224, 224, dtype=torch.uint8), data_samples=None)
+    if name.startswith('wamim'):  # masks are real, and so are the layouts: the workers make them
+        collate = masked_collate(model, lambda samples: dict(data_samples=samples))
+        batch['masking'] = collate(with_draws([0.25, 0.75]))['masking']
+        for method in ('cpu', 'item', 'tolist', 'numpy'):
+            monkeypatch.setattr(torch.Tensor, method, refuse, raising=False)
+    half = dtype != torch.float32
+    with mode, torch.autocast('cuda', dtype, enabled=half):
+        assert torch.is_autocast_enabled('cuda') is half
+        batch = model.data_preprocessor(batch, True)
+        assert batch['inputs'].device.type == 'cuda'
+        assert_on_gpu(model(**batch, mode='loss'))
+
+
+def test_vitdet(mode):
+    vit = MODELS.build(dict(type='ViTDet', arch='deit-tiny', img_size=224))
+    pyramid = MODELS.build(dict(type='SimpleFeaturePyramid', in_channels=192))
+    to_gpu(vit, mode), to_gpu(pyramid, mode)
+    with mode, torch.autocast('cuda', torch.bfloat16):
+        maps = pyramid(vit(torch.zeros(1, 3, 256, 192, device='cuda')))
+    assert [tuple(m.shape[2:]) for m in maps] == [(64, 48), (32, 24), (16, 12), (8, 6), (4, 3)]
+    assert all(m.device.type == 'cuda' for m in maps)
