@@ -81,9 +81,9 @@ def test_reduced_decoding_leaves_the_targets(shared_data):
     """On photographs: 0.1 % of the variance of the finest level, as in docs/results."""
     files = [p.read_bytes() for p in sorted(shared_data.glob('imagenet_samples/*/*'))[::8]]
     assert reduction((256, 256), (64, 64)) == 2
-    found = [differences(data, 64, 2)['reduced'] for data in files]
-    means = np.mean(found, axis=0)
-    assert len(files) == 25 and (means > 0).all()
+    files = [data for data in files if min(image_size(data)) >= 256]
+    means = np.mean([differences(data, 64, 2)['reduced'] for data in files], axis=0)
+    assert len(files) > 20 and (means > 0).all()
     assert means[0] < 0.002 and (np.diff(means) < 0).all()
 
 
