@@ -4,7 +4,7 @@
 #   make test    run the test suite (STACK=openmmlab: on the official packages)
 #   make slow    the tests that take minutes
 #   make bench   speed and memory beside other methods and libraries, into work_dirs/bench
-#   make lint    style and types
+#   make lint    style, spelling and types
 #   make lock    resolve requirements/*.txt anew
 
 STACK ?= onedl
@@ -38,13 +38,13 @@ bench: setup
 lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/codespell
 	@$(BIN)/mypy
 
 setup:
 	@$(PYTHON) tools/setup_env.py --stack $(STACK) --venv $(VENV)
 
 lock: setup
-	@$(BIN)/pip install --quiet uv
 	@for stack in onedl openmmlab; do \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --upgrade \
 			--no-emit-index-url --no-annotate --no-header \
