@@ -22,12 +22,13 @@ def test_train_resume_and_repeat(root, scenes, tmp_path, name, levels):
         key for key in logged[0] if key.startswith('loss_level')
     )
 
-    # The seed reaches the data, the masks and the weights: the same again.
-    again = train(root, config, tmp_path / 'b', options=options)
+    # The seed reaches the data, the masks and the weights: the same again, with workers too.
+    workers = ['train_dataloader.num_workers=2', 'train_dataloader.persistent_workers=True']
+    again = train(root, config, tmp_path / 'b', options=[*options, *workers])
     assert again.returncode == 0, again.stdout + again.stderr
     assert [e['loss'] for e in steps(tmp_path / 'b')] == [e['loss'] for e in logged[:6]]
 
-    # Stopped after the first epoch, it goes on with the second.
+    # Stopped after the first epoch, it goes on with the second as if it had not been.
     on = train(
         root, config, tmp_path / 'b', '--resume', options=[*options, 'train_cfg.max_epochs=2']
     )
@@ -37,6 +38,9 @@ def test_train_resume_and_repeat(root, scenes, tmp_path, name, levels):
         torch.load(tmp_path / place / 'epoch_2.pth', weights_only=False) for place in 'ab'
     )
     assert first['meta']['iter'] == second['meta']['iter'] == 12
+    assert first['state_dict'].keys() == second['state_dict'].keys()
+    for name, tensor in first['state_dict'].items():
+        assert torch.equal(tensor, second['state_dict'][name]), name
 
 
 def test_one_line_compiles(root, scenes, tmp_path):
