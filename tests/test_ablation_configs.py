@@ -16,7 +16,7 @@ CHANGES = {
     'norm': {'target_generator.norm'},
     'wavelet': {'target_generator.wavelet'},
     'weights': {'head.loss_weights'},
-    'decoder': {'neck.embed_dims', 'neck.num_heads', 'neck.num_layers'},
+    'decoder': {'neck.embed_dims', 'neck.num_heads', 'neck.num_layers', 'neck.norm_raw'},
     'features': {'backbone.out_indices'},
 }
 SMALL = dict(embed_dims=48, num_layers=12, num_heads=2, feedforward_channels=96)

@@ -141,6 +141,11 @@ def test_the_initialization_is_that_of_mae():
     assert ours.cls_token.std().item() == pytest.approx(0.02, rel=0.15)
 
 
+def test_normed_features():
+    assert pair()[0].features_normed == [False, False, True]
+    assert pair(final_norm=False)[0].features_normed == [False, False, False]
+
+
 def test_half_precision():
     ours, _ = pair()
     x, mask = torch.randn(2, 3, 64, 64), random_mask(2, (4, 4), 0.5)

@@ -59,6 +59,7 @@ class WaMIM(BaseSelfSupervisor):
                 neck,
                 in_channels=encoder.feature_channels,
                 feature_strides=encoder.feature_strides,
+                features_normed=encoder.features_normed,
                 levels=targets.levels,
                 out_channels=in_channels * len(targets.subbands),
                 img_size=encoder.img_size,

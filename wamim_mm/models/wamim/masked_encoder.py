@@ -11,8 +11,9 @@ from ...ops.masking import VisibleTokens, visible_patches, visible_units
 class MaskedEncoder:
     """Mixin of an encoder that takes ``forward(x, mask)`` and skips hidden tokens.
 
-    A subclass tells ``mask_unit``, ``feature_strides`` and ``feature_channels``; the neck and the
-    checks of `WaMIM` are built from them. It has two methods for images with a mask: ``lay_out``
+    A subclass tells ``mask_unit``, ``feature_strides``, ``feature_channels`` and
+    ``features_normed``; the neck and the checks of `WaMIM` are built from them.
+    It has two methods for images with a mask: ``lay_out``
     works out where the visible tokens are, on the CPU, and ``encode_visible`` computes, on tensors
     of the images' device alone, so that ``torch.compile`` takes it as one graph.
     """
@@ -20,6 +21,7 @@ class MaskedEncoder:
     mask_unit: int
     feature_strides: list[int]
     feature_channels: list[int]
+    features_normed: list[bool]
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)

@@ -58,6 +58,12 @@ class WaMIMSwinTransformer(MaskedEncoder, SwinTransformer):
         """Channels of each output."""
         return [self.num_features[i] for i in self.out_indices]
 
+    @property
+    def features_normed(self) -> list[bool]:
+        """Whether each output is normed already: all are, unless ``norm_cfg`` is None."""
+        norms = [getattr(self, f'norm{i}') for i in self.out_indices]
+        return [not isinstance(norm, torch.nn.Identity) for norm in norms]
+
     def lay_out(self, x: Tensor, mask: Tensor) -> '_Layout':
         """Where the visible tokens of every stage are, and which attend to which.
 

@@ -39,6 +39,11 @@ class WaMIMViT(MaskedEncoder, VisionTransformer):
         """Channels of each output."""
         return [self.embed_dims] * len(self.out_indices)
 
+    @property
+    def features_normed(self) -> list[bool]:
+        """Whether each output is normed already: the last block's is, by the final norm."""
+        return [self.final_norm and i == self.num_layers - 1 for i in self.out_indices]
+
     def init_weights(self) -> None:
         """Initialize as MAE (and LocalMIM) does, in mmpretrain's `MAEViT`.
 
