@@ -2,6 +2,7 @@
 
 A config sets ``optim_wrapper.optimizer.lr``. Both parts of ``param_scheduler`` are adjusted by
 iteration, and the cosine falls to zero in the last epoch, whichever ``train_cfg.max_epochs`` says.
+MMEngine refuses a run that is not longer than the warm-up: for a trial, ``param_scheduler=[]``.
 """
 
 optim_wrapper = dict(
