@@ -16,7 +16,7 @@ CHANGES = {
     'norm': {'target_generator.norm'},
     'wavelet': {'target_generator.wavelet'},
     'weights': {'head.loss_weights'},
-    'decoder': {'neck.embed_dims', 'neck.num_heads', 'neck.num_layers'},
+    'decoder': {'neck.embed_dims', 'neck.num_heads', 'neck.num_layers', 'neck.norm_raw'},
     'features': {'backbone.out_indices'},
 }
 SMALL = dict(embed_dims=48, num_layers=12, num_heads=2, feedforward_channels=96)
@@ -46,7 +46,9 @@ def test_ablation(path):
     assert changed <= CHANGES[row] and bool(changed) == (row != 'baseline')
     for key in cfg.keys() - {'model'}:
         assert cfg[key] == baseline[key], key
-    assert cfg.train_cfg.max_epochs == cfg.param_scheduler[-1].end == 100
+    rise, fall = cfg.param_scheduler
+    assert (cfg.train_cfg.max_epochs, rise.end, fall.begin) == (100, 10, 10)
+    assert 'end' not in fall  # that of the training
     assert f'configs/ablation/{path.name} ' in path.read_text().split('"""')[1]
 
     cfg.model.backbone.arch = SMALL

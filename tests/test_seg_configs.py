@@ -10,12 +10,12 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
 CONFIGS = Path(__file__).parent.parent / 'configs'
-# Name: the pre-training config, learning rate, drop path, parameters in millions.
+# Name: the pre-training config, parameters in millions.
 FACTS = {
-    'upernet_wamim-swin-b_160k_ade20k-512x512': ('wamim_swin-b', 6e-5, 0.3, 121.4),
-    'upernet_wamim-vit-b_160k_ade20k-512x512': ('wamim_vit-b', 4e-4, 0.1, 163.2),
-    'upernet_mfm-vit-b_160k_ade20k-512x512': ('mfm_vit-b', 4e-4, 0.1, 163.2),
-    'upernet_mfm-r50_160k_ade20k-512x512': ('mfm_r50', 1e-2, None, 66.4),
+    'upernet_wamim-swin-b_160k_ade20k-512x512': ('wamim_swin-b', 121.4),
+    'upernet_wamim-vit-b_160k_ade20k-512x512': ('wamim_vit-b', 163.2),
+    'upernet_mfm-vit-b_160k_ade20k-512x512': ('mfm_vit-b', 163.2),
+    'upernet_mfm-r50_160k_ade20k-512x512': ('mfm_r50', 66.4),
 }
 
 
@@ -25,19 +25,18 @@ def test_all_are_there():
 
 @pytest.mark.parametrize('name', FACTS)
 def test_segmentation_config(name):
-    pretraining, lr, drop_path, millions = FACTS[name]
+    pretraining, millions = FACTS[name]
     encoder_cfg = Config.fromfile(CONFIGS / 'pretrain' / f'{pretraining}.py').model.backbone
     encoder = mmpretrain.registry.MODELS.build(encoder_cfg).state_dict()
     cfg = Config.fromfile(CONFIGS / 'seg' / f'{name}.py')
     init_default_scope('mmseg')
     model = MODELS.build(cfg.model)
     assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(millions, rel=0.005)
-    assert cfg.optim_wrapper.optimizer.lr == lr
-    assert cfg.model.backbone.get('drop_path_rate') == drop_path
     assert cfg.train_cfg.max_iters == 160_000 and cfg.auto_scale_lr.base_batch_size == 16
 
     ours = model.backbone.state_dict()
-    assert set(ours) == set(encoder)
+    final_norm = {'ln1.weight', 'ln1.bias'} if 'vit' in name else set()  # of pre-training only
+    assert set(ours) == set(encoder) - final_norm
     resized = {key for key in ours if ours[key].shape != encoder[key].shape}
     assert resized <= {'pos_embed'}
 

@@ -8,8 +8,5 @@ Nothing here was run at this size.
 
 _base_ = '../pretrain/wamim_vit-b.py'
 
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-4, begin=0, end=10, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', T_max=90, begin=10, end=100, convert_to_iter_based=True),
-]
+_base_.param_scheduler[0].end = _base_.param_scheduler[1].begin = 10
 train_cfg = dict(max_epochs=100)

@@ -12,7 +12,11 @@ Time and accuracy: not measured, no full ImageNet run was made. The recipe is MA
 over and not tuned.
 """
 
-_base_ = ['../_base_/imagenet_linear.py', '../_base_/runtime.py']
+_base_ = [
+    '../_base_/imagenet_linear_data.py',
+    '../_base_/schedules/lars_90e.py',
+    '../_base_/runtime.py',
+]
 
 checkpoint = 'work_dirs/mfm_r50/epoch_300.pth'
 

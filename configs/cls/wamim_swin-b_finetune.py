@@ -13,65 +13,22 @@ Time and accuracy: not measured, no full ImageNet run was made. The recipe is Lo
 reaches 84.0 % top-1 with it after 400 epochs of pre-training on pixels.
 """
 
-_base_ = ['../_base_/imagenet_finetune_data.py', '../_base_/runtime.py']
+_base_ = [
+    '../_base_/models/swin-b_classifier.py',
+    '../_base_/imagenet_finetune_data.py',
+    '../_base_/schedules/finetune_100e.py',
+    '../_base_/runtime.py',
+]
 
 checkpoint = 'work_dirs/wamim_swin-b/epoch_400.pth'
-max_epochs = 100
-warmup_epochs = 20
 batch_size = 1024  # 8 x 128
 lr = 4e-3
 
 model = dict(
-    type='ImageClassifier',
     data_preprocessor={{_base_.data_preprocessor}},
-    # The classifier reads the last stage. The norms of the other outputs, norm0 to norm2, served
-    # the decoders of the pre-training and stay behind in its checkpoint.
-    backbone=dict(
-        type='SwinTransformer',
-        arch='base',
-        img_size=224,
-        window_size=7,
-        drop_path_rate=0.1,
-        out_indices=(3,),
-        init_cfg=dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.'),
-    ),
-    neck=dict(type='GlobalAveragePooling'),
-    head=dict(
-        type='LinearClsHead',
-        num_classes=1000,
-        in_channels=1024,
-        loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
-        init_cfg=dict(type='TruncNormal', layer='Linear', std=2e-5),
-    ),
-    train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]),
+    backbone=dict(init_cfg=dict(checkpoint=checkpoint)),
 )
 
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=lr, betas=(0.9, 0.999), weight_decay=0.05),
-    constructor='LayerDecayOptimWrapperConstructor',
-    paramwise_cfg=dict(
-        layer_decay_rate=0.9,
-        flat_decay_mult=0.0,  # biases and norms
-        custom_keys=dict(relative_position_bias_table=dict(decay_mult=0.0)),
-    ),
-)
-param_scheduler = [
-    dict(
-        type='LinearLR',
-        start_factor=1e-4,
-        begin=0,
-        end=warmup_epochs,
-        convert_to_iter_based=True,
-    ),
-    dict(
-        type='CosineAnnealingLR',
-        T_max=max_epochs - warmup_epochs,
-        eta_min_ratio=2.5e-7 / lr,
-        begin=warmup_epochs,
-        end=max_epochs,
-        convert_to_iter_based=True,
-    ),
-]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs)
+optim_wrapper = dict(optimizer=dict(lr=lr), paramwise_cfg=dict(layer_decay_rate=0.9))
+_base_.param_scheduler[-1].eta_min_ratio = 2.5e-7 / lr
 auto_scale_lr = dict(base_batch_size=batch_size)

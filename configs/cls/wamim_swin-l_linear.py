@@ -9,10 +9,15 @@ Time and accuracy: not measured.
 
 _base_ = './wamim_swin-b_linear.py'
 
-checkpoint = 'work_dirs/wamim_swin-l/epoch_400.pth'
+checkpoint = 'work_dirs/wamim_swin-l/epoch_800.pth'
 
 model = dict(
-    backbone=dict(arch='large', init_cfg=dict(checkpoint=checkpoint)),
+    backbone=dict(
+        arch='large',
+        window_size=14,
+        stage_cfgs=[dict(), dict(), dict(), dict(window_size=7)],  # 7 x 7 tokens in the last
+        init_cfg=dict(checkpoint=checkpoint),
+    ),
     neck=[
         dict(type='GlobalAveragePooling'),
         dict(type='ClsBatchNormNeck', input_features=1536),

@@ -12,7 +12,11 @@ Hardware: 8 GPUs, 2048 images on each; on others keep the batch or add --auto-sc
 Time and accuracy: not measured, no full ImageNet run was made. The recipe is MAE's.
 """
 
-_base_ = ['../_base_/imagenet_linear.py', '../_base_/runtime.py']
+_base_ = [
+    '../_base_/imagenet_linear_data.py',
+    '../_base_/schedules/lars_90e.py',
+    '../_base_/runtime.py',
+]
 
 checkpoint = 'work_dirs/wamim_vit-b/epoch_400.pth'
 

@@ -11,31 +11,15 @@ pre-training on HOG targets.
 
 _base_ = './wamim_vit-b_finetune.py'
 
-checkpoint = 'work_dirs/wamim_vit-l/epoch_400.pth'
-max_epochs = 50
-warmup_epochs = 5
+checkpoint = 'work_dirs/wamim_vit-l/epoch_800.pth'
+lr = 3e-3
 
 model = dict(
     backbone=dict(arch='large', drop_path_rate=0.2, init_cfg=dict(checkpoint=checkpoint)),
     head=dict(in_channels=1024),
 )
 
-optim_wrapper = dict(optimizer=dict(lr=3e-3), paramwise_cfg=dict(layer_decay_rate=0.75))
-param_scheduler = [
-    dict(
-        type='LinearLR',
-        start_factor=1e-4,
-        begin=0,
-        end=warmup_epochs,
-        convert_to_iter_based=True,
-    ),
-    dict(
-        type='CosineAnnealingLR',
-        T_max=max_epochs - warmup_epochs,
-        eta_min_ratio=1e-6 / 3e-3,
-        begin=warmup_epochs,
-        end=max_epochs,
-        convert_to_iter_based=True,
-    ),
-]
-train_cfg = dict(max_epochs=max_epochs)
+optim_wrapper = dict(optimizer=dict(lr=lr), paramwise_cfg=dict(layer_decay_rate=0.75))
+_base_.param_scheduler[0].end = _base_.param_scheduler[1].begin = 5
+_base_.param_scheduler[-1].eta_min_ratio = 1e-6 / lr
+train_cfg = dict(max_epochs=50)

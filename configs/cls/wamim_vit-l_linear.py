@@ -9,7 +9,7 @@ Time and accuracy: not measured.
 
 _base_ = './wamim_vit-b_linear.py'
 
-checkpoint = 'work_dirs/wamim_vit-l/epoch_400.pth'
+checkpoint = 'work_dirs/wamim_vit-l/epoch_800.pth'
 
 model = dict(
     backbone=dict(arch='large', frozen_stages=24, init_cfg=dict(checkpoint=checkpoint)),

@@ -6,8 +6,8 @@
 Data: COCO_ROOT=DIR or --cfg-options data_root=DIR, with annotations, train2017 and val2017 in DIR.
 Hardware: 8 GPUs, 8 images of 1024 x 1024 on each; on others keep the batch or add --auto-scale-lr.
 model.backbone.with_cp=True saves memory for time.
-Time and AP: not measured, no COCO run was made. The recipe is that of ViTDet (arXiv 2203.16527),
-without its relative positions.
+Time and AP: not measured, no COCO run was made. The recipe is that of ViTDet (arXiv 2203.16527)
+in detectron2, without its relative positions, and with the pre-trained encoder's final norm.
 """
 
 _base_ = '../_base_/coco_mask_rcnn.py'
@@ -21,7 +21,8 @@ norm_cfg = dict(type='mmpretrain.LN2d', eps=1e-6)
 
 model = dict(
     # Images are 1024 at most on their longer side: the batch is padded to squares of that size, in
-    # training and in testing.
+    # training and in testing, with zeros behind the normalization (the mean colour), as detectron2
+    # does with square_pad; mmdet's port pads with grey before it.
     data_preprocessor=dict(pad_size_divisor=1024),
     backbone=dict(
         _delete_=True,
@@ -76,7 +77,10 @@ test_dataloader = val_dataloader
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='LayerDecayOptimWrapperConstructor',
-    optimizer=dict(_delete_=True, type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.1),
+    optimizer=dict(
+        _delete_=True, type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.1, fused=True
+    ),
+    # Biases decay: detectron2 exempts norms and the position embedding only.
     paramwise_cfg=dict(
         layer_decay_rate=0.7,
         norm_decay_mult=0.0,

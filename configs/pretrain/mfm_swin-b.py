@@ -24,7 +24,3 @@ model = dict(
         dict(type='Constant', layer='LayerNorm', val=1.0, bias=0.0),
     ],
 )
-
-optim_wrapper = dict(
-    paramwise_cfg=dict(custom_keys=dict(relative_position_bias_table=dict(decay_mult=0.0)))
-)

@@ -8,10 +8,13 @@ Time and accuracy: not measured, no full ImageNet run was made. The closest publ
 LocalMIM with HOG targets, fine-tunes to 84.1 % top-1 after 400 epochs (see docs/method.md).
 """
 
-_base_ = ['../_base_/pretrain_data.py', '../_base_/runtime.py']
+# AdamW for 400 epochs, 40 of them warm-up, weight decay 0.05.
+_base_ = [
+    '../_base_/pretrain_data.py',
+    '../_base_/schedules/adamw_400e.py',
+    '../_base_/runtime.py',
+]
 
-max_epochs = 400
-warmup_epochs = 40
 batch_size = 2048  # 8 x 256
 base_lr = 1e-4  # for 256 images
 
@@ -40,44 +43,10 @@ model = dict(
     ),
     head=dict(type='WaMIMHead', loss_weights=(0.8, 0.9, 1.1, 1.2)),
     init_cfg=[
-        dict(type='TruncNormal', layer='Linear', std=0.02, bias=0.0),
+        dict(type='Xavier', layer='Linear', distribution='uniform'),
         dict(type='Constant', layer='LayerNorm', val=1.0, bias=0.0),
     ],
 )
 
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(
-        type='AdamW',
-        lr=base_lr * batch_size / 256,
-        betas=(0.9, 0.95),
-        weight_decay=0.05,
-        fused=True,
-    ),
-    paramwise_cfg=dict(
-        norm_decay_mult=0.0,
-        bias_decay_mult=0.0,
-        custom_keys=dict(
-            mask_token=dict(decay_mult=0.0),
-            relative_position_bias_table=dict(decay_mult=0.0),
-        ),
-    ),
-)
-param_scheduler = [
-    dict(
-        type='LinearLR',
-        start_factor=1e-4,
-        begin=0,
-        end=warmup_epochs,
-        convert_to_iter_based=True,
-    ),
-    dict(
-        type='CosineAnnealingLR',
-        T_max=max_epochs - warmup_epochs,
-        begin=warmup_epochs,
-        end=max_epochs,
-        convert_to_iter_based=True,
-    ),
-]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs)
+optim_wrapper = dict(optimizer=dict(lr=base_lr * batch_size / 256))
 auto_scale_lr = dict(base_batch_size=batch_size)

@@ -8,10 +8,13 @@ Time and accuracy: not measured, no full ImageNet run was made. The closest publ
 LocalMIM with HOG targets, fine-tunes to 84.0 % top-1 after 1600 epochs (see docs/method.md).
 """
 
-_base_ = ['../_base_/pretrain_data.py', '../_base_/runtime.py']
+# AdamW for 400 epochs, 40 of them warm-up, weight decay 0.05.
+_base_ = [
+    '../_base_/pretrain_data.py',
+    '../_base_/schedules/adamw_400e.py',
+    '../_base_/runtime.py',
+]
 
-max_epochs = 400
-warmup_epochs = 40
 batch_size = 2048  # 8 x 256
 base_lr = 2e-4  # for 256 images
 
@@ -23,7 +26,8 @@ model = dict(
     backbone=dict(
         type='WaMIMViT', arch='base', img_size=224, patch_size=16, out_indices=[2, 5, 8, 11]
     ),
-    # One small decoder for each feature, on the grid of the patches.
+    # One small decoder for each feature, on the grid of the patches. Features that the encoder has
+    # not normed (blocks 3, 6 and 9) get a norm of their own on the way in.
     neck=dict(type='WaMIMDecoder', strides=16, embed_dims=256, num_heads=8, num_layers=1),
     # Fine levels are predicted from shallow features, coarse levels from deep ones.
     target_generator=dict(
@@ -36,36 +40,6 @@ model = dict(
     ],
 )
 
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(
-        type='AdamW',
-        lr=base_lr * batch_size / 256,
-        betas=(0.9, 0.95),
-        weight_decay=0.05,
-        fused=True,
-    ),
-    paramwise_cfg=dict(
-        norm_decay_mult=0.0,
-        bias_decay_mult=0.0,
-        custom_keys=dict(mask_token=dict(decay_mult=0.0), cls_token=dict(decay_mult=0.0)),
-    ),
-)
-param_scheduler = [
-    dict(
-        type='LinearLR',
-        start_factor=1e-4,
-        begin=0,
-        end=warmup_epochs,
-        convert_to_iter_based=True,
-    ),
-    dict(
-        type='CosineAnnealingLR',
-        T_max=max_epochs - warmup_epochs,
-        begin=warmup_epochs,
-        end=max_epochs,
-        convert_to_iter_based=True,
-    ),
-]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs)
+optim_wrapper = dict(optimizer=dict(lr=base_lr * batch_size / 256))
+_base_.param_scheduler[-1].eta_min = 1e-6  # LocalMIM's for ViT; its Swin has 0
 auto_scale_lr = dict(base_batch_size=batch_size)

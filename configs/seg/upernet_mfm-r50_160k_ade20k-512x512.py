@@ -10,7 +10,7 @@ Recipe: that of mmsegmentation's own UperNet with ResNet-50, whose stem of three
 way to the 7 x 7 one of the pre-trained encoder.
 """
 
-_base_ = ['../_base_/upernet.py', '../_base_/ade20k_160k.py']
+_base_ = ['../_base_/models/upernet.py', '../_base_/ade20k_160k.py']
 
 checkpoint = 'work_dirs/mfm_r50/epoch_300.pth'
 

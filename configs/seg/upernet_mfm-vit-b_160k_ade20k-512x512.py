@@ -4,7 +4,9 @@
 
 Checkpoint: what configs/pretrain/mfm_vit-b.py writes; another one (SR, deblur, denoise) with
 --cfg-options model.backbone.init_cfg.checkpoint=FILE.
-The rest is as in upernet_wamim-vit-b_160k_ade20k-512x512.py. mIoU: not measured.
+Recipe: that of mmsegmentation's own UperNet with MAE's ViT-B, learning rate and blocks included, as
+MFM releases none. It shares all else with LocalMIM's. What is decided otherwise, and the rest, is
+as in upernet_wamim-vit-b_160k_ade20k-512x512.py. mIoU: not measured.
 """
 
 _base_ = './upernet_wamim-vit-b_160k_ade20k-512x512.py'
@@ -16,3 +18,5 @@ model = dict(
         init_cfg=dict(checkpoint='work_dirs/mfm_vit-b/epoch_300.pth'),
     )
 )
+
+optim_wrapper = dict(optimizer=dict(lr=1e-4))

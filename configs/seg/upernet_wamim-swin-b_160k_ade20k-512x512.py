@@ -8,7 +8,7 @@ Hardware: 8 GPUs, 2 images on each. mIoU: not measured, no full run was made.
 Recipe: that of mmsegmentation's own UperNet with Swin-B.
 """
 
-_base_ = ['../_base_/upernet.py', '../_base_/ade20k_160k.py']
+_base_ = ['../_base_/models/upernet.py', '../_base_/ade20k_160k.py']
 
 checkpoint = 'work_dirs/wamim_swin-b/epoch_400.pth'
 
@@ -28,7 +28,7 @@ model = dict(
 
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=6e-5, betas=(0.9, 0.999), weight_decay=0.01),
+    optimizer=dict(type='AdamW', lr=6e-5, betas=(0.9, 0.999), weight_decay=0.01, fused=True),
     paramwise_cfg=dict(
         custom_keys=dict(
             relative_position_bias_table=dict(decay_mult=0.0), norm=dict(decay_mult=0.0)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmengine.config import ConfigDict
 
-from wamim_mm import PretrainedFitHook, WaMIMSwinTransformer
+from wamim_mm import PretrainedFitHook, WaMIMSwinTransformer, WaMIMViT
 
 SWIN = dict(
     embed_dims=8,
@@ -107,6 +107,8 @@ def test_another_architecture_is_refused(host, checkpoint, change, message):
 def test_norms_of_outputs_that_a_host_does_not_have(host, checkpoint):
     said = report(host(init_cfg=pretrained(checkpoint), out_indices=(3,)))
     assert f'loaded {TENSORS - 6} of {TENSORS - 6} backbone tensors' in said
+    assert '6 (norm0.weight, norm0.bias, norm1.weight,' in said
+    assert 'of the checkpoint not used by design' in said
 
 
 def test_a_misfit_can_be_accepted(checkpoint):
@@ -145,6 +147,83 @@ def test_a_file_without_prefix_may_hold_a_head(tmp_path):
     backbone = mmpretrain.models.ResNet(18, base_channels=8, stem_channels=8, init_cfg=init_cfg)
     floats = sum(t.is_floating_point() for t in backbone.state_dict().values())
     assert f'loaded {floats} of {floats} ' in report(backbone)
+
+
+VIT = dict(embed_dims=8, num_layers=2, num_heads=2, feedforward_channels=16)
+
+
+@pytest.fixture
+def vit_checkpoint(tmp_path):
+    """A pre-training checkpoint of a small ViT, which ends in ``ln1``."""
+    backbone = WaMIMViT(VIT, img_size=32)
+    state = {f'backbone.{name}': tensor for name, tensor in backbone.state_dict().items()}
+    path = tmp_path / 'vit.pth'
+    torch.save(dict(state_dict=state), path)
+    return path
+
+
+def pooled_vit(path, **kwargs):
+    """The fine-tuned ViT of MAE, LocalMIM and MFM: mean first, a new norm behind."""
+    kwargs = dict(arch=VIT, img_size=32, out_type='avg_featmap', final_norm=False) | kwargs
+    return mmpretrain.models.VisionTransformer(init_cfg=pretrained(path), **kwargs)
+
+
+def test_a_norm_behind_the_pooling_is_new_by_design(vit_checkpoint):
+    # cls_token, pos_embed, the embedding's 2, 12 in each of 2 blocks; ln2's 2 are new.
+    assert report(pooled_vit(vit_checkpoint)) == (
+        'loaded 28 of 30 backbone tensors, 2 (ln2.weight, ln2.bias) new by design, '
+        '2 (ln1.weight, ln1.bias) of the checkpoint not used by design, '
+        f'from {vit_checkpoint}'
+    )
+
+
+def test_a_fine_tuned_checkpoint_has_that_norm(tmp_path, vit_checkpoint):
+    state = pooled_vit(vit_checkpoint).state_dict()
+    path = tmp_path / 'fine-tuned.pth'
+    torch.save(dict(state_dict={f'backbone.{name}': t + 1 for name, t in state.items()}), path)
+    assert report(pooled_vit(path)) == f'loaded 30 of 30 backbone tensors, from {path}'
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        # The final norm is no excuse for others, nor the pooling for half a norm.
+        (lambda state: state.pop('backbone.layers.1.ln2.weight'), r'1 \(layers\.1\.ln2\.weight\)'),
+        (lambda state: state.update({'backbone.ln2.bias': torch.zeros(8)}), r'1 \(ln2\.weight\)'),
+    ],
+)
+def test_what_is_missing_for_another_reason_is_refused(vit_checkpoint, change, message):
+    state = torch.load(vit_checkpoint)['state_dict']
+    change(state)
+    torch.save(dict(state_dict=state), vit_checkpoint)
+    with pytest.raises(ValueError, match=message + ' missing there'):
+        report(pooled_vit(vit_checkpoint))
+
+
+def test_the_final_norm_must_be_there_where_it_is_used(vit_checkpoint):
+    state = torch.load(vit_checkpoint)['state_dict']
+    del state['backbone.ln1.weight']
+    torch.save(dict(state_dict=state), vit_checkpoint)
+    with pytest.raises(ValueError, match=r'1 \(ln1\.weight\) missing there'):
+        report(pooled_vit(vit_checkpoint, out_type='featmap', final_norm=True))
+
+
+def test_the_checkpoint_is_read_once_and_mapped(checkpoint, monkeypatch):
+    calls, load = [], torch.load
+
+    def counting(*args, **kwargs):
+        calls.append(kwargs.get('mmap'))
+        return load(*args, **kwargs)
+
+    monkeypatch.setattr(torch, 'load', counting)
+    monkeypatch.setattr('wamim_mm.hooks.pretrained_fit.CheckpointLoader', None)
+    report(mmseg_swin(init_cfg=pretrained(checkpoint)))
+    assert calls == [True]
+
+
+def test_the_old_format_cannot_be_mapped_and_is_read(checkpoint):
+    torch.save(torch.load(checkpoint), checkpoint, _use_new_zipfile_serialization=False)
+    assert f'loaded {TENSORS} of {TENSORS}' in report(mmseg_swin(init_cfg=pretrained(checkpoint)))
 
 
 def test_silent_where_there_is_nothing_to_check(checkpoint):

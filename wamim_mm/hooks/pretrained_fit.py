@@ -24,6 +24,10 @@ class PretrainedFitHook(Hook):
     out, as they are computed. Nothing is checked when a run resumes or starts from ``load_from``,
     nor for an original Swin checkpoint that the backbone converts itself.
 
+    Two kinds of tensors differ by design and are reported, not refused: the norm behind a mean
+    pooling, which no pre-training has, and norms of the pre-training that the backbone goes
+    without. Both are told from the backbone itself, see `_new_by_design` and `_left_by_design`.
+
     Args:
         allow_partial: Log a misfit instead of raising an error.
     """
@@ -32,6 +36,8 @@ class PretrainedFitHook(Hook):
 
     def __init__(self, allow_partial: bool = False) -> None:
         self.allow_partial = allow_partial
+        # The checkpoint, read once: memory-mapped from before_run to before_train.
+        self._theirs: dict[str, Tensor] | None = None
 
     def before_run(self, runner: Runner) -> None:
         """Compare names and shapes.
@@ -43,14 +49,19 @@ class PretrainedFitHook(Hook):
         backbone = _pretrained_backbone(runner)
         if backbone is None:
             return
-        ours, (theirs, marked) = _float_tensors(backbone), _checkpoint_tensors(backbone)
         path = backbone.init_cfg['checkpoint']
-        if getattr(backbone, 'convert_weights', False) and marked:
-            raise ValueError(
-                f'{path} has the names of mm libraries already, and convert_weights=True is for '
-                'original Swin checkpoints: set model.backbone.convert_weights=False'
-            )
-        missing = [name for name in ours if name not in theirs]
+        ours, (theirs, marked) = _float_tensors(backbone), _checkpoint_tensors(backbone.init_cfg)
+        if getattr(backbone, 'convert_weights', False):
+            if marked:
+                raise ValueError(
+                    f'{path} has the names of mm libraries already, and convert_weights=True is '
+                    'for original Swin checkpoints: set model.backbone.convert_weights=False'
+                )
+            runner.logger.info(f'{path}: converted by the backbone, not checked')
+            return
+        self._theirs = theirs
+        new = _new_by_design(backbone, theirs)
+        missing = [name for name in ours if name not in theirs and name not in new]
         reshaped = [
             f'{name}: {tuple(theirs[name].shape)} there, {tuple(ours[name].shape)} here'
             for name in ours
@@ -60,7 +71,7 @@ class PretrainedFitHook(Hook):
         ]
         # A file that does not mark its backbone may hold a classifier's head too.
         left_over = [name for name in theirs if name not in ours] if marked else []
-        left_over = [name for name in left_over if not _is_norm_of_other_output(name, backbone)]
+        left_over = [name for name in left_over if not _left_by_design(name, backbone)]
         misfits = {
             'missing there': missing,
             'of another shape': reshaped,
@@ -81,10 +92,11 @@ class PretrainedFitHook(Hook):
         Raises:
             ValueError: The backbone holds other values than the checkpoint.
         """
-        backbone = _pretrained_backbone(runner)
-        if backbone is None:
+        theirs, self._theirs = self._theirs, None
+        if theirs is None:
             return
-        ours, (theirs, _) = _float_tensors(backbone), _checkpoint_tensors(backbone)
+        backbone = _pretrained_backbone(runner)
+        ours = _float_tensors(backbone)
         common = [name for name in ours if name in theirs]
         resized = [name for name in common if theirs[name].shape != ours[name].shape]
         loaded = [
@@ -95,6 +107,12 @@ class PretrainedFitHook(Hook):
         report = f'loaded {len(loaded)} of {len(ours)} backbone tensors'
         if resized:
             report += f', {len(resized)} of them resized'
+        new = _new_by_design(backbone, theirs)
+        if new:
+            report += f', {_names(new)} new by design'
+        left = [name for name in theirs if name not in ours and _left_by_design(name, backbone)]
+        if left:
+            report += f', {_names(left)} of the checkpoint not used by design'
         runner.logger.info(f'{report}, from {backbone.init_cfg["checkpoint"]}')
         lost = [name for name in common if name not in loaded]
         if lost:
@@ -121,9 +139,6 @@ def _pretrained_backbone(runner: Runner) -> nn.Module | None:
         return None
     if init_cfg.get('type') != 'Pretrained':
         return None
-    if getattr(backbone, 'convert_weights', False) and not _checkpoint_tensors(backbone)[1]:
-        runner.logger.info(f'{init_cfg["checkpoint"]}: converted by the backbone, not checked')
-        return None
     return backbone
 
 
@@ -131,10 +146,9 @@ def _float_tensors(backbone: nn.Module) -> dict[str, Tensor]:
     return {name: t for name, t in backbone.state_dict().items() if t.is_floating_point()}
 
 
-def _checkpoint_tensors(backbone: nn.Module) -> tuple[dict[str, Tensor], bool]:
+def _checkpoint_tensors(init_cfg: dict) -> tuple[dict[str, Tensor], bool]:
     """The checkpoint's float tensors by the backbone's names, and whether a prefix marked them."""
-    init_cfg = backbone.init_cfg
-    checkpoint = CheckpointLoader.load_checkpoint(init_cfg['checkpoint'], map_location='cpu')
+    checkpoint = _read(init_cfg['checkpoint'])
     state = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
     tensors = {
         name.removeprefix('module.'): value
@@ -150,11 +164,33 @@ def _checkpoint_tensors(backbone: nn.Module) -> tuple[dict[str, Tensor], bool]:
     return (marked, True) if marked else (tensors, False)
 
 
-def _is_norm_of_other_output(name: str, backbone: nn.Module) -> bool:
-    """Whether it is Swin's ``norm<i>`` of a stage that this backbone does not put out.
+def _read(path: str) -> dict:
+    """A checkpoint, of whose tensors only what is looked at is read."""
+    try:
+        return torch.load(path, map_location='cpu', mmap=True, weights_only=True)
+    except Exception:  # a URL, the old format, or no checkpoint, which MMEngine's loader explains
+        return CheckpointLoader.load_checkpoint(path, map_location='cpu')
 
-    Pre-training norms all four stages; a classifier reads the last one alone.
+
+def _new_by_design(backbone: nn.Module, theirs: dict[str, Tensor]) -> list[str]:
+    """mmpretrain's ViT with ``out_type='avg_featmap'`` pools first and norms after, with ``ln2``.
+
+    MAE, LocalMIM and MFM fine-tune so. Pre-training has no such norm; a fine-tuned checkpoint has.
     """
+    if getattr(backbone, 'out_type', None) != 'avg_featmap':
+        return []
+    new = ['ln2.weight', 'ln2.bias']
+    return [] if any(name in theirs for name in new) else new
+
+
+def _left_by_design(name: str, backbone: nn.Module) -> bool:
+    """Whether it is a norm of the pre-training that this backbone was built without.
+
+    A ViT's final norm ``ln1`` with ``final_norm=False``; Swin's ``norm<i>`` of a stage that is no
+    output: pre-training norms all four, a classifier reads the last alone.
+    """
+    if re.match(r'ln1\.', name):
+        return getattr(backbone, 'final_norm', True) is False
     stage = re.match(r'norm(\d)\.', name)
     return stage is not None and int(stage[1]) not in backbone.out_indices
 

@@ -10,7 +10,12 @@ from wamim_mm.ops.masking import random_mask, unit_tokens, visible_units
 
 def build(**kwargs):
     defaults = dict(
-        in_channels=[24], feature_strides=[8], levels=(2,), out_channels=12, img_size=(64, 96)
+        in_channels=[24],
+        feature_strides=[8],
+        features_normed=[False],
+        levels=(2,),
+        out_channels=12,
+        img_size=(64, 96),
     )
     decoder = WaMIMDecoder(**(defaults | dict(strides=8, embed_dims=32, num_heads=4) | kwargs))
     decoder.init_weights()
@@ -31,6 +36,26 @@ def test_shapes(level, stride, num_layers):
     feature = visible(random_mask(2, (2, 3), 0.5), side=4, channels=24)
     (prediction,) = decoder([feature])
     assert prediction.shape == (2, 12, 64 // 2**level, 96 // 2**level)
+
+
+def test_raw_features_are_normed_on_their_way_in():
+    """The scale of the encoder's residual stream, which grows from block to block, is lost."""
+    feature = visible(random_mask(2, (2, 3), 0.5), side=4, channels=24)
+    louder = feature._replace(tokens=100 * feature.tokens + 3)
+    decoder = build()
+    torch.testing.assert_close(decoder([feature])[0], decoder([louder])[0])
+    # The same as norming before: this norm has no weights yet.
+    plain = build(norm_raw=False)
+    plain.load_state_dict(decoder.state_dict(), strict=False)
+    normed = feature._replace(tokens=torch.nn.functional.layer_norm(feature.tokens, (24,)))
+    torch.testing.assert_close(decoder([feature])[0], plain([normed])[0], atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(plain([feature])[0], plain([louder])[0])
+
+
+@pytest.mark.parametrize('kwargs', [dict(features_normed=[True]), dict(norm_raw=False)], ids=str)
+def test_no_norm_where_there_is_one_or_none_is_wanted(kwargs):
+    names = set(build().state_dict()) - set(build(**kwargs).state_dict())
+    assert names == {'decoders.0.input_norm.weight', 'decoders.0.input_norm.bias'}
 
 
 def test_order_of_tokens_does_not_matter():

@@ -141,6 +141,13 @@ def test_hidden_pixels_change_nothing():
             assert torch.equal(a.tokens, b.tokens)
 
 
+def test_normed_features():
+    normed = WaMIMSwinTransformer(ARCH, img_size=224, out_indices=(1, 3))
+    assert normed.features_normed == [True, True]
+    raw = WaMIMSwinTransformer(ARCH, img_size=224, norm_cfg=None)
+    assert raw.features_normed == [False]
+
+
 def test_samples_do_not_see_each_other():
     ours, _ = pair(img_size=128, window_size=4)
     x, mask = torch.randn(4, 3, 128, 128), random_mask(4, (4, 4), 0.75)

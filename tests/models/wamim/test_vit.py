@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from mmpretrain.models import VisionTransformer
+from mmpretrain.models import MAEViT, VisionTransformer
 
 from wamim_mm import WaMIMViT
 from wamim_mm.ops import gather_tokens, random_mask
@@ -114,6 +114,36 @@ def test_position_embedding_is_fixed_sines_and_row_major():
     half = [torch.cat([f(i * frequencies) for f in (torch.sin, torch.cos)]) for i in (row, column)]
     torch.testing.assert_close(embedding[row, column], torch.cat(half))
     assert not ours.pos_embed[0, 0].any()
+
+
+def test_the_initialization_is_that_of_mae():
+    """Deviation and mean of every tensor, from the same config, against mmpretrain's MAEViT."""
+    init_cfg = [
+        dict(type='Xavier', layer='Linear', distribution='uniform'),
+        dict(type='Constant', layer='LayerNorm', val=1.0, bias=0.0),
+    ]
+    ours, mae = (kind(arch='base', layer_cfgs={}, init_cfg=init_cfg) for kind in (WaMIMViT, MAEViT))
+    for model in (ours, mae):
+        # Four blocks are enough for what is the same in twelve.
+        del model.layers[4:]
+        model.init_weights()
+    theirs = mae.state_dict()
+    assert set(ours.state_dict()) == set(theirs)
+    for name, tensor in ours.state_dict().items():
+        deviation, expected = tensor.std(), theirs[name].std()
+        # Of n draws: a deviation is known to 1 / sqrt(2 n), a mean to 1 / sqrt(n); six of those.
+        error = 6 / tensor.numel() ** 0.5
+        assert deviation == pytest.approx(expected.item(), rel=error, abs=1e-9), name
+        difference = (tensor.mean() - theirs[name].mean()).abs()
+        assert difference <= 1.5 * error * expected + 1e-9, name
+    # Independent of mmpretrain: sqrt(2 / (inputs + outputs)), and MAE's 0.02.
+    assert ours.patch_embed.projection.weight.std().item() == pytest.approx(0.0361, rel=0.01)
+    assert ours.cls_token.std().item() == pytest.approx(0.02, rel=0.15)
+
+
+def test_normed_features():
+    assert pair()[0].features_normed == [False, False, True]
+    assert pair(final_norm=False)[0].features_normed == [False, False, False]
 
 
 def test_half_precision():

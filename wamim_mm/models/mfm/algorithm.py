@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from mmpretrain.models import BaseSelfSupervisor
+from mmpretrain.models import BaseSelfSupervisor, VisionTransformer
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch.func import functional_call
 from ...ops.fourier import filter_spectrum
 from ...ops.masking import sample_draws
 from .degradations import FrequencyFilter
+from .initialization import init_vit
 
 
 @MODELS.register_module()
@@ -30,7 +31,8 @@ class MFM(BaseSelfSupervisor):
         img_size: Side of the images, or ``(height, width)``.
         data_preprocessor: As in mmpretrain's self-supervised algorithms; its ``mean`` and ``std``,
             on the scale of 0 to 255, lead from the inputs to images in [0, 1] and back.
-        init_cfg: Initialization config.
+        init_cfg: Initialization config. None starts a ``VisionTransformer`` as MFM's release does,
+            see `init_vit`, and other encoders as their library does.
 
     Raises:
         ValueError: The images are too small for the corruption, the encoder yields no feature map
@@ -69,6 +71,13 @@ class MFM(BaseSelfSupervisor):
         self.head.loss_module.check_size(height, width)
         self.corruption = corruption
         self.img_size = (height, width)
+
+    def init_weights(self) -> None:
+        """Initialize as the configs say; a ``VisionTransformer`` without one as MFM's release."""
+        super().init_weights()
+        named = self.init_cfg or self.backbone.init_cfg
+        if isinstance(self.backbone, VisionTransformer) and not named:
+            init_vit(self.backbone)
 
     def loss(
         self, inputs: Tensor, data_samples: list[DataSample] | None = None, **kwargs

@@ -59,6 +59,7 @@ class WaMIM(BaseSelfSupervisor):
                 neck,
                 in_channels=encoder.feature_channels,
                 feature_strides=encoder.feature_strides,
+                features_normed=encoder.features_normed,
                 levels=targets.levels,
                 out_channels=in_channels * len(targets.subbands),
                 img_size=encoder.img_size,
@@ -88,7 +89,7 @@ class WaMIM(BaseSelfSupervisor):
         mode: str = 'tensor',
         masking: Masking | None = None,
     ):
-        """mmpretrain's entry; ``masking`` is what the loader's workers made for :meth:`loss`."""
+        """Mmpretrain's entry; ``masking`` is what the loader's workers made for :meth:`loss`."""
         if mode == 'loss':
             return self.loss(inputs, data_samples, masking)
         return super().forward(inputs, data_samples, mode)

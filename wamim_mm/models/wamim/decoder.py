@@ -18,12 +18,13 @@ from ...ops.masking import VisibleTokens, merge_tokens
 class WaMIMDecoder(BaseModule):
     """Predict wavelet coefficients of level ``levels[i]`` from feature ``i`` (WaMIM, section 3.3).
 
-    The first five arguments describe the encoder and the targets. `WaMIM` fills them in from those
+    The first six arguments describe the encoder and the targets. `WaMIM` fills them in from those
     two, so that a config names the others only.
 
     Args:
         in_channels: Channels of each feature.
         feature_strides: Pixels per token along a side, of each feature.
+        features_normed: Whether the encoder has normed each feature.
         levels: Wavelet level that each feature predicts, finest first.
         out_channels: Channels of a level's target.
         img_size: Height and width of the images.
@@ -33,6 +34,9 @@ class WaMIMDecoder(BaseModule):
         embed_dims: Width of the decoders.
         num_heads: Attention heads.
         num_layers: Transformer blocks of each decoder.
+        norm_raw: Whether a feature that the encoder has not normed gets a layer norm of its own on
+            its way into the decoder, as in LocalMIM. ViT's blocks before the last leave a residual
+            stream whose scale grows from block to block.
 
     Raises:
         ValueError: Numbers of features, levels and strides differ, or a stride does not fit the
@@ -43,6 +47,7 @@ class WaMIMDecoder(BaseModule):
         self,
         in_channels: Sequence[int],
         feature_strides: Sequence[int],
+        features_normed: Sequence[bool],
         levels: Sequence[int],
         out_channels: int,
         img_size: tuple[int, int],
@@ -50,6 +55,7 @@ class WaMIMDecoder(BaseModule):
         embed_dims: int = 256,
         num_heads: int = 8,
         num_layers: int = 1,
+        norm_raw: bool = True,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -65,6 +71,7 @@ class WaMIMDecoder(BaseModule):
             LevelDecoder(
                 in_channels=channels,
                 feature_stride=feature_stride,
+                norm_input=norm_raw and not normed,
                 level=level,
                 out_channels=out_channels,
                 img_size=img_size,
@@ -73,8 +80,8 @@ class WaMIMDecoder(BaseModule):
                 num_heads=num_heads,
                 num_layers=num_layers,
             )
-            for channels, feature_stride, level, stride in zip(
-                in_channels, feature_strides, levels, strides, strict=True
+            for channels, feature_stride, normed, level, stride in zip(
+                in_channels, feature_strides, features_normed, levels, strides, strict=True
             )
         )
 
@@ -98,13 +105,14 @@ class WaMIMDecoder(BaseModule):
 class LevelDecoder(BaseModule):
     """Transformer blocks over all positions of a grid, hidden ones held by a mask token.
 
-    Args: see `WaMIMDecoder`.
+    Args: see `WaMIMDecoder`; ``norm_input`` is whether the feature is normed here.
     """
 
     def __init__(
         self,
         in_channels: int,
         feature_stride: int,
+        norm_input: bool,
         level: int,
         out_channels: int,
         img_size: tuple[int, int],
@@ -138,6 +146,7 @@ class LevelDecoder(BaseModule):
         self.split = max(stride // coeff_stride, 1)
         self.pool = max(coeff_stride // stride, 1)
 
+        self.input_norm = nn.LayerNorm(in_channels, eps=1e-6) if norm_input else nn.Identity()
         self.embed = nn.Linear(self.merge**2 * in_channels, embed_dims)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, embed_dims))
         # The library's function counts columns first: swapped sides make its order row-major.
@@ -162,7 +171,8 @@ class LevelDecoder(BaseModule):
     def forward(self, feature: VisibleTokens) -> Tensor:
         """``(N, L, C)`` visible tokens to ``(N, out_channels, H / 2**level, W / 2**level)``."""
         width = self.grid[1] * self.merge
-        tokens, positions = merge_tokens(feature.tokens, feature.positions, width, self.merge)
+        tokens = self.input_norm(feature.tokens)  # (N, L, C)
+        tokens, positions = merge_tokens(tokens, feature.positions, width, self.merge)
         tokens = self.embed(tokens)  # (N, L', D)
 
         x = self.mask_token.to(tokens.dtype).expand(len(tokens), self.grid[0] * self.grid[1], -1)

@@ -13,16 +13,17 @@ from ...ops.masking import VisibleTokens, to_device, visible_patches
 class MaskedEncoder:
     """Mixin of an encoder that takes ``forward(x, mask)`` and skips hidden tokens.
 
-    A subclass tells ``mask_unit``, ``feature_strides`` and ``feature_channels``; the neck and the
-    checks of `WaMIM` are built from them. Images with a mask take two steps: ``geometry`` works out
-    a layout, where the visible tokens are, from the mask alone and on the CPU, best in the workers
-    of the data loader; ``encode_visible`` computes, on tensors of the images' device alone, so that
-    ``torch.compile`` takes it as one graph.
+    A subclass tells ``mask_unit``, ``feature_strides``, ``feature_channels`` and
+    ``features_normed``; the neck and the checks of `WaMIM` are built from them. Images with a mask
+    take two steps: ``geometry`` works out a layout, where the visible tokens are, from the mask
+    alone and on the CPU, best in the workers of the data loader; ``encode_visible`` computes, on
+    tensors of the images' device alone, so that ``torch.compile`` takes it as one graph.
     """
 
     mask_unit: int
     feature_strides: list[int]
     feature_channels: list[int]
+    features_normed: list[bool]
     #: From a mask on the CPU to the layout that `encode_visible` takes: a tensor, or tensors in
     #: (named) tuples. Holds no part of the model, so that it goes to another process cheaply.
     geometry: Callable[[Tensor], Any]

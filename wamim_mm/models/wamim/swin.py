@@ -64,6 +64,12 @@ class WaMIMSwinTransformer(MaskedEncoder, SwinTransformer):
         ]
         return partial(swin_layout, stages=stages)
 
+    @property
+    def features_normed(self) -> list[bool]:
+        """Whether each output is normed already: all are, unless ``norm_cfg`` is None."""
+        norms = [getattr(self, f'norm{i}') for i in self.out_indices]
+        return [not isinstance(norm, torch.nn.Identity) for norm in norms]
+
     def encode_visible(self, x: Tensor, layout: SwinLayout) -> tuple[VisibleTokens, ...]:
         """Encode what is visible of ``(N, C, H, W)`` images.
 

@@ -4,7 +4,7 @@ import torch
 from mmpretrain.models import VisionTransformer
 from mmpretrain.models.utils import build_2d_sincos_position_embedding, resize_pos_embed
 from mmpretrain.registry import MODELS
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...ops.masking import VisibleTokens, visible_units
 from .masked_encoder import MaskedEncoder
@@ -39,10 +39,20 @@ class WaMIMViT(MaskedEncoder, VisionTransformer):
         """Channels of each output."""
         return [self.embed_dims] * len(self.out_indices)
 
+    @property
+    def features_normed(self) -> list[bool]:
+        """Whether each output is normed already: the last block's is, by the final norm."""
+        return [self.final_norm and i == self.num_layers - 1 for i in self.out_indices]
+
     def init_weights(self) -> None:
-        """Initialize as the host does, then the position embedding with sines and cosines."""
+        """Initialize as MAE (and LocalMIM) does, in mmpretrain's `MAEViT`.
+
+        The host's initialization first; then sines and cosines for the position embedding, the
+        uniform Xavier of a linear layer for the patch embedding, which is one over flattened
+        patches, and a normal of deviation 0.02 for the class token.
+        """
         super().init_weights()
-        if (self.init_cfg or {}).get('type') == 'Pretrained':
+        if isinstance(self.init_cfg, dict) and self.init_cfg.get('type') == 'Pretrained':
             return
         height, width = self.patch_resolution
         # The library's function counts columns first: swapped sides make its order row-major.
@@ -50,6 +60,9 @@ class WaMIMViT(MaskedEncoder, VisionTransformer):
             (width, height), self.embed_dims, cls_token=self.cls_token is not None
         )
         self.pos_embed.data.copy_(embedding)
+        nn.init.xavier_uniform_(self.patch_embed.projection.weight.data.flatten(1))  # a view
+        if self.cls_token is not None:
+            nn.init.normal_(self.cls_token, std=0.02)
 
     #: ``(N, L)`` positions of the visible tokens: a unit is a patch.
     geometry = staticmethod(visible_units)
