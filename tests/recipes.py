@@ -31,7 +31,7 @@ Facts = dict[str, Any]
 # Where weights and images come from, and what is said of them on the way.
 NOT_THE_RECIPE = re.compile(
     r'(^|\.)(_scope_|checkpoint|prefix|pretrained|convert_weights|backend|backend_args|meta_keys|'
-    r'LoadImageFromFile|LoadAnnotations|Pack\w+)(\.|$)|backbone\.init_cfg\.type|^model\.type'
+    r'LoadImageFromFile|LoadAnnotations|RandomDraw|Pack\w+)(\.|$)|backbone\.init_cfg\.type|^model\.type'
 )
 # Defaults of the libraries that one config spells out and another does not.
 DEFAULTS = dict(
@@ -116,6 +116,10 @@ def facts(cfg: Config, batch: int | None = None) -> Facts:
     found = {}
     model = dict(cfg.model)
     model['data_preprocessor'] = model.get('data_preprocessor') or cfg.get('data_preprocessor')
+    if 'PretrainDataPreprocessor' in str(model['data_preprocessor']):  # moves masks, no more
+        model['data_preprocessor'] = dict(
+            model['data_preprocessor'], type='SelfSupDataPreprocessor'
+        )
     _flatten('model', model, found)
     for split in ('train', 'val'):
         loader = cfg.get(f'{split}_dataloader')

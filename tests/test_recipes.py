@@ -233,7 +233,7 @@ def learning_rates(name, epoch_length):
     ],
 )
 def test_the_course_of_mfm_is_that_of_timm(name, warmup, first, lowest):
-    """timm's scheduler is what MFM's release calls, with these arguments."""
+    """Timm's scheduler is what MFM's release calls, with these arguments."""
     cosine_lr = pytest.importorskip('timm.scheduler.cosine_lr')
     length = 20
     rates = learning_rates(name, length)

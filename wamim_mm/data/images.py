@@ -23,7 +23,7 @@ def find_images(path: Path) -> list[Path]:
 
 
 def centre_crop_pipeline(size: tuple[int, int]) -> list[dict]:
-    """mmpretrain transforms that read a file and take its centre, in ``size`` (height, width)."""
+    """Mmpretrain transforms that read a file and take its centre, in ``size`` (height, width)."""
     return [
         dict(type='LoadImageFromFile'),
         dict(type='ResizeEdge', scale=max(size), edge='short', backend='pillow'),

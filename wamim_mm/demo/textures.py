@@ -112,7 +112,8 @@ def pattern(rng: np.random.Generator, size: int, name: str) -> np.ndarray:
 
 def _cells(rng: np.random.Generator, size: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Return a Voronoi diagram of about `count * count` cells: for every pixel, how much nearer its
-    own seed is than the next, in cells, and its cell's random value in [0, 1)."""
+    own seed is than the next, in cells, and its cell's random value in [0, 1).
+    """
     x, y = (count * c for c in grid(size))
     column, row = x.astype(np.intp), y.astype(np.intp)
     # One seed in each square of a grid: the nearest two are then among the 3 x 3 squares around.

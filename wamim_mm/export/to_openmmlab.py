@@ -45,7 +45,7 @@ def to_mmseg(backbone: Backbone) -> Handover:
 
 
 def _vit(backbone: Backbone, target: str) -> Handover:
-    """mmseg's ViT takes names without a prefix, and has no norm behind a mean pooling.
+    """Mmseg's ViT takes names without a prefix, and has no norm behind a mean pooling.
 
     It has no bias in its patch embedding either, unless with ``patch_bias=True``, which none of
     mmseg's configs has. The bias becomes a part of the position embedding, which is added next.
@@ -90,7 +90,7 @@ def _swin(backbone: Backbone, target: str) -> Handover:
 
 
 def _resnet(backbone: Backbone, target: str) -> Handover:
-    """mmdet's and mmseg's configs name ResNet checkpoints without a prefix."""
+    """Mmdet's and mmseg's configs name ResNet checkpoints without a prefix."""
     module = backbone.build(target)
     return Handover(_save(backbone, backbone.weights), _usage(backbone, depth=module.depth), [])
 

@@ -47,7 +47,7 @@ def to_timm(backbone: Backbone) -> Handover:
 
 
 def _vit(module: nn.Module, weights: dict[str, Tensor]) -> Handover:
-    """timm has one norm behind the blocks: of all tokens, or else of their mean."""
+    """Timm has one norm behind the blocks: of all tokens, or else of their mean."""
     left_out, norm = [], {}
     if module.final_norm:
         left_out = [name for name in weights if name.startswith('ln2.')]
@@ -75,7 +75,7 @@ def _vit(module: nn.Module, weights: dict[str, Tensor]) -> Handover:
 
 
 def _swin(module: nn.Module, weights: dict[str, Tensor]) -> Handover:
-    """timm norms the last stage only."""
+    """Timm norms the last stage only."""
     last = last_norm(module)
     left_out = [name for name in weights if name.startswith('norm') and last not in name]
     image, patch = (
@@ -107,7 +107,7 @@ _CONVERT = {'VisionTransformer': _vit, 'SwinTransformer': _swin, 'ResNet': _resn
 
 
 def _size(module: nn.Module, names: dict[str, str]) -> str | None:
-    """timm's name for the size of a ViT or Swin."""
+    """Timm's name for the size of a ViT or Swin."""
     for name, size in names.items():
         if module.arch_zoo[name] == module.arch_settings:
             return size

@@ -173,7 +173,7 @@ def _read(path: str) -> dict:
 
 
 def _new_by_design(backbone: nn.Module, theirs: dict[str, Tensor]) -> list[str]:
-    """mmpretrain's ViT with ``out_type='avg_featmap'`` pools first and norms after, with ``ln2``.
+    """Mmpretrain's ViT with ``out_type='avg_featmap'`` pools first and norms after, with ``ln2``.
 
     MAE, LocalMIM and MFM fine-tune so. Pre-training has no such norm; a fine-tuned checkpoint has.
     """

@@ -48,7 +48,7 @@ def _register_adafactor() -> None:
 
 
 def _adafactor(*args: Any, **kwargs: Any) -> Any:
-    """transformers' optimizer, which is imported now."""
+    """Transformers' optimizer, which is imported now."""
     from transformers import Adafactor
 
     return Adafactor(*args, **kwargs)

@@ -124,7 +124,7 @@ def layer_depths(model: nn.Module) -> Callable[[str], tuple[int, int]]:
 
 
 def _rule(backbone: nn.Module) -> Callable[[str, str], tuple[int, int]] | None:
-    """mmpretrain's rule for this backbone.
+    """Mmpretrain's rule for this backbone.
 
     The backbones of mmdet and mmsegmentation have no rule, but mmpretrain's structure and names;
     its rules read no more of a backbone than the numbers of blocks.

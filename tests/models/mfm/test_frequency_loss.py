@@ -11,7 +11,8 @@ SIZES = [(16, 16), (15, 15), (12, 18), (18, 9)]
 
 def direct(pred, target, mask=None, gamma=1.0, weights=None, patches=1, mean_spectrum=False):
     """MFM's formulas as they stand: two whole complex spectra, patch by patch, frequency by
-    frequency. ``weights``: None, or ``(gamma, log, over the batch)``."""
+    frequency. ``weights``: None, or ``(gamma, log, over the batch)``.
+    """
 
     def spectrum(x):
         rows = [row.chunk(patches, -1) for row in x.chunk(patches, -2)]
