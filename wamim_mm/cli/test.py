@@ -6,9 +6,8 @@ python tools/test.py CONFIG CHECKPOINT --cfg-options data_root=DIR
 import argparse
 import sys
 
-import mmengine
-
-from .launch import add_common_arguments, build_runner, check_checkpoint, load_config
+from .checks import check_checkpoint
+from .launch import add_common_arguments, build_runner, load_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,6 +34,8 @@ def main() -> None:
         sys.exit(f'test.py: {error}')
     metrics = runner.test()
     if args.out:
+        import mmengine
+
         mmengine.dump(metrics, args.out)
 
 

@@ -6,6 +6,7 @@ python tools/train.py configs/pretrain/wamim_vit-b.py --cfg-options data_root=DI
 import argparse
 import sys
 
+from .checks import check_checkpoint
 from .launch import add_common_arguments, build_runner, load_config
 
 
@@ -48,6 +49,8 @@ def main() -> None:
             cfg.auto_scale_lr.enable = True
         if args.resume:
             cfg.resume = True
+            if args.resume != 'auto':
+                check_checkpoint(args.resume)
             cfg.load_from = None if args.resume == 'auto' else args.resume
         runner = build_runner(
             cfg,
