@@ -86,9 +86,9 @@ def build_runner(
 
     # From here on torch and the libraries that the config needs are imported.
     from mmengine.registry import RUNNERS
-    from mmengine.runner import Runner
 
     from ..interop.distributed import use_cpu_processes
+    from .screen import QuietRunner
 
     import_custom_modules(cfg)
     cfg.custom_hooks = [
@@ -98,7 +98,7 @@ def build_runner(
         dict(type='ClassCountHook'),
     ]
     use_cpu_processes(cfg)
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else QuietRunner.from_cfg(cfg)
     _check_annotations(cfg, loaders)
     return runner
 
