@@ -74,6 +74,7 @@ CONFIG = 'configs/demo/wamim_vit.py'
         ('train', ['no.py'], "config 'no.py' does not exist"),
         ('train', [CONFIG, '--cfg-options', 'data_root=no'], "data root 'no' does not exist"),
         ('train', [CONFIG, '--resume', 'no.pth'], "checkpoint 'no.pth' does not exist"),
+        ('train', [CONFIG, '--amp', 'fp8'], 'invalid choice'),
         ('test', ['configs/demo/upernet_swin.py', 'no.pth'], "checkpoint 'no.pth' does not exist"),
         ('robustness', [CONFIG, CONFIG, '--on', 'imagenet-a'], 'needs --data-root DIR'),
         ('infer', [CONFIG, 'no.pth', '.', '--out', 'no'], "checkpoint 'no.pth' does not exist"),

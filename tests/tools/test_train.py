@@ -40,10 +40,10 @@ def test_train_resume_and_repeat(root, scenes, tmp_path, name, levels):
 
 
 def test_the_screen_starts_with_what_matters(root, scenes, tmp_path):
-    """The log file has all the rest."""
+    """The log file has all the rest. In mixed precision, which works on a CPU too."""
     config = 'configs/demo/wamim_vit.py'
     options = [f'data_root={scenes}', *TINY]
-    done = train(root, config, tmp_path, options=options)
+    done = train(root, config, tmp_path, '--amp', options=options)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == f'{config} -> {tmp_path}'
@@ -54,6 +54,7 @@ def test_the_screen_starts_with_what_matters(root, scenes, tmp_path):
         'default_scope = ',
         'Hooks will be executed',
         'weight_decay=0.0',
+        "type='CPUAmpOptimWrapper'",
     ):
         assert rest in log.read_text() and rest not in done.stdout
 

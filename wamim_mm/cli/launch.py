@@ -20,7 +20,13 @@ LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 def add_common_arguments(parser: ArgumentParser) -> None:
     """Arguments that every command which runs a config understands."""
     parser.add_argument('--work-dir', help='where logs and checkpoints go (work_dirs/<config>)')
-    parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
+    parser.add_argument(
+        '--amp',
+        nargs='?',
+        const='auto',
+        choices=('auto', 'bf16', 'fp16'),
+        help='automatic mixed precision; a plain --amp is bf16 where the device has it',
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -63,6 +69,7 @@ def build_runner(
     loaders: tuple[str, ...],
     strict: bool,
     allow_partial_backbone: bool = False,
+    amp: str | None = None,
 ) -> Runner:
     """Build the Runner of a config, after a look at the data that it will read.
 
@@ -73,10 +80,12 @@ def build_runner(
         loaders: Names of the data loaders that the job uses.
         strict: Whether a checkpoint must hold every tensor of the model.
         allow_partial_backbone: Whether a pre-trained backbone may fit in part.
+        amp: Mixed precision, as in `precision.use_amp`; None for none.
 
     Raises:
         FileNotFoundError: A data root, image folder or annotation file is missing or empty.
-        ValueError: An annotation file is damaged or of other classes.
+        ValueError: An annotation file is damaged or of other classes, or the device lacks the
+            precision.
     """
     for name in loaders:
         if cfg.get(name) is not None:
@@ -88,9 +97,12 @@ def build_runner(
     from mmengine.registry import RUNNERS
 
     from ..interop.distributed import use_cpu_processes
+    from .precision import use_amp
     from .screen import QuietRunner
 
     import_custom_modules(cfg)
+    if amp:
+        use_amp(cfg, amp)
     cfg.custom_hooks = [
         *(cfg.get('custom_hooks') or []),
         dict(type='CheckpointFitHook', strict=strict),

@@ -116,9 +116,9 @@ def prepare(args: argparse.Namespace, cfg: Config) -> Runner:
             classes = folder_classes(folder, CLASSES[args.on])
         cfg.test_evaluator = dict(type='SubsetAccuracy', classes=classes)
     cfg.test_dataloader.dataset = next(iter(datasets.values()))
-    cfg.test_cfg = dict(type='DatasetsTestLoop', fp16=args.amp)
+    cfg.test_cfg = dict(type='DatasetsTestLoop')
     cfg.load_from = args.checkpoint
-    runner = build_runner(cfg, ('test_dataloader',), strict=True)
+    runner = build_runner(cfg, ('test_dataloader',), strict=True, amp=args.amp)
     runner.test_loop.datasets = datasets
 
     if args.on == 'corruptions':

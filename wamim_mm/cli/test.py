@@ -26,10 +26,8 @@ def main() -> None:
         if cfg.get('test_dataloader') is None:
             raise ValueError(f'{args.config} has no test_dataloader: there is nothing to evaluate')
         check_checkpoint(args.checkpoint)
-        if args.amp:
-            cfg.test_cfg.fp16 = True
         cfg.load_from = args.checkpoint
-        runner = build_runner(cfg, ('test_dataloader',), strict=True)
+        runner = build_runner(cfg, ('test_dataloader',), strict=True, amp=args.amp)
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f'test.py: {error}')
     metrics = runner.test()

@@ -38,9 +38,6 @@ def main() -> None:
     args = parse_args()
     try:
         cfg = load_config(args)
-        if args.amp:
-            cfg.optim_wrapper.type = 'AmpOptimWrapper'
-            cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
         if args.auto_scale_lr:
             if 'auto_scale_lr' not in cfg:
                 raise ValueError(
@@ -57,6 +54,7 @@ def main() -> None:
             ('train_dataloader', 'val_dataloader'),
             strict=bool(cfg.get('resume')),
             allow_partial_backbone=args.allow_partial_backbone,
+            amp=args.amp,
         )
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f'train.py: {error}')
