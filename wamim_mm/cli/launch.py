@@ -96,6 +96,7 @@ def build_runner(
     # From here on torch and the libraries that the config needs are imported.
     from mmengine.registry import RUNNERS
 
+    from ..data.checks import check_annotations
     from ..interop.distributed import use_cpu_processes
     from .precision import use_amp
     from .screen import QuietRunner
@@ -111,7 +112,15 @@ def build_runner(
     ]
     use_cpu_processes(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else QuietRunner.from_cfg(cfg)
-    _check_annotations(cfg, loaders)
+    for name in loaders:
+        # Annotations are read now, and not when training begins, so that mistakes come at once.
+        loop = name.replace('dataloader', 'loop')
+        if cfg.get(name) is not None and getattr(runner, f'_{loop}') is not None:
+            check_annotations(
+                lambda loop=loop: getattr(runner, loop).dataloader.dataset,
+                cfg[name].dataset,
+                cfg.get('default_scope'),
+            )
     return runner
 
 
@@ -119,25 +128,6 @@ def _is_first_process() -> bool:
     """Known before there is a process group; each launcher has its own variable for it."""
     names = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
     return next((os.environ[name] for name in names if name in os.environ), '0') == '0'
-
-
-def _check_annotations(cfg: Config, loaders: tuple[str, ...]) -> None:
-    """`check_coco` in the first process, whose answer stops them all: COCO's file has 450 MB."""
-    from mmengine.dist import broadcast_object_list, is_main_process
-
-    from ..data.checks import check_coco
-
-    answer: list[Exception | None] = [None]
-    if is_main_process():
-        try:
-            for name in loaders:
-                if cfg.get(name) is not None:
-                    check_coco(cfg[name].dataset, cfg.get('default_scope'))
-        except (FileNotFoundError, ValueError) as error:
-            answer = [error]
-    broadcast_object_list(answer)
-    if answer[0] is not None:
-        raise answer[0]
 
 
 def _move_data_root(cfg: Config, new: str) -> None:
