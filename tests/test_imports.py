@@ -86,6 +86,17 @@ def test_what_was_put_off_is_there_when_asked_for():
     assert 'True' in out.splitlines() and 'transformers.optimization' in out.splitlines()
 
 
+@pytest.mark.parametrize('first', ['mmdet', 'mmdet.registry', 'mmdet.models', 'mmpretrain'])
+def test_the_order_of_imports_does_not_matter(first):
+    pytest.importorskip('mmdet')
+    out = run(f"""
+        import wamim_mm, {first}, mmpretrain.models, mmdet.models
+        from mmdet.registry import MODELS
+        print(MODELS.get('ResLayerExtraNorm') is mmpretrain.models.utils.ResLayerExtraNorm)
+    """)
+    assert out.endswith('True')
+
+
 def test_ops_need_torch_and_pywavelets_only(tmp_path):
     """A venv that sees this environment's libraries, but for those of OpenMMLab."""
     import torch

@@ -5,7 +5,7 @@ import argparse
 import pytest
 from mmengine.config import Config
 
-from wamim_mm.cli.launch import add_common_arguments, check_data, load_config
+from wamim_mm.cli.launch import add_common_arguments, load_config
 
 
 def load(tmp_path, text, *arguments):
@@ -50,23 +50,3 @@ def test_work_dir_and_collate(tmp_path):
 def test_missing_config(tmp_path):
     with pytest.raises(FileNotFoundError, match='does not exist'):
         load_config(argparse.Namespace(config='nowhere.py', local_rank=0, cfg_options={}))
-
-
-def test_check_data(tmp_path):
-    (tmp_path / 'train').mkdir()
-    data = dict(data_root=str(tmp_path), data_prefix='train')
-    with pytest.raises(FileNotFoundError, match=r"train' is empty.*data_root=DIR"):
-        check_data(data)
-    (tmp_path / 'train' / 'a.jpg').touch()
-    check_data(data)
-    check_data(dict(data_root='s3://bucket', data_prefix='train'))
-    for broken, message in [
-        (dict(data_root=str(tmp_path / 'no')), "data root .*no' does not exist"),
-        (dict(data, data_prefix='val'), "val' does not exist"),
-        (dict(data, data_prefix=dict(img='train', seg='labels')), "labels' does not exist"),
-        (dict(data, ann_file='a.json'), "annotation file .*a.json' does not exist"),
-        (dict(dataset=dict(data_root='nowhere')), "'nowhere' does not exist"),
-        (dict(datasets=[data, dict(data_root='nowhere')]), "'nowhere' does not exist"),
-    ]:
-        with pytest.raises(FileNotFoundError, match=message):
-            check_data(broken)

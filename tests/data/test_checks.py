@@ -3,8 +3,10 @@
 import json
 
 import pytest
+from mmengine.registry import DATASETS, init_default_scope
 
-from wamim_mm.data.checks import check_coco
+from wamim_mm.data import checks
+from wamim_mm.data.checks import check_annotations, check_coco
 
 NAMES = ('cat', 'dog', 'bird')
 
@@ -107,3 +109,51 @@ def test_damaged_files(dataset, tmp_path, content):
 def test_other_data_sets_are_left_alone(dataset, other):
     check_coco({**dataset, 'ann_file': 'nowhere', **other}, 'mmdet')
     check_coco(dict(type='CustomDataset', data_root='nowhere'), 'mmpretrain')
+
+
+# A dataset as mmdet builds it
+
+
+@pytest.fixture
+def annotated(dataset, tmp_path):
+    """With an object of each class, so that mmdet keeps all images, and with images of one size."""
+    objects = [
+        dict(id=i, image_id=i, category_id=10 * (i % 3), bbox=[0, 0, 4, 4], area=16, iscrowd=0)
+        for i in range(4)
+    ]
+    edit(tmp_path / 'train.json', annotations=objects)
+    return {**dataset, 'pipeline': [], 'filter_cfg': dict(filter_empty_gt=True)}
+
+
+def check(config, monkeypatch):
+    """How often the file was parsed by us."""
+    init_default_scope('mmdet')
+    parsed = []
+    monkeypatch.setattr(checks, 'check_coco', lambda *a: parsed.append(a) or check_coco(*a))
+    check_annotations(lambda: DATASETS.build(config), config, 'mmdet')
+    return len(parsed)
+
+
+def test_a_good_file_is_parsed_by_mmdet_alone(annotated, monkeypatch):
+    assert check(annotated, monkeypatch) == 0
+    assert check(dict(type='RepeatDataset', times=2, dataset=annotated), monkeypatch) == 0
+
+
+@pytest.mark.parametrize('wrap', [lambda d: d, lambda d: dict(type='ConcatDataset', datasets=[d])])
+def test_a_bad_file_is_parsed_again_to_say_what_is_wrong(annotated, tmp_path, monkeypatch, wrap):
+    with pytest.raises(ValueError, match='has 4 classes, and 1 of them'):
+        check(wrap({**annotated, 'metainfo': dict(classes=(*NAMES, 'cow'))}), monkeypatch)
+    # mmdet: "need at least one array to concatenate".
+    with pytest.raises(ValueError, match='has 1 classes, and 1 of them'):
+        check(wrap({**annotated, 'metainfo': dict(classes=('cow',))}), monkeypatch)
+    (tmp_path / 'train' / '2.jpg').unlink()
+    with pytest.raises(FileNotFoundError, match='1 of the 4 images'):
+        check(wrap(annotated), monkeypatch)
+    (tmp_path / 'train.json').write_text('{"images": [')
+    with pytest.raises(ValueError, match=r"train\.json' is not in COCO's format, or damaged"):
+        check(wrap(annotated), monkeypatch)
+
+
+def test_a_fault_that_is_not_the_files_stays_what_it_is(annotated, monkeypatch):
+    with pytest.raises(KeyError, match='NoSuchTransform'):
+        check({**annotated, 'pipeline': [dict(type='NoSuchTransform')]}, monkeypatch)

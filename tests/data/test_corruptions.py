@@ -7,8 +7,9 @@ import pytest
 from mmpretrain.registry import TRANSFORMS
 from PIL import Image
 
-from wamim_mm.data.corruptions import CORRUPTIONS, Corrupt, corrupted
+from wamim_mm.data.corruptions import Corrupt, corrupted
 from wamim_mm.demo.drawing import draw_scene
+from wamim_mm.imagenet_c import CORRUPTIONS
 
 package = pytest.importorskip(
     'imagecorruptions', reason='needs the package imagecorruptions-imaug, of the test extra'

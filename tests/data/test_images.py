@@ -1,4 +1,4 @@
-"""Which images a look at a model takes, and in which size."""
+"""How an image reaches a model's input size."""
 
 import numpy as np
 import pytest
@@ -6,18 +6,7 @@ from mmengine.dataset import Compose
 from mmpretrain.registry import TRANSFORMS
 from PIL import Image
 
-from wamim_mm.data.images import centre_crop_pipeline, find_images
-
-
-def test_find_images(tmp_path):
-    (tmp_path / 'b').mkdir()
-    wanted = [tmp_path / 'a.PNG', tmp_path / 'b' / 'c.jpeg']
-    for path in [*wanted, tmp_path / 'notes.txt']:
-        path.touch()
-    assert find_images(tmp_path) == wanted
-    assert find_images(wanted[0]) == wanted[:1]
-    with pytest.raises(FileNotFoundError, match=r"no image at '.*nothing'.*\.jpg"):
-        find_images(tmp_path / 'nothing')
+from wamim_mm.data.images import centre_crop_pipeline
 
 
 @pytest.mark.parametrize('size', [(32, 32), (32, 64), (64, 32)])

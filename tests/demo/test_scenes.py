@@ -2,7 +2,10 @@
 
 import json
 import shutil
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -184,7 +187,7 @@ def test_layouts_agree(folder, split):
 
 def test_classes_are_balanced_and_described(folder):
     meta = json.loads((folder / 'classes.json').read_text())
-    assert meta['complete'] and meta['counts'] == {'train': 45, 'val': 15}
+    assert meta['counts'] == {'train': 45, 'val': 15}
     assert {name: meta[name] for name in ARGUMENTS} == ARGUMENTS
     assert tuple(meta['classification']) == tuple(meta['detection']) == CLASSES
     assert tuple(meta['segmentation']) == LABELS
@@ -255,32 +258,38 @@ def test_mmseg_reads_it(folder):
 # Running again, and refusals
 
 
-def test_goes_on_where_it_was_interrupted(folder, tmp_path, monkeypatch):
-    out = tmp_path / 'out'
-    monkeypatch.setattr(scenes, 'CHUNK', 10)
-    draw, calls = scenes._draw_chunk, []
+def interrupt(*arguments):
+    raise KeyboardInterrupt
 
-    def interrupted(*args):
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        calls.append(args)
-        return draw(*args)
 
-    monkeypatch.setattr(scenes, '_draw_chunk', interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        make_scenes(out, **ARGUMENTS, workers=1)
-    assert not (out / 'annotations' / 'instances_train.json').exists()
-    with pytest.raises(FileExistsError, match='made with seed 3, now asked for with 4'):
-        make_scenes(out, **{**ARGUMENTS, 'seed': 4})
-    first = list(calls)
-    calls.append(None)  # past 3: draw from now on
-    assert make_scenes(out, **ARGUMENTS, workers=1)
-    assert not set(first) & set(calls[4:])
-    assert files(out) == files(folder)
+def test_an_interrupted_call_leaves_nothing_and_starts_again(folder, tmp_path, monkeypatch):
+    """Neither beside the folder nor in it, whether it was there or not."""
+    for out in (tmp_path / 'new', tmp_path / 'empty'):
+        if out.name == 'empty':
+            out.mkdir()
+        before = sorted(tmp_path.rglob('*'))
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(scenes, '_coco', interrupt)  # when all scenes are drawn
+            make_scenes(out, **ARGUMENTS, workers=1)
+        assert sorted(tmp_path.rglob('*')) == before
+        assert make_scenes(out, **ARGUMENTS, workers=1)
+        assert files(out) == files(folder)
+
+
+def test_an_interrupted_command_stops_its_processes(tmp_path):
+    """Within a moment, by a signal to the parent alone."""
+    command = [sys.executable, '-m', 'wamim_mm.data.scenes', tmp_path / 'out', '--images', '9999']
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    deadline = time.time() + 60
+    while not list(tmp_path.rglob('*.jpg')) and time.time() < deadline:
+        time.sleep(0.1)
+    process.terminate()
+    assert process.wait(timeout=30) == 128 + signal.SIGTERM
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_complete_data_is_left_alone(folder, monkeypatch):
-    monkeypatch.setattr(scenes, '_draw_chunks', None)
+    monkeypatch.setattr(scenes, '_draw_all', None)
     assert make_scenes(folder, **ARGUMENTS) is False
 
 

@@ -17,8 +17,10 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 
-from wamim_mm.export import TARGETS, export_backbone
+from wamim_mm.export import export_backbone
 from wamim_mm.export.backbone import Backbone, read_backbone
+from wamim_mm.export.to_timm import to_timm
+from wamim_mm.export.to_transformers import to_transformers
 
 VIT = dict(
     arch=dict(embed_dims=48, num_layers=3, num_heads=3, feedforward_channels=96),
@@ -261,13 +263,13 @@ def test_full_size(root, monkeypatch, config, timm_name, counts):
     backbone = Backbone(HOSTS.get(name, name), args, model.state_dict(), config='')
     held, total = counts
     assert len(backbone.weights) == total
-    assert TARGETS['transformers'](backbone).left_out == []  # it loads all strictly, as timm below
+    assert to_transformers(backbone).left_out == []  # it loads all strictly, as timm below
 
     made, create = [], timm.create_model
     monkeypatch.setattr(
         timm, 'create_model', lambda *a, **k: made.append(create(*a, **k)) or made[0]
     )
-    handover = TARGETS['timm'](backbone)
+    handover = to_timm(backbone)
     assert handover.usage[0] == f"model = timm.create_model('{timm_name}', num_classes=0)"
     assert len(handover.left_out) == total - held
     x = torch.randn(1, 3, 224, 224)

@@ -4,45 +4,69 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
 from wamim_mm import CheckpointFitHook
 
 
 def check(strict, state, model=None):
-    runner = SimpleNamespace(model=model or torch.nn.Sequential(torch.nn.Linear(3, 2)))
+    runner = SimpleNamespace(model=model or nn.Sequential(nn.Linear(3, 2)))
     CheckpointFitHook(strict).after_load_checkpoint(runner, {'state_dict': state})
 
 
+def detector():
+    """A backbone with a position embedding and a counter, and a head."""
+    backbone = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    backbone.pos_embed = nn.Parameter(torch.zeros(1, 4, 2))
+    return nn.ModuleDict(dict(backbone=backbone, head=nn.Linear(2, 1)))
+
+
 def test_accepts_what_fits():
-    own = torch.nn.Sequential(torch.nn.Linear(3, 2)).state_dict()
+    own = nn.Sequential(nn.Linear(3, 2)).state_dict()
     check(True, own)
     check(True, {f'module.{name}': tensor for name, tensor in own.items()})
-    check(False, {'0.bias': torch.zeros(2), 'head.weight': torch.zeros(7)})
 
 
-def test_fine_tuning_needs_the_backbone():
-    model = torch.nn.ModuleDict(
-        dict(backbone=torch.nn.Linear(3, 2), head=torch.nn.Linear(2, 1), neck=torch.nn.Linear(2, 2))
-    )
-    own = model.state_dict()
-    check(False, {k: v for k, v in own.items() if k.startswith('backbone.')}, model)
-    with pytest.raises(ValueError, match='of 6 tensors 2 are missing'):
-        check(False, {k: v for k, v in own.items() if not k.startswith('backbone.')}, model)
+def test_fine_tuning_needs_the_whole_backbone():
+    """But neither heads nor counters, and embeddings that hosts resize in any size."""
+    own = detector().state_dict()
+    backbone = {k: v for k, v in own.items() if k.startswith('backbone.')}
+    check(False, backbone, detector())
+    check(False, backbone | {'backbone.pos_embed': torch.zeros(1, 9, 2)}, detector())
+    counters = [name for name in backbone if name.endswith('num_batches_tracked')]
+    weights = {name: tensor for name, tensor in backbone.items() if name not in counters}
+    assert len(counters) == 1 and len(weights) == 7
+    check(False, weights, detector())
+    for name in weights:
+        with pytest.raises(ValueError, match=f'of 7 tensors 1 are missing .*{name} is missing'):
+            check(False, {k: v for k, v in weights.items() if k != name}, detector())
 
 
 @pytest.mark.parametrize(
-    ('strict', 'state', 'message'),
+    ('strict', 'state', 'model', 'message'),
     [
-        (True, {'0.bias': torch.zeros(2)}, 'of 2 tensors 1 are missing.*0.weight is missing'),
+        (True, {'0.bias': torch.zeros(2)}, None, 'of 2 tensors 1 are missing.*0.weight is missing'),
         (
             True,
             {'0.bias': torch.zeros(2), '0.weight': torch.zeros(2, 5)},
+            None,
             r'1 have another shape .*0.weight is \(2, 5\) in the checkpoint and \(2, 3\)',
         ),
-        (False, {'encoder.weight': torch.zeros(2)}, '2 tensors 2 are missing'),
-        (True, {}, '2 tensors 2 are missing'),
+        (True, {}, None, '2 tensors 2 are missing'),
+        (
+            True,
+            detector().state_dict() | {'backbone.pos_embed': torch.zeros(1, 9, 2)},
+            detector(),
+            r'of 10 tensors 0 are missing and 1 have another shape \(backbone.pos_embed',
+        ),
+        (
+            False,
+            detector().state_dict() | {'backbone.0.weight': torch.zeros(2, 5)},
+            detector(),
+            r'of 7 tensors 0 are missing and 1 have another shape \(backbone.0.weight',
+        ),
     ],
 )
-def test_refuses(strict, state, message):
+def test_refuses(strict, state, model, message):
     with pytest.raises(ValueError, match=message):
-        check(strict, state)
+        check(strict, state, model)

@@ -3,7 +3,9 @@
 from types import SimpleNamespace
 
 import pytest
+from mmpretrain.engine import ClassNumCheckHook
 from mmpretrain.models import ClsDataPreprocessor, LinearClsHead
+from mmseg.datasets import BaseSegDataset
 from mmseg.models import FCNHead
 from torch import nn
 
@@ -37,6 +39,17 @@ def test_equal_numbers_pass():
     check(segmentor(3, [3, 3]))
     check(nn.ModuleDict(dict(head=nn.Linear(2, 2))))  # of pre-training
     check(classifier(5, 5), classes=None)  # a data set without names
+
+
+def test_why_mmpretrains_hook_will_not_do():
+    """It refuses a classifier without mixup and every segmentor; ours can go when it does not."""
+    dataset = SimpleNamespace(CLASSES=('a', 'b', 'c'), metainfo=dict(classes=('a', 'b', 'c')))
+    runner = SimpleNamespace(
+        model=classifier(3, None), train_dataloader=SimpleNamespace(dataset=dataset)
+    )
+    with pytest.raises(AssertionError, match=r'num_classes` \(None\) in ClsDataPreprocessor'):
+        ClassNumCheckHook().before_train(runner)
+    assert not hasattr(BaseSegDataset, 'CLASSES')
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_bad_input(scenes, tmp_path, monkeypatch):
     torch.save(dict(state_dict={'head.weight': torch.zeros(2)}), weights)
     cases = {
         'no image at': (config, weights, tmp_path / 'nothing'),
-        'no.pth can not be found': (config, tmp_path / 'no.pth', scenes),
+        r"no.pth' does not exist": (config, tmp_path / 'no.pth', scenes),
         r'Missing key|missing keys': (config, weights, scenes),
     }
     for message, arguments in cases.items():

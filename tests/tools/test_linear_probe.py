@@ -1,30 +1,31 @@
 """tools/linear_probe.py on clean and corrupted images."""
 
 import json
-import runpy
 import sys
 
 import pytest
 import torch
 from mmengine.config import Config
 
+from wamim_mm.cli import linear_probe
+from wamim_mm.evaluation.linear_probe import build_encoder
+
 
 def test_corruptions(root, scenes, tmp_path, monkeypatch, capsys):
     pytest.importorskip(
         'imagecorruptions', reason='needs the package imagecorruptions-imaug, of the test extra'
     )
-    command = runpy.run_path(str(root / 'tools' / 'linear_probe.py'))
     config, checkpoint, out = (tmp_path / name for name in ('vit.py', 'vit.pth', 'probe.json'))
     small = "_base_ = '{}'\nmodel = dict(backbone=dict(img_size=32))\n"
     config.write_text(small.format(root / 'configs' / 'demo' / 'wamim_vit.py'))
     # Pre-trained is here the random encoder itself, so that the scores come in equal pairs.
-    model = command['build'](Config.fromfile(config), 0)
+    model = build_encoder(Config.fromfile(config), 0)
     torch.save({'state_dict': model.state_dict()}, checkpoint)
     arguments = [config, checkpoint, '--data-root', scenes, '--random-seeds', 1, '--out', out]
     names = ['gaussian_noise', 'contrast']
     given = ['linear_probe.py', *arguments, '--corruptions', *names]
     monkeypatch.setattr(sys, 'argv', [str(part) for part in given])
-    command['main']()
+    linear_probe.main()
     result = json.loads(out.read_text())
     assert result['val_images'] == 12 and result['pretrained'] == result['random']
     assert list(result['corruptions']) == names

@@ -14,8 +14,7 @@ from mmengine.config import Config
 from mmpretrain.models import ImageClassifier
 from mmpretrain.registry import MODELS
 
-from wamim_mm.data.corruptions import CORRUPTIONS
-from wamim_mm.evaluation.robustness import ALEXNET_ERRORS
+from wamim_mm.imagenet_c import ALEXNET_ERRORS, CORRUPTIONS
 
 timm_data = pytest.importorskip('timm.data', reason='needs timm, of the test extra')
 

@@ -43,6 +43,26 @@ def test_train_resume_and_repeat(root, scenes, tmp_path, name, levels):
         assert torch.equal(tensor, second['state_dict'][name]), name
 
 
+def test_the_screen_starts_with_what_matters(root, scenes, tmp_path):
+    """The log file has all the rest. In mixed precision, which works on a CPU too."""
+    config = 'configs/demo/wamim_vit.py'
+    options = [f'data_root={scenes}', *TINY]
+    done = train(root, config, tmp_path, '--amp', options=options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == f'{config} -> {tmp_path}'
+    assert 'Checkpoints will be saved to' in lines[1] and 'Epoch(train) [1][1/6]' in lines[2]
+    (log,) = tmp_path.glob('*/*.log')
+    for rest in (
+        'System environment',
+        'default_scope = ',
+        'Hooks will be executed',
+        'weight_decay=0.0',
+        "type='CPUAmpOptimWrapper'",
+    ):
+        assert rest in log.read_text() and rest not in done.stdout
+
+
 def test_one_line_compiles(root, scenes, tmp_path):
     config, options = 'configs/demo/wamim_vit.py', [f'data_root={scenes}', *TINY]
     compiled = [*options, 'default_hooks.compile.type=CompileHook']

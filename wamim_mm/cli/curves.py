@@ -6,12 +6,23 @@ writes NAME.png and NAME.json; the latter holds the logged losses, what validati
 long an iteration took.
 """
 
+from __future__ import annotations
+
 import argparse
+import importlib.metadata
+import io
 import json
+import os
+import platform
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
-from ..demo.report import curves, machine, scalars, validations, versions
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PACKAGES = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
 
 
 def main() -> None:
@@ -38,6 +49,68 @@ def main() -> None:
         f'{steps[-1]["step"]} iterations, {summary["seconds_per_iteration"]:.2f} s each; loss '
         f'{steps[0]["loss"]:.3f} to {steps[-1]["loss"]:.3f}'
     )
+
+
+def scalars(work_dir: Path) -> list[dict]:
+    """The logged training steps of a run, the resumed ones after the first ones."""
+    steps = {entry['step']: entry for entry in logged(work_dir) if 'loss' in entry}
+    return [steps[step] for step in sorted(steps)]
+
+
+def validations(work_dir: Path) -> list[dict]:
+    """What the validations of a run said, in order."""
+    return [entry for entry in logged(work_dir) if 'loss' not in entry]
+
+
+def logged(work_dir: Path) -> list[dict]:
+    """All entries of a run's logs, the resumed ones after the first ones."""
+    files = sorted(work_dir.glob('*/vis_data/scalars.json'))
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+
+def curves(steps: list[dict], parts: list[str]) -> bytes:
+    """The curves of the loss's parts as a PNG; of the loss itself where it has none."""
+    figure, axis = pyplot().subplots(figsize=(8, 3.2), layout='constrained')
+    for key in parts or ['loss']:
+        axis.plot([s['step'] for s in steps], [s[key] for s in steps], label=key.replace('_', ' '))
+    axis.set_xlabel('iteration')
+    axis.set_ylabel('weighted loss' if parts else 'loss')
+    axis.grid(alpha=0.3)
+    axis.legend()
+    return as_png(figure)
+
+
+def pyplot() -> ModuleType:
+    """matplotlib's, which draws into files and needs no screen."""
+    import matplotlib
+
+    matplotlib.use('Agg')
+    from matplotlib import pyplot
+
+    return pyplot
+
+
+def as_png(figure: Figure) -> bytes:
+    """The picture's bytes; the figure is closed."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format='png', dpi=110)
+    pyplot().close(figure)
+    return buffer.getvalue()
+
+
+def versions() -> dict[str, str]:
+    """The distributions that results depend on, and their versions."""
+    owners = importlib.metadata.packages_distributions()
+    return {
+        f'{owners[name][0]}': importlib.metadata.version(owners[name][0])
+        for name in PACKAGES
+        if name in owners
+    }
+
+
+def machine() -> str:
+    """Where results come from."""
+    return f'{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}'
 
 
 if __name__ == '__main__':

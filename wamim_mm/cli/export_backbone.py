@@ -13,6 +13,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 
 from ..export import TARGETS, export_backbone
+from .checks import check_checkpoint
 
 
 def parse_args() -> argparse.Namespace:
@@ -26,6 +27,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     try:
+        check_checkpoint(args.checkpoint)
         print(export_backbone(args.checkpoint, args.out, args.to))
     except (OSError, ValueError, RuntimeError, ImportError, UnpicklingError) as error:
         sys.exit(f'export_backbone.py: {error}')

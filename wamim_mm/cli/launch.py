@@ -1,16 +1,18 @@
 """From the command line to a Runner: what the commands that run one share."""
 
+from __future__ import annotations
+
 import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmengine.config import Config, DictAction
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
 
-from ..data.checks import check_coco
-from ..data.seeding import seed_draws
-from ..interop.distributed import use_cpu_processes
+from .checks import check_data, import_custom_modules, read_config
+
+if TYPE_CHECKING:
+    from mmengine.runner import Runner
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
@@ -18,7 +20,13 @@ LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 def add_common_arguments(parser: ArgumentParser) -> None:
     """Arguments that every command which runs a config understands."""
     parser.add_argument('--work-dir', help='where logs and checkpoints go (work_dirs/<config>)')
-    parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
+    parser.add_argument(
+        '--amp',
+        nargs='?',
+        const='auto',
+        choices=('auto', 'bf16', 'fp16'),
+        help='automatic mixed precision; a plain --amp is bf16 where the device has it',
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -39,9 +47,7 @@ def load_config(args: Namespace) -> Config:
         FileNotFoundError: There is no such config.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    if not Path(args.config).is_file():
-        raise FileNotFoundError(f'config {args.config!r} does not exist')
-    cfg = Config.fromfile(args.config)
+    cfg = read_config(args.config)
     if 'data_root' in args.cfg_options:
         _move_data_root(cfg, args.cfg_options['data_root'])
     cfg.merge_from_dict(args.cfg_options)
@@ -59,24 +65,46 @@ def load_config(args: Namespace) -> Config:
 
 
 def build_runner(
-    cfg: Config, loaders: tuple[str, ...], strict: bool, allow_partial_backbone: bool = False
+    cfg: Config,
+    loaders: tuple[str, ...],
+    strict: bool,
+    allow_partial_backbone: bool = False,
+    amp: str | None = None,
 ) -> Runner:
     """Build the Runner of a config, after a look at the data that it will read.
+
+    What it will do is said on the screen before torch is imported.
 
     Args:
         cfg: The config.
         loaders: Names of the data loaders that the job uses.
         strict: Whether a checkpoint must hold every tensor of the model.
         allow_partial_backbone: Whether a pre-trained backbone may fit in part.
+        amp: Mixed precision, as in `precision.use_amp`; None for none.
 
     Raises:
         FileNotFoundError: A data root, image folder or annotation file is missing or empty.
-        ValueError: An annotation file is damaged or of other classes.
+        ValueError: An annotation file is damaged or of other classes, or the device lacks the
+            precision.
     """
     for name in loaders:
         if cfg.get(name) is not None:
             check_data(cfg[name].dataset)
-            check_coco(cfg[name].dataset, cfg.get('default_scope'))
+    if _is_first_process():
+        print(f'{cfg.filename} -> {cfg.work_dir}', flush=True)
+
+    # From here on torch and the libraries that the config needs are imported.
+    from mmengine.registry import RUNNERS
+
+    from ..data.checks import check_annotations
+    from ..data.seeding import seed_draws
+    from ..interop.distributed import use_cpu_processes
+    from .precision import use_amp
+    from .screen import QuietRunner
+
+    import_custom_modules(cfg)
+    if amp:
+        use_amp(cfg, amp)
     seed = cfg.get('randomness', {}).get('seed')
     if 'train_dataloader' in loaders and cfg.get('train_dataloader') and seed is not None:
         seed_draws(cfg.train_dataloader, seed)
@@ -87,42 +115,23 @@ def build_runner(
         dict(type='ClassCountHook'),
     ]
     use_cpu_processes(cfg)
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else QuietRunner.from_cfg(cfg)
+    for name in loaders:
+        # Annotations are read now, and not when training begins, so that mistakes come at once.
+        loop = name.replace('dataloader', 'loop')
+        if cfg.get(name) is not None and getattr(runner, f'_{loop}') is not None:
+            check_annotations(
+                lambda loop=loop: getattr(runner, loop).dataloader.dataset,
+                cfg[name].dataset,
+                cfg.get('default_scope'),
+            )
+    return runner
 
 
-def check_checkpoint(path: str) -> None:
-    """Raise FileNotFoundError unless it is there; other storages (``s3://``) are not looked at."""
-    if not Path(path).is_file() and '://' not in path:
-        raise FileNotFoundError(f'checkpoint {path!r} does not exist')
-
-
-def check_data(dataset: dict) -> None:
-    """Raise FileNotFoundError unless what the dataset's config names is there.
-
-    Looks into wrappers (``dataset``, ``datasets``) too. Paths on other storages (``s3://``) are
-    left to their owners.
-    """
-    for inner in [dataset.get('dataset'), *(dataset.get('datasets') or [])]:
-        if inner:
-            check_data(inner)
-    root = dataset.get('data_root')
-    if not root or '://' in root:
-        return
-    fix = 'set it with --cfg-options data_root=DIR'
-    if not Path(root).is_dir():
-        raise FileNotFoundError(f'data root {root!r} does not exist; {fix}')
-    prefixes = dataset.get('data_prefix') or ''
-    for prefix in prefixes.values() if isinstance(prefixes, dict) else [prefixes]:
-        folder = Path(root, prefix)
-        if not folder.is_dir():
-            raise FileNotFoundError(f'{str(folder)!r} does not exist; put the data there, or {fix}')
-        if not any(folder.iterdir()):
-            raise FileNotFoundError(f'{str(folder)!r} is empty; put the data there, or {fix}')
-    annotations = dataset.get('ann_file')
-    if annotations and not Path(root, annotations).is_file():
-        raise FileNotFoundError(
-            f'annotation file {str(Path(root, annotations))!r} does not exist; {fix}'
-        )
+def _is_first_process() -> bool:
+    """Known before there is a process group; each launcher has its own variable for it."""
+    names = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
+    return next((os.environ[name] for name in names if name in os.environ), '0') == '0'
 
 
 def _move_data_root(cfg: Config, new: str) -> None:

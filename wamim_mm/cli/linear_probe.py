@@ -11,22 +11,12 @@ scored on corrupted ones too.
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from statistics import mean
 
-import torch
-from mmengine.config import Config
-from mmengine.dataset import DefaultSampler, default_collate
-from mmengine.logging import MMLogger
-from mmengine.runner import load_checkpoint, set_random_seed
-from torch.utils.data import DataLoader
-from tqdm import tqdm
-
-from ..data.corruptions import CORRUPTIONS, corrupted
-from ..data.images import centre_crop_pipeline
-from ..evaluation.linear_probe import extract_features, fit_linear_probe
-from .launch import check_data
+from ..imagenet_c import CORRUPTIONS
+from .checks import check_checkpoint, check_data, import_custom_modules, read_config
 
 #: The middle of ImageNet-C's five.
 SEVERITY = 3
@@ -57,21 +47,44 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    MMLogger.get_current_instance().setLevel('WARNING')
-    cfg = Config.fromfile(args.config)
-    models = [build(cfg, seed) for seed in (0, *range(args.random_seeds))]
-    size = models[0].img_size
+    splits = ('train', args.val)
     try:
-        train, val = (loader(args, size, split) for split in ('train', args.val))
-        tests = {'clean': val}
-        tests |= {name: loader(args, size, args.val, name) for name in args.corruptions}
-    except (FileNotFoundError, ImportError) as error:
+        cfg = read_config(args.config)
+        check_checkpoint(args.checkpoint)
+        for split in splits:
+            check_data(dict(data_root=args.data_root, data_prefix=split))
+    except FileNotFoundError as error:
         sys.exit(f'linear_probe.py: {error}')
 
+    from mmengine.logging import MMLogger
+    from mmengine.runner import load_checkpoint
+    from tqdm import tqdm
+
+    from ..evaluation.linear_probe import (
+        build_encoder,
+        extract_features,
+        fit_linear_probe,
+        split_loader,
+    )
+
+    MMLogger.get_current_instance().setLevel('WARNING')
+    import_custom_modules(cfg)
+    models = [build_encoder(cfg, seed) for seed in (0, *range(args.random_seeds))]
     load_checkpoint(models[0], args.checkpoint, map_location='cpu', strict=True)
+    given = (args.data_root, models[0].img_size, args.batch_size)
+    try:
+        train, val = (split_loader(split, *given) for split in splits)
+        tests = {'clean': val}
+        tests |= {
+            name: split_loader(args.val, *given, corruption=(name, SEVERITY))
+            for name in args.corruptions
+        }
+    except ImportError as error:
+        sys.exit(f'linear_probe.py: {error}')
+
     bar = tqdm(total=len(train) + len(val) * len(tests), desc='features', unit='batch')
 
-    def counted(batches: DataLoader) -> Iterator[dict]:
+    def counted(batches: Iterable[dict]) -> Iterator[dict]:
         for batch in batches:
             yield batch
             bar.update()
@@ -111,35 +124,6 @@ def main() -> None:
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps(result, indent=2))
-
-
-def build(cfg: Config, seed: int) -> torch.nn.Module:
-    """The config's model at random initialization, its backbone yielding feature maps."""
-    from mmpretrain.registry import MODELS
-
-    set_random_seed(seed)
-    model_cfg = cfg.model.copy()
-    if 'ViT' in model_cfg.backbone.type:
-        model_cfg.backbone.out_type = 'featmap'
-    model = MODELS.build(model_cfg)
-    model.init_weights()
-    return model.to('cuda' if torch.cuda.is_available() else 'cpu')
-
-
-def loader(
-    args: argparse.Namespace, size: tuple[int, int], split: str, corruption: str | None = None
-) -> DataLoader:
-    """Labelled images of a split, resized to the encoder's input, corrupted or as they are."""
-    from mmpretrain.registry import DATASETS
-
-    pipeline = centre_crop_pipeline(size)
-    if corruption:
-        pipeline = corrupted(pipeline, corruption, SEVERITY)
-    dataset = dict(type='CustomDataset', data_root=args.data_root, data_prefix=split)
-    check_data(dataset)
-    data = DATASETS.build(dict(dataset, pipeline=pipeline))
-    sampler = DefaultSampler(data, shuffle=False)
-    return DataLoader(data, args.batch_size, sampler=sampler, collate_fn=default_collate)
 
 
 if __name__ == '__main__':

@@ -11,23 +11,23 @@ python tools/robustness.py CONFIG CHECKPOINT --on imagenet-c --data-root DIR
                      own test_dataloader, whatever the data set; no DIR
 """
 
+from __future__ import annotations
+
 import argparse
 import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import mmengine
 from mmengine.config import Config
-from mmengine.dist import is_main_process
-from mmengine.model import is_model_wrapper
-from mmengine.registry import DATASETS
-from mmengine.runner import Runner
-from torch import nn
 
-from ..data.corruptions import CORRUPTIONS, SEVERITIES, corrupted
-from ..evaluation.robustness import folder_classes, mean_corruption_error, mean_error
-from .launch import add_common_arguments, build_runner, check_checkpoint, load_config
+from ..imagenet_c import CORRUPTIONS, SEVERITIES
+from .checks import check_checkpoint, check_data
+from .launch import add_common_arguments, build_runner, load_config
+
+if TYPE_CHECKING:
+    from mmengine.runner import Runner
 
 #: How many classes, and so class folders, a benchmark has.
 CLASSES = {'imagenet-c': 1000, 'imagenet-a': 200, 'imagenet-r': 200, 'imagenet-sketch': 1000}
@@ -75,6 +75,12 @@ def main() -> None:
     except (FileNotFoundError, ImportError, ValueError) as error:
         sys.exit(f'robustness.py: {error}')
     metrics = runner.test()
+
+    import mmengine
+    from mmengine.dist import is_main_process
+
+    from ..evaluation.robustness import summarize, table
+
     result = summarize(args.on, {name: m['accuracy/top1'] for name, m in metrics.items()})
     if is_main_process():
         print(table(result))
@@ -92,19 +98,27 @@ def prepare(args: argparse.Namespace, cfg: Config) -> Runner:
     given = (cfg.get('test_dataloader') or {}).get('dataset') or {}
     if 'pipeline' not in given:
         raise ValueError(f'{args.config} has no test_dataloader.dataset with a pipeline')
+    folders = {} if args.on == 'corruptions' else benchmark(args, given.pipeline)
+    for dataset in folders.values() or [given]:
+        check_data(dataset)
+
+    from mmengine.registry import DATASETS
+
+    from ..evaluation.robustness import check_head, folder_classes
+
     if args.on == 'corruptions':
         datasets = on_the_fly(given, args.severities)
         cfg.test_evaluator = dict(type='Accuracy', topk=1)
     else:
-        datasets = benchmark(args, given.pipeline)
+        datasets = folders
         for dataset in datasets.values():
             folder = Path(dataset['data_root'], dataset['data_prefix'])
             classes = folder_classes(folder, CLASSES[args.on])
         cfg.test_evaluator = dict(type='SubsetAccuracy', classes=classes)
     cfg.test_dataloader.dataset = next(iter(datasets.values()))
-    cfg.test_cfg = dict(type='DatasetsTestLoop', fp16=args.amp)
+    cfg.test_cfg = dict(type='DatasetsTestLoop')
     cfg.load_from = args.checkpoint
-    runner = build_runner(cfg, ('test_dataloader',), strict=True)
+    runner = build_runner(cfg, ('test_dataloader',), strict=True, amp=args.amp)
     runner.test_loop.datasets = datasets
 
     if args.on == 'corruptions':
@@ -120,6 +134,8 @@ def prepare(args: argparse.Namespace, cfg: Config) -> Runner:
 
 def on_the_fly(clean: dict, severities: Sequence[int]) -> dict[str, dict]:
     """The data set as it is, and once for each corruption and severity."""
+    from ..data.corruptions import corrupted
+
     pairs = itertools.product(CORRUPTIONS, severities)
     return {'clean': clean} | {
         f'{corruption}/{severity}': dict(
@@ -137,56 +153,6 @@ def benchmark(args: argparse.Namespace, pipeline: list[dict]) -> dict[str, dict]
     prefixes = [f'{name}/{severity}' for name in CORRUPTIONS for severity in args.severities]
     folder = dict(type='CustomDataset', data_root=args.data_root, pipeline=IMAGENET_C_PIPELINE)
     return {prefix: dict(folder, data_prefix=prefix) for prefix in prefixes}
-
-
-def check_head(model: nn.Module, classes: int) -> None:
-    """Raise ValueError unless the classifier has as many classes as the data."""
-    model = model.module if is_model_wrapper(model) else model
-    count = getattr(getattr(model, 'head', None), 'num_classes', None)
-    if count is None:
-        raise ValueError(f'{type(model).__name__} has no classification head (head.num_classes)')
-    if count != classes:
-        raise ValueError(f'model.head.num_classes is {count}, and the data has {classes} classes')
-
-
-def summarize(on: str, top1: dict[str, float]) -> dict:
-    """What is written: accuracies and errors in %; ``mce`` where AlexNet's numbers apply."""
-    if on not in ('imagenet-c', 'corruptions'):
-        return {'on': on, 'top1': top1[on]}
-    corruptions = {}
-    for name, value in top1.items():
-        if name != 'clean':
-            corruption, severity = name.split('/')
-            corruptions.setdefault(corruption, {})[int(severity)] = value
-    comparable = on == 'imagenet-c' and len(corruptions[CORRUPTIONS[0]]) == len(SEVERITIES)
-    return {
-        'on': on,
-        'clean': {'top1': top1['clean']} if 'clean' in top1 else None,
-        'corruptions': corruptions,
-        'mean_error': mean_error(corruptions),
-        'mce': mean_corruption_error(corruptions) if comparable else None,
-    }
-
-
-def table(result: dict) -> str:
-    """The result for people: top-1 by corruption and severity, and the mean error."""
-    if 'top1' in result:
-        return f'{result["on"]}: top-1 {result["top1"]:.2f} %'
-    severities = next(iter(result['corruptions'].values()))
-    lines = [f'{"top-1, %":18}' + ''.join(f'{s:8}' for s in severities) + '   error']
-    for name, top1 in result['corruptions'].items():
-        cells = ''.join(f'{value:8.2f}' for value in top1.values())
-        lines.append(f'{name:18}{cells}{mean_error({name: top1}):8.2f}')
-    if result['clean']:
-        lines.append(f'clean: top-1 {result["clean"]["top1"]:.2f} %')
-    mean = f'mean error {result["mean_error"]:.2f} %'
-    if result['mce'] is not None:
-        lines.append(f'{mean}; mCE {result["mce"]:.2f} % (normalized by AlexNet)')
-    elif result['on'] == 'imagenet-c':
-        lines.append(f'{mean}, not normalized: mCE needs all five severities')
-    else:
-        lines.append(f"{mean}, not normalized: AlexNet's numbers are for ImageNet-C")
-    return '\n'.join(lines)
 
 
 if __name__ == '__main__':

@@ -6,9 +6,8 @@ python tools/test.py CONFIG CHECKPOINT --cfg-options data_root=DIR
 import argparse
 import sys
 
-import mmengine
-
-from .launch import add_common_arguments, build_runner, check_checkpoint, load_config
+from .checks import check_checkpoint
+from .launch import add_common_arguments, build_runner, load_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -27,14 +26,14 @@ def main() -> None:
         if cfg.get('test_dataloader') is None:
             raise ValueError(f'{args.config} has no test_dataloader: there is nothing to evaluate')
         check_checkpoint(args.checkpoint)
-        if args.amp:
-            cfg.test_cfg.fp16 = True
         cfg.load_from = args.checkpoint
-        runner = build_runner(cfg, ('test_dataloader',), strict=True)
+        runner = build_runner(cfg, ('test_dataloader',), strict=True, amp=args.amp)
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f'test.py: {error}')
     metrics = runner.test()
     if args.out:
+        import mmengine
+
         mmengine.dump(metrics, args.out)
 
 

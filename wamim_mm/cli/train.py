@@ -6,6 +6,7 @@ python tools/train.py configs/pretrain/wamim_vit-b.py --cfg-options data_root=DI
 import argparse
 import sys
 
+from .checks import check_checkpoint
 from .launch import add_common_arguments, build_runner, load_config
 
 
@@ -37,9 +38,6 @@ def main() -> None:
     args = parse_args()
     try:
         cfg = load_config(args)
-        if args.amp:
-            cfg.optim_wrapper.type = 'AmpOptimWrapper'
-            cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
         if args.auto_scale_lr:
             if 'auto_scale_lr' not in cfg:
                 raise ValueError(
@@ -48,12 +46,15 @@ def main() -> None:
             cfg.auto_scale_lr.enable = True
         if args.resume:
             cfg.resume = True
+            if args.resume != 'auto':
+                check_checkpoint(args.resume)
             cfg.load_from = None if args.resume == 'auto' else args.resume
         runner = build_runner(
             cfg,
             ('train_dataloader', 'val_dataloader'),
             strict=bool(cfg.get('resume')),
             allow_partial_backbone=args.allow_partial_backbone,
+            amp=args.amp,
         )
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f'train.py: {error}')

@@ -2,19 +2,62 @@
 
 import json
 import os
+import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from mmengine.registry import DATASETS
 
 SHOWN = 3  # names in a message
+SAMPLED = 100  # images that are looked for
+
+
+def check_annotations(build: Callable[[], Any], dataset: dict, scope: str | None) -> None:
+    """Build a dataset and hold it against its images and classes.
+
+    COCO's file takes many seconds to parse. mmdet has to, and is left alone with it: `check_coco`
+    parses it again only where building fails or the result is suspicious, to say what is wrong.
+
+    Args:
+        build: Returns the dataset.
+        dataset: Its config.
+        scope: As in `check_coco`.
+
+    Raises:
+        FileNotFoundError, ValueError: As in `check_coco`; or what ``build`` raises, where
+            `check_coco` finds no fault.
+    """
+    try:
+        suspicious = _is_suspicious(build())
+    except Exception:
+        check_coco(dataset, scope)
+        raise
+    if suspicious:
+        check_coco(dataset, scope)
+
+
+def _is_suspicious(dataset: Any) -> bool:
+    """Whether a dataset in COCO's format has too few classes, or an image that is not there."""
+    inner = [getattr(dataset, 'dataset', None), *(getattr(dataset, 'datasets', None) or [])]
+    if any(_is_suspicious(part) for part in inner if part is not None):
+        return True
+    if not hasattr(dataset, 'cat_ids') or dataset.backend_args:
+        return False
+    count = len(dataset)
+    sample = {0, *random.Random(0).sample(range(count), min(SAMPLED, count))}
+    return len(dataset.cat_ids) < len(dataset.metainfo['classes']) or not all(
+        os.path.exists(dataset.get_data_info(i)['img_path']) for i in sample
+    )
 
 
 def check_coco(dataset: dict, scope: str | None) -> None:
     """Hold the annotation file of a dataset in COCO's format against its images and classes.
 
-    mmdet stops at a missing image whenever it comes to it, and passes over annotations whose
-    category is none of the dataset's classes. Looks into wrappers (``dataset``, ``datasets``) too.
-    Datasets of other formats or on other storages (``backend_args``) are left to their owners.
+    mmdet stops at a missing image whenever it comes to it, passes over annotations whose category
+    is none of the dataset's classes, and fails without a hint where none is left. Looks into
+    wrappers (``dataset``, ``datasets``) too. Datasets of other formats or on other storages
+    (``backend_args``) are left to their owners.
 
     Args:
         dataset: Config of the dataset.

@@ -7,25 +7,8 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 
-#: The 15 corruptions that count (Hendrycks and Dietterich, ICLR 2019, section 4.1).
-CORRUPTIONS = (
-    'gaussian_noise',
-    'shot_noise',
-    'impulse_noise',
-    'defocus_blur',
-    'glass_blur',
-    'motion_blur',
-    'zoom_blur',
-    'snow',
-    'frost',
-    'fog',
-    'brightness',
-    'contrast',
-    'elastic_transform',
-    'pixelate',
-    'jpeg_compression',
-)
-SEVERITIES = (1, 2, 3, 4, 5)
+from ..imagenet_c import CORRUPTIONS, SEVERITIES
+
 #: What the package asks for.
 MIN_SIDE = 32
 #: These draw from a generator of their own.

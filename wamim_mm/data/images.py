@@ -1,25 +1,4 @@
-"""Images for a look at a model: which files, and how they reach its input size."""
-
-from pathlib import Path
-
-SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.webp'}
-
-
-def find_images(path: Path) -> list[Path]:
-    """The image itself, or all images under a folder, in order.
-
-    Raises:
-        FileNotFoundError: There is none.
-    """
-    if path.is_file():
-        return [path]
-    images = sorted(p for p in path.rglob('*') if p.suffix.lower() in SUFFIXES)
-    if not images:
-        raise FileNotFoundError(
-            f'no image at {str(path)!r}; give an image or a folder with images '
-            f'({", ".join(sorted(SUFFIXES))})'
-        )
-    return images
+"""How an image reaches a model's input size, for a look at the model."""
 
 
 def centre_crop_pipeline(size: tuple[int, int]) -> list[dict]:

@@ -2,19 +2,12 @@
 
 import base64
 import html
-import importlib.metadata
-import io
 import json
-import platform
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use('Agg')
-import matplotlib.pyplot as plt
 import numpy as np
 
-PACKAGES = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
+from ..cli.curves import as_png, curves, machine, pyplot, scalars, validations, versions
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -152,38 +145,9 @@ def write_report(out: Path, runs: dict[str, str], tasks: dict[str, str]) -> dict
     return metrics
 
 
-def scalars(work_dir: Path) -> list[dict]:
-    """The logged training steps of a run, the resumed ones after the first ones."""
-    steps = {entry['step']: entry for entry in logged(work_dir) if 'loss' in entry}
-    return [steps[step] for step in sorted(steps)]
-
-
-def validations(work_dir: Path) -> list[dict]:
-    """What the validations of a run said, in order."""
-    return [entry for entry in logged(work_dir) if 'loss' not in entry]
-
-
-def logged(work_dir: Path) -> list[dict]:
-    """All entries of a run's logs, the resumed ones after the first ones."""
-    files = sorted(work_dir.glob('*/vis_data/scalars.json'))
-    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
-
-
-def curves(steps: list[dict], parts: list[str]) -> bytes:
-    """The curves of the loss's parts as a PNG; of the loss itself where it has none."""
-    figure, axis = plt.subplots(figsize=(8, 3.2), layout='constrained')
-    for key in parts or ['loss']:
-        axis.plot([s['step'] for s in steps], [s[key] for s in steps], label=key.replace('_', ' '))
-    axis.set_xlabel('iteration')
-    axis.set_ylabel('weighted loss' if parts else 'loss')
-    axis.grid(alpha=0.3)
-    axis.legend()
-    return as_png(figure)
-
-
 def robustness_chart(probes: dict[str, dict]) -> bytes:
     """Accuracies on clean and corrupted images, by title, as a PNG."""
-    figure, axes = plt.subplots(
+    figure, axes = pyplot().subplots(
         1, len(probes), figsize=(3.2 * len(probes), 2.8), sharey=True, layout='constrained'
     )
     for axis, (title, probe) in zip(np.atleast_1d(axes), probes.items(), strict=True):
@@ -200,13 +164,6 @@ def robustness_chart(probes: dict[str, dict]) -> bytes:
         *axis.get_legend_handles_labels(), loc='outside upper center', ncols=3, fontsize=7
     )
     return as_png(figure)
-
-
-def as_png(figure: plt.Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format='png', dpi=110)
-    plt.close(figure)
-    return buffer.getvalue()
 
 
 def scores(work_dir: Path) -> dict[str, float]:
@@ -241,18 +198,3 @@ def table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 def as_source(png: bytes) -> str:
     """A picture inside the page, so that the page can be sent as one file."""
     return 'data:image/png;base64,' + base64.b64encode(png).decode()
-
-
-def versions() -> dict[str, str]:
-    owners = importlib.metadata.packages_distributions()
-    return {
-        f'{owners[name][0]}': importlib.metadata.version(owners[name][0])
-        for name in PACKAGES
-        if name in owners
-    }
-
-
-def machine() -> str:
-    import os
-
-    return f'{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}'

@@ -33,14 +33,15 @@ as the versions of numpy and Pillow stay the same.
 import argparse
 import json
 import os
-import shutil
 import signal
 import sys
 import threading
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from functools import partial
 from itertools import product
 from multiprocessing import parent_process
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from PIL import Image
@@ -52,7 +53,7 @@ __all__ = ['CLASSES', 'LABELS', 'Scene', 'draw_scene', 'make_scenes']
 
 SPLITS = ('train', 'val')
 SIZES = (32, 1024)
-CHUNK = 20  # scenes that a process draws before it reports
+CHUNK = 20  # scenes that a process is given at a time
 
 
 def _rle(mask: np.ndarray) -> dict:
@@ -75,36 +76,16 @@ def _instance(mask: np.ndarray, category: int) -> dict:
     }
 
 
-def _write_json(path: Path, content: object) -> None:
-    """Write a file that is either whole or absent."""
-    partial = path.with_name(path.name + '.tmp')
-    partial.write_text(json.dumps(content, indent=1 if path.name == 'classes.json' else None))
-    partial.replace(path)
-
-
-def _chunks(count: int) -> list[tuple[int, int]]:
-    return [(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
-
-
-def _chunk_file(out: Path, split: str, start: int, stop: int) -> Path:
-    return out / '.partial' / f'{split}-{start}-{stop}.json'
-
-
-def _draw_chunk(out: Path, seed: int, size: int, split: str, start: int, stop: int) -> int:
-    """Write the images and label maps of a few scenes, and last a file with their instances."""
-    scenes = []
-    for i in range(start, stop):
-        # The classes take turns, so that every split and every prefix of it is balanced.
-        category = i % len(CLASSES)
-        rng = np.random.default_rng([seed, SPLITS.index(split), i])
-        scene = draw_scene(rng, size, category)
-        stem = f'{CLASSES[category]}/{i:06d}'
-        Image.fromarray(scene.image).save(out / split / f'{stem}.jpg', quality=92)
-        Image.fromarray(scene.label_map()).save(out / 'annotations' / split / f'{stem}.png')
-        instances = [_instance(m, c) for m, c in zip(scene.masks, scene.categories, strict=True)]
-        scenes.append({'id': i, 'file_name': f'{stem}.jpg', 'instances': instances})
-    _write_json(_chunk_file(out, split, start, stop), scenes)
-    return stop - start
+def _draw(out: Path, seed: int, size: int, split: str, i: int) -> tuple[str, list[dict]]:
+    """Write the image and the label map of a scene; return its file name and its instances."""
+    # The classes take turns, so that every split and every prefix of it is balanced.
+    category = i % len(CLASSES)
+    scene = draw_scene(np.random.default_rng([seed, SPLITS.index(split), i]), size, category)
+    stem = f'{CLASSES[category]}/{i:06d}'
+    Image.fromarray(scene.image).save(out / split / f'{stem}.jpg', quality=92)
+    Image.fromarray(scene.label_map()).save(out / 'annotations' / split / f'{stem}.png')
+    masks = zip(scene.masks, scene.categories, strict=True)
+    return f'{stem}.jpg', [_instance(mask, category) for mask, category in masks]
 
 
 def _start_worker() -> None:
@@ -125,42 +106,42 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _draw_chunks(out: Path, seed: int, size: int, counts: dict[str, int], workers: int) -> None:
-    """Draw what is not drawn yet."""
-    chunks = [(split, *chunk) for split in SPLITS for chunk in _chunks(counts[split])]
-    left = [chunk for chunk in chunks if not _chunk_file(out, *chunk).exists()]
-    total, missing = sum(counts.values()), sum(stop - start for _, start, stop in left)
-    workers = min(workers, len(left))
-    with tqdm(desc='scenes', total=total, initial=total - missing, unit='image') as bar:
-        if workers <= 1:
-            for chunk in left:
-                bar.update(_draw_chunk(out, seed, size, *chunk))
-            return
-        with ProcessPoolExecutor(workers, initializer=_start_worker) as pool:
-            jobs = [pool.submit(_draw_chunk, out, seed, size, *chunk) for chunk in left]
-            try:
-                for job in as_completed(jobs):
-                    bar.update(job.result())
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+def _draw_all(
+    out: Path, seed: int, size: int, counts: dict[str, int], workers: int
+) -> dict[str, list[tuple[str, list[dict]]]]:
+    """Draw every scene; return what `_draw` returns, for each split in order."""
+    drawn: dict[str, list] = {split: [] for split in SPLITS}
+    places = [(split, i) for split in SPLITS for i in range(counts[split])]
+    with (
+        ProcessPoolExecutor(workers, initializer=_start_worker) as pool,
+        tqdm(desc='scenes', total=len(places), unit='image') as bar,
+    ):
+        try:
+            results = pool.map(
+                partial(_draw, out, seed, size), *zip(*places, strict=True), chunksize=CHUNK
+            )
+            for (split, _), result in zip(places, results, strict=True):
+                drawn[split].append(result)
+                bar.update()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return drawn
 
 
-def _write_instances(out: Path, split: str, count: int, size: int) -> int:
-    """Gather the chunks' instances in one COCO file; return how many there are."""
-    images, annotations = [], []
-    for start, stop in _chunks(count):
-        for scene in json.loads(_chunk_file(out, split, start, stop).read_text()):
-            image = {'id': scene['id'], 'file_name': scene['file_name']}
-            images.append({**image, 'width': size, 'height': size})
-            for instance in scene['instances']:
-                # pycocotools takes an id of 0 for no match.
-                identity = {'id': 1 + len(annotations), 'image_id': scene['id']}
-                annotations.append({**identity, **instance})
-    categories = [{'id': 1 + i, 'name': name} for i, name in enumerate(CLASSES)]
-    content = {'images': images, 'annotations': annotations, 'categories': categories}
-    _write_json(out / 'annotations' / f'instances_{split}.json', content)
-    return len(annotations)
+def _coco(scenes: list[tuple[str, list[dict]]], size: int) -> dict[str, list[dict]]:
+    """A split in COCO's format."""
+    images = [
+        {'id': i, 'file_name': name, 'width': size, 'height': size}
+        for i, (name, _) in enumerate(scenes)
+    ]
+    found = [{'image_id': i, **instance} for i, (_, part) in enumerate(scenes) for instance in part]
+    return {
+        'images': images,
+        # pycocotools takes an id of 0 for no match.
+        'annotations': [{'id': i, **instance} for i, instance in enumerate(found, 1)],
+        'categories': [{'id': i, 'name': name} for i, name in enumerate(CLASSES, 1)],
+    }
 
 
 def _read_meta(out: Path) -> dict | None:
@@ -219,7 +200,8 @@ def make_scenes(
 ) -> bool:
     """Draw `images` scenes into the folder `out`, in the layouts that the module describes.
 
-    A call that was interrupted goes on where it stopped when it is made again.
+    They are drawn beside it, in a folder that takes its name when it is whole: an interrupted call
+    leaves nothing behind and begins anew when it is made again.
 
     Args:
         out: A folder that is new, empty, or made by this function with the same arguments.
@@ -253,33 +235,34 @@ def make_scenes(
                     f'{out} was made with {name} {meta.get(name)}, now asked for with {value}; '
                     'name another folder, or delete this one'
                 )
-        if meta['complete']:
-            return False
+        return False
 
-    meta = {
-        'made_by': 'wamim_mm.data.scenes',
-        'complete': False,
-        **arguments,
-        'counts': counts,
-        'classification': CLASSES,
-        'detection': CLASSES,
-        'segmentation': LABELS,
-    }
-    out.mkdir(parents=True, exist_ok=True)
-    _write_json(out / 'classes.json', meta)
-    # Every class has its folder in every split: mmpretrain numbers the folders that it finds.
-    for split, name in product(SPLITS, CLASSES):
-        (out / split / name).mkdir(parents=True, exist_ok=True)
-        (out / 'annotations' / split / name).mkdir(parents=True, exist_ok=True)
-    (out / '.partial').mkdir(exist_ok=True)
-    _draw_chunks(out, seed, size, counts, workers or _cores())
-
-    meta['instances'] = {s: _write_instances(out, s, counts[s], size) for s in SPLITS}
-    (out / 'classes.txt').write_text('\n'.join(CLASSES) + '\n')
-    (out / 'labels.txt').write_text('\n'.join(LABELS) + '\n')
-    meta['complete'] = True
-    _write_json(out / 'classes.json', meta)
-    shutil.rmtree(out / '.partial')
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f'.{out.name}-', dir=out.parent) as place:
+        new = Path(place, 'scenes')
+        # Every class has its folder in every split: mmpretrain numbers the folders that it finds.
+        for split, name in product(SPLITS, CLASSES):
+            (new / split / name).mkdir(parents=True)
+            (new / 'annotations' / split / name).mkdir(parents=True)
+        drawn = _draw_all(new, seed, size, counts, workers or _cores())
+        instances = {}
+        for split in SPLITS:
+            content = _coco(drawn[split], size)
+            instances[split] = len(content['annotations'])
+            (new / 'annotations' / f'instances_{split}.json').write_text(json.dumps(content))
+        (new / 'classes.txt').write_text('\n'.join(CLASSES) + '\n')
+        (new / 'labels.txt').write_text('\n'.join(LABELS) + '\n')
+        meta = {
+            'made_by': 'wamim_mm.data.scenes',
+            **arguments,
+            'counts': counts,
+            'instances': instances,
+            'classification': CLASSES,
+            'detection': CLASSES,
+            'segmentation': LABELS,
+        }
+        (new / 'classes.json').write_text(json.dumps(meta, indent=1))
+        new.rename(out)
     return True
 
 
@@ -302,9 +285,9 @@ def main() -> None:
     except (ValueError, OSError) as error:
         sys.exit(f'error: {error}')
     except BrokenExecutor:
-        sys.exit('error: a worker process died (out of memory?); run this again to go on')
+        sys.exit('error: a worker process died (out of memory?)')
     except KeyboardInterrupt:
-        sys.exit('interrupted; run this again to go on')
+        sys.exit('interrupted')
     state = 'wrote' if drawn else 'nothing to do, found'
     print(f'{state} {args.images} scenes of {args.size} x {args.size} in {args.out}')
 

@@ -4,15 +4,63 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from mmengine.config import Config
+from mmengine.dataset import DefaultSampler, default_collate
+from mmengine.runner import set_random_seed
+from mmpretrain.registry import DATASETS, MODELS
+from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.data import DataLoader
 
-__all__ = ['LinearProbe', 'extract_features', 'fit_linear_probe']
+from ..data.corruptions import corrupted
+from ..data.images import centre_crop_pipeline
+
+__all__ = ['LinearProbe', 'build_encoder', 'extract_features', 'fit_linear_probe', 'split_loader']
+
+
+def build_encoder(cfg: Config, seed: int) -> nn.Module:
+    """The config's model at random initialization, its backbone yielding feature maps."""
+    set_random_seed(seed)
+    model_cfg = cfg.model.copy()
+    if 'ViT' in model_cfg.backbone.type:
+        model_cfg.backbone.out_type = 'featmap'
+    model = MODELS.build(model_cfg)
+    model.init_weights()
+    return model.to('cuda' if torch.cuda.is_available() else 'cpu')
+
+
+def split_loader(
+    split: str,
+    data_root: str,
+    size: tuple[int, int],
+    batch_size: int,
+    corruption: tuple[str, int] | None = None,
+) -> DataLoader:
+    """Labelled images of a split in class folders, resized to the encoder's input.
+
+    Args:
+        split: A folder of ``data_root``, with a folder for each class.
+        data_root: Where the splits lie.
+        size: Height and width of the encoder's input.
+        batch_size: Images in a batch.
+        corruption: One of ImageNet-C's, and its severity; None for images as they are.
+
+    Raises:
+        ImportError: A corruption is asked for, and its package is not installed.
+    """
+    pipeline = centre_crop_pipeline(size)
+    if corruption:
+        pipeline = corrupted(pipeline, *corruption)
+    data = DATASETS.build(
+        dict(type='CustomDataset', data_root=data_root, data_prefix=split, pipeline=pipeline)
+    )
+    sampler = DefaultSampler(data, shuffle=False)
+    return DataLoader(data, batch_size, sampler=sampler, collate_fn=default_collate)
 
 
 @torch.no_grad()
 def extract_features(
-    models: Sequence[torch.nn.Module], batches: Iterable[dict]
+    models: Sequence[nn.Module], batches: Iterable[dict]
 ) -> tuple[list[Tensor], Tensor]:
     """Means over the positions of the encoders' feature maps, one after another.
 

@@ -5,31 +5,14 @@ from functools import cache
 from pathlib import Path
 from statistics import fmean
 
+from mmengine.model import is_model_wrapper
 from mmengine.registry import LOOPS
 from mmengine.runner import TestLoop
 from mmpretrain.evaluation import Accuracy
 from mmpretrain.registry import METRICS
+from torch import nn
 
-#: Top-1 errors of AlexNet in %, means over the five severities of ImageNet-C: what the benchmark's
-#: authors normalize by (arXiv 1903.12261, section 4.1). The numbers are in google-research/augmix,
-#: imagenet.py; their parts by severity, in timm's bits_and_tpu branch, agree.
-ALEXNET_ERRORS = {
-    'gaussian_noise': 88.6428,
-    'shot_noise': 89.4468,
-    'impulse_noise': 92.2640,
-    'defocus_blur': 81.9880,
-    'glass_blur': 82.6268,
-    'motion_blur': 78.5948,
-    'zoom_blur': 79.8360,
-    'snow': 86.6816,
-    'frost': 82.6572,
-    'fog': 81.9324,
-    'brightness': 56.4592,
-    'contrast': 85.3204,
-    'elastic_transform': 64.6056,
-    'pixelate': 71.7840,
-    'jpeg_compression': 60.6500,
-}
+from ..imagenet_c import ALEXNET_ERRORS, CORRUPTIONS, SEVERITIES
 
 
 def mean_error(top1: Mapping[str, Mapping[int, float]]) -> float:
@@ -54,7 +37,7 @@ def mean_corruption_error(top1: Mapping[str, Mapping[int, float]]) -> float:
         differ = sorted(set(top1) ^ set(ALEXNET_ERRORS))
         raise ValueError(f'mCE is over the 15 corruptions of ImageNet-C; they differ in {differ}')
     for corruption, by_severity in top1.items():
-        if sorted(by_severity) != [1, 2, 3, 4, 5]:
+        if sorted(by_severity) != [*SEVERITIES]:
             raise ValueError(f'mCE is over severities 1 to 5, {corruption} has {[*by_severity]}')
     return 100 * fmean(
         [(100 - fmean(top1[name].values())) / error for name, error in ALEXNET_ERRORS.items()]
@@ -94,6 +77,56 @@ def folder_classes(folder: Path, count: int) -> list[int]:
             f"such as 'n01440764': {', '.join(unknown[:5])}"
         )
     return [order[wnid] for wnid in wnids]
+
+
+def check_head(model: nn.Module, classes: int) -> None:
+    """Raise ValueError unless the classifier has as many classes as the data."""
+    model = model.module if is_model_wrapper(model) else model
+    count = getattr(getattr(model, 'head', None), 'num_classes', None)
+    if count is None:
+        raise ValueError(f'{type(model).__name__} has no classification head (head.num_classes)')
+    if count != classes:
+        raise ValueError(f'model.head.num_classes is {count}, and the data has {classes} classes')
+
+
+def summarize(on: str, top1: dict[str, float]) -> dict:
+    """What is written: accuracies and errors in %; ``mce`` where AlexNet's numbers apply."""
+    if on not in ('imagenet-c', 'corruptions'):
+        return {'on': on, 'top1': top1[on]}
+    corruptions = {}
+    for name, value in top1.items():
+        if name != 'clean':
+            corruption, severity = name.split('/')
+            corruptions.setdefault(corruption, {})[int(severity)] = value
+    comparable = on == 'imagenet-c' and len(corruptions[CORRUPTIONS[0]]) == len(SEVERITIES)
+    return {
+        'on': on,
+        'clean': {'top1': top1['clean']} if 'clean' in top1 else None,
+        'corruptions': corruptions,
+        'mean_error': mean_error(corruptions),
+        'mce': mean_corruption_error(corruptions) if comparable else None,
+    }
+
+
+def table(result: dict) -> str:
+    """The result for people: top-1 by corruption and severity, and the mean error."""
+    if 'top1' in result:
+        return f'{result["on"]}: top-1 {result["top1"]:.2f} %'
+    severities = next(iter(result['corruptions'].values()))
+    lines = [f'{"top-1, %":18}' + ''.join(f'{s:8}' for s in severities) + '   error']
+    for name, top1 in result['corruptions'].items():
+        cells = ''.join(f'{value:8.2f}' for value in top1.values())
+        lines.append(f'{name:18}{cells}{mean_error({name: top1}):8.2f}')
+    if result['clean']:
+        lines.append(f'clean: top-1 {result["clean"]["top1"]:.2f} %')
+    mean = f'mean error {result["mean_error"]:.2f} %'
+    if result['mce'] is not None:
+        lines.append(f'{mean}; mCE {result["mce"]:.2f} % (normalized by AlexNet)')
+    elif result['on'] == 'imagenet-c':
+        lines.append(f'{mean}, not normalized: mCE needs all five severities')
+    else:
+        lines.append(f"{mean}, not normalized: AlexNet's numbers are for ImageNet-C")
+    return '\n'.join(lines)
 
 
 @METRICS.register_module()

@@ -4,19 +4,18 @@ No tensor is lost in silence: a conversion renames all weights that it is given,
 transformers load the result strictly, and what a target has no place for is named.
 """
 
+from importlib import import_module
 from pathlib import Path
-
-from . import to_openmmlab, to_timm, to_transformers
-from .backbone import read_backbone
 
 __all__ = ['TARGETS', 'export_backbone']
 
+#: Target -> the module with its conversion, a function ``to_<target>``.
 TARGETS = {
-    'mmpretrain': to_openmmlab.to_mmpretrain,
-    'mmdet': to_openmmlab.to_mmdet,
-    'mmseg': to_openmmlab.to_mmseg,
-    'timm': to_timm.to_timm,
-    'transformers': to_transformers.to_transformers,
+    'mmpretrain': 'to_openmmlab',
+    'mmdet': 'to_openmmlab',
+    'mmseg': 'to_openmmlab',
+    'timm': 'to_timm',
+    'transformers': 'to_transformers',
 }
 
 
@@ -40,8 +39,12 @@ def export_backbone(checkpoint: str, out: Path, target: str) -> str:
     """
     if out.exists():
         raise FileExistsError(f'{out} exists; remove it or choose another name')
+    # Not above: commands list the targets in their help.
+    from .backbone import read_backbone
+
     backbone = read_backbone(checkpoint)
-    handover = TARGETS[target](backbone)
+    conversion = getattr(import_module(f'.{TARGETS[target]}', __name__), f'to_{target}')
+    handover = conversion(backbone)
     out.parent.mkdir(parents=True, exist_ok=True)
     handover.save(out)
 

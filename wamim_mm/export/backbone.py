@@ -136,7 +136,8 @@ def _backbone_config(config: str) -> tuple[str | None, dict[str, Any]]:
     """The scope of ``model.backbone`` and its config.
 
     `Config.fromstring` would run the text as a program, and checkpoints come from anywhere: only
-    literals and ``dict(...)`` are read here, which is all that MMEngine writes.
+    literals and ``dict(...)`` are read here, which is all that MMEngine writes. A hook that stored
+    plain data would be as long, and know nothing of checkpoints that others or earlier runs wrote.
     """
     assigned = {
         statement.targets[0].id: statement.value

@@ -5,6 +5,8 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from .pretrained_fit import RESIZED
+
 
 @HOOKS.register_module()
 class CheckpointFitHook(Hook):
@@ -12,8 +14,8 @@ class CheckpointFitHook(Hook):
 
     Args:
         strict: Every tensor of the model must be there in its shape, as in resuming and testing.
-            Otherwise half of the backbone's are enough: fine-tuning (``load_from``) leaves heads
-            out, and position embeddings may be resized.
+            Otherwise, as in training that starts from ``load_from``, every weight of the backbone,
+            but those in another shape that hosts resize; what else is missing starts at random.
     """
 
     def __init__(self, strict: bool) -> None:
@@ -26,27 +28,35 @@ class CheckpointFitHook(Hook):
             ValueError: They do not fit; the message counts and names them.
         """
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        ours = {name: tensor.shape for name, tensor in model.state_dict().items()}
         state = checkpoint.get('state_dict', checkpoint)
         theirs = {
             name.removeprefix('module.'): tensor.shape
             for name, tensor in state.items()
             if hasattr(tensor, 'shape')
         }
-        missing = [name for name in ours if name not in theirs]
-        reshaped = [name for name in ours if name in theirs and theirs[name] != ours[name]]
-        misfits = {*missing, *reshaped}
-        core = [name for name in ours if name.startswith('backbone.')] or list(ours)
-        too_few = sum(name in misfits for name in core) > len(core) / 2
-        if too_few or (self.strict and misfits):
+        needed = {
+            name: tensor.shape
+            for name, tensor in model.state_dict().items()
+            # Integers are counters and index tables, which follow from the architecture.
+            if self.strict or (name.startswith('backbone.') and tensor.is_floating_point())
+        }
+        missing = [name for name in needed if name not in theirs]
+        reshaped = [
+            name
+            for name, shape in needed.items()
+            if name in theirs
+            and theirs[name] != shape
+            and (self.strict or not name.endswith(RESIZED))
+        ]
+        if missing or reshaped:
             examples = [f'{name} is missing' for name in missing[:3]]
             examples += [
-                f'{name} is {tuple(theirs[name])} in the checkpoint and {tuple(ours[name])} in the '
-                'model'
+                f'{name} is {tuple(theirs[name])} in the checkpoint and {tuple(needed[name])} in '
+                'the model'
                 for name in reshaped[:3]
             ]
             raise ValueError(
-                f'the checkpoint does not fit the model: of {len(ours)} tensors {len(missing)} are '
-                f'missing and {len(reshaped)} have another shape ({"; ".join(examples)}); '
-                'use the config that the checkpoint was trained with'
+                f'the checkpoint does not fit the model: of {len(needed)} tensors {len(missing)} '
+                f'are missing and {len(reshaped)} have another shape ({"; ".join(examples)}); use '
+                'the config that the checkpoint was trained with'
             )

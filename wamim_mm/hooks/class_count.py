@@ -13,10 +13,12 @@ HEADS = ('head', 'decode_head', 'auxiliary_head', 'data_preprocessor')
 class ClassCountHook(Hook):
     """Hold the classes of a classifier's or segmentor's heads against the training set's.
 
-    Neither mmpretrain nor mmsegmentation does: with too few classes they stop with an index out of
-    range in the first batch that has the label, with too many they train on. mmdet has
-    ``NumClassCheckHook`` in its own configs. The data preprocessor's ``num_classes``, which mixup
-    needs, counts as a head's.
+    By themselves mmpretrain and mmsegmentation do not: with too few classes they stop with an index
+    out of range in the first batch that has the label, with too many they train on. mmpretrain's
+    ``ClassNumCheckHook``, which none of its configs uses, also refuses classifiers that are right
+    (a data preprocessor without mixup has ``num_classes=None``) and segmentors (their data sets
+    have no ``CLASSES``); mmsegmentation has none, mmdet has ``NumClassCheckHook`` in its configs.
+    The data preprocessor's ``num_classes``, which mixup needs, counts as a head's.
     """
 
     def before_train(self, runner: Runner) -> None:

@@ -7,9 +7,9 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+from torch import nn
 
 from ..data.masking import MaskedCollate
-from ..models import WaMIM
 
 
 @HOOKS.register_module()
@@ -24,13 +24,13 @@ class MaskingHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Extend the loader's collate function, before its workers start."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        if not isinstance(model, WaMIM):
+        if not hasattr(getattr(model, 'backbone', None), 'geometry'):
             return
         loader = runner.train_loop.dataloader
         loader.collate_fn = masked_collate(model, loader.collate_fn)
 
 
-def masked_collate(model: WaMIM, collate: Callable = default_collate) -> MaskedCollate:
-    """A collate function that makes the masks of this model, and their layout."""
+def masked_collate(model: nn.Module, collate: Callable = default_collate) -> MaskedCollate:
+    """A collate function that makes the masks of a `WaMIM` model, and their layout."""
     grid = model.backbone.mask_grid(*model.img_size)
     return MaskedCollate(collate, model.backbone.geometry, grid, model.mask_ratio)

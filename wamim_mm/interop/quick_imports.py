@@ -57,6 +57,7 @@ def _adafactor(*args: Any, **kwargs: Any) -> Any:
 def _register_extra_norm() -> None:
     """Run mmpretrain's module again, now that mmdet is there."""
     module = sys.modules.get(_EXTRA_NORM)
-    if module is not None and module.ResLayerExtraNorm is None:
+    # Without the name yet, it is what imports mmdet: then it goes on by itself.
+    if module is not None and getattr(module, 'ResLayerExtraNorm', module) is None:
         module = importlib.reload(module)
         sys.modules['mmpretrain.models.utils'].ResLayerExtraNorm = module.ResLayerExtraNorm

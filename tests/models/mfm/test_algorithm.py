@@ -41,12 +41,13 @@ RESTORATION = [dict(type='SuperResolution'), dict(type='Deblur'), dict(type='Den
 
 
 def build(backbone=VIT, corruption=None, loss=None, **kwargs):
+    head = {'stride': kwargs.pop('stride')} if 'stride' in kwargs else {}
     model = dict(
         type='MFM',
         img_size=kwargs.pop('img_size', 64),
         backbone=backbone,
         corruption=corruption or dict(type='FrequencyFilter', radius=6),
-        head=dict(type='MFMHead', loss=dict(type='FrequencyLoss', **(loss or {}))),
+        head=dict(type='MFMHead', loss=dict(type='FrequencyLoss', **(loss or {})), **head),
         data_preprocessor=dict(type='SelfSupDataPreprocessor', mean=MEAN, std=STD, to_rgb=True),
         **kwargs,
     )
@@ -324,9 +325,10 @@ def test_without_normalization_inputs_are_pixels():
         ),
         (dict(backbone=CONVNEXT | dict(gap_before_final_norm=True)), r'got \(1, 24\)'),
         # Padded to 8 and 4 cells, as if the stride were 30 and 25.
-        (dict(backbone=RESNET, img_size=240), '8 x 8 with a stride of 32 .* 240 x 240'),
-        (dict(backbone=RESNET, img_size=100), '4 x 4 with a stride of 32 .* 100 x 100'),
-        (dict(backbone=VIT, img_size=(64, 72)), 'a stride of 16 .* 64 x 72'),
+        (dict(backbone=RESNET, img_size=240), '8 x 8 .* 240 x 240, 30 pixels a cell, .* padding'),
+        (dict(backbone=RESNET, img_size=100), '4 x 4 .* 100 x 100, 25 pixels a cell, .* padding'),
+        (dict(backbone=RESNET, img_size=240, stride=32), 'is not 32 pixels a cell'),
+        (dict(backbone=VIT, img_size=(64, 72)), '4 x 5 .* 64 x 72, which is not 16 pixels a cell'),
     ],
     ids=str,
 )
@@ -342,16 +344,12 @@ def test_refuses_other_sizes():
         build().loss(torch.rand(1, 3, 96, 96))
 
 
-def test_an_encoder_of_one_size_only():
-    """Its position biases fit no larger image, so that the stride is that of its own size."""
-    backbone = dict(
-        type='BEiTViT',
-        arch=dict(embed_dims=24, num_layers=1, num_heads=2, feedforward_channels=48),
-        img_size=64,
-        patch_size=16,
-        out_type='featmap',
-    )
-    assert build(backbone).head.stride == 16
+def test_a_stride_of_the_config():
+    """For patches of 14 pixels, which could be padding."""
+    backbone = VIT | dict(img_size=56, patch_size=14)
+    with pytest.raises(ValueError, match='14 pixels a cell, which is no power of two'):
+        build(backbone, img_size=56)
+    assert build(backbone, img_size=56, stride=14).head.stride == 14
 
 
 def test_real_photographs(shared_data):

@@ -7,7 +7,6 @@ from mmpretrain.models import BaseSelfSupervisor, VisionTransformer
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from ...ops.fourier import filter_spectrum
 from ...ops.masking import sample_draws
@@ -25,7 +24,8 @@ class MFM(BaseSelfSupervisor):
             ``out_type='featmap'``.
             Earlier outputs are not used; where they have norms of their own, DDP needs
             ``find_unused_parameters=True`` in the config.
-        head: `MFMHead`. Channels and stride of the feature map are measured and filled in.
+        head: `MFMHead`. Channels of the feature map are measured and filled in, and so is its
+            stride, where it is not given and a power of two.
         corruption: `FrequencyFilter`, or for the restoration tasks `SuperResolution`, `Deblur` or
             `Denoise`.
         img_size: Side of the images, or ``(height, width)``.
@@ -36,7 +36,8 @@ class MFM(BaseSelfSupervisor):
 
     Raises:
         ValueError: The images are too small for the corruption, the encoder yields no feature map
-            or one whose stride does not divide the images, or the loss does not fit the corruption.
+            or one whose stride is unknown or does not divide the images, or the loss does not fit
+            the corruption.
     """
 
     #: What `CompileHook` compiles: encoder and decoder.
@@ -55,7 +56,7 @@ class MFM(BaseSelfSupervisor):
         corruption = MODELS.build(corruption)
         corruption.check_size(height, width)
         encoder = MODELS.build(backbone)
-        channels, stride = feature_map(encoder, height, width)
+        channels, stride = feature_map(encoder, height, width, head.get('stride'))
         super().__init__(
             backbone=encoder,
             head=dict(head, in_channels=channels, stride=stride),
@@ -117,12 +118,14 @@ class MFM(BaseSelfSupervisor):
                 f'MFM: built for images of {self.img_size}, got {tuple(inputs.shape[-2:])}; set '
                 "img_size or the pipeline's crop"
             )
+        # The target is the normalized image, as in all of mmpretrain's algorithms, and filters and
+        # clamps are of pixels in [0, 1]: there and back in one step each, constants first.
         # A preprocessor that does not normalize has neither.
-        mean = getattr(self.data_preprocessor, 'mean', 0.0)
-        std = getattr(self.data_preprocessor, 'std', 1.0)
+        mean = getattr(self.data_preprocessor, 'mean', 0.0) / 255
+        std = getattr(self.data_preprocessor, 'std', 1.0) / 255
         draws = sample_draws(data_samples or ())
-        corrupted, mask = self.corruption((inputs * std + mean) / 255, draws)
-        return (corrupted * 255 - mean) / std, mask
+        corrupted, mask = self.corruption(inputs * std + mean, draws)
+        return (corrupted - mean) / std, mask
 
     @torch.no_grad()
     def reconstruct(self, inputs: Tensor, data_samples: list[DataSample] | None = None) -> Tensor:
@@ -154,16 +157,24 @@ def last(outputs: Tensor | Sequence[Tensor]) -> Tensor:
 
 
 @torch.no_grad()
-def feature_map(encoder: nn.Module, height: int, width: int) -> tuple[int, int]:
+def feature_map(
+    encoder: nn.Module, height: int, width: int, stride: int | None = None
+) -> tuple[int, int]:
     """Channels and stride of an encoder's last output for images of this size.
 
+    Args:
+        encoder: The encoder.
+        height, width: Of the images.
+        stride: What the config says; None to measure it.
+
     Raises:
-        ValueError: It is no feature map, or its stride does not divide the images.
+        ValueError: It is no feature map, or its stride is unknown or does not divide the images.
     """
     name, training = type(encoder).__name__, encoder.training
     encoder.eval()  # running statistics stay as they are
     device = next(encoder.parameters()).device
     output = last(encoder(torch.zeros(1, 3, height, width, device=device)))
+    encoder.train(training)
     if not isinstance(output, Tensor) or output.ndim != 4:
         raise ValueError(
             f'MFM: the last output of {name} must be a feature map (N, C, h, w), got '
@@ -171,27 +182,17 @@ def feature_map(encoder: nn.Module, height: int, width: int) -> tuple[int, int]:
             "ViT has out_type='featmap', ConvNeXt and its relatives gap_before_final_norm=False"
         )
     _, channels, rows, columns = output.shape
-    stride = enlarged_stride(encoder, height, width) or height // rows
-    encoder.train(training)
+    measured = height // rows
+    found = f'{name} has a feature map of {rows} x {columns} for images of {height} x {width}'
+    if stride is None and measured & (measured - 1):
+        # 240 pixels at a stride of 32 give 8 cells by padding, as a stride of 30 would.
+        raise ValueError(
+            f'MFM: {found}, {measured} pixels a cell, which is no power of two and may come of '
+            "padding; change img_size, or say the encoder's stride: head=dict(stride=...)"
+        )
+    stride = stride or measured
     if (rows * stride, columns * stride) != (height, width):
         raise ValueError(
-            f'MFM: {name} has a feature map of {rows} x {columns} with a stride of {stride} '
-            f'pixels, which does not divide images of {height} x {width}; change img_size'
+            f'MFM: {found}, which is not {stride} pixels a cell; change img_size or head.stride'
         )
     return channels, stride
-
-
-def enlarged_stride(encoder: nn.Module, height: int, width: int, factor: int = 32) -> int | None:
-    """Stride of the feature map of a much larger image; None if the encoder takes one size only.
-
-    At their own size images do not tell: with 100 pixels, a stride of 32 gives 4 cells by padding,
-    as a stride of 25 would. The larger image has shapes only, on the meta device.
-    """
-    tensors = [*encoder.named_parameters(), *encoder.named_buffers()]
-    on_meta = {name: tensor.to('meta') for name, tensor in tensors}
-    image = torch.empty(1, 3, height * factor, width * factor, device='meta')
-    try:
-        outputs = functional_call(encoder, on_meta, (image,))
-    except (AssertionError, RuntimeError, ValueError):
-        return None
-    return round(height * factor / last(outputs).shape[-2])

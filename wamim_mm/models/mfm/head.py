@@ -11,7 +11,7 @@ class MFMHead(BaseModule):
 
     Args:
         in_channels: Channels of the feature map; `MFM` fills them in from the encoder.
-        stride: Pixels per cell of the feature map along a side; `MFM` fills it in as well.
+        stride: Pixels per cell of the feature map along a side; `MFM` measures powers of two.
         loss: `FrequencyLoss`.
         out_channels: Channels of the image.
         init_cfg: Initialization config.

@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config
 from mmpretrain.registry import MODELS
 
-from wamim_mm.cli import reconstruct
+from wamim_mm.evaluation import reconstructions
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RESTORATION = {
@@ -29,7 +29,7 @@ def build(corruption):
 def test_rows_of_mfm(task):
     model = build(RESTORATION[task])
     inputs = torch.randn(2, 3, 128, 128)
-    pictures, spectra = reconstruct.mfm_rows(model, inputs)
+    pictures, spectra = reconstructions.mfm_rows(model, inputs)
     assert list(pictures) == ['image', 'corrupted', 'predicted']
     assert list(spectra) == [f'{title}: spectrum' for title in pictures]
     for row in (pictures, spectra):
@@ -41,7 +41,7 @@ def test_rows_of_mfm(task):
 def test_spectrum_against_numpy():
     """Four decades below the largest modulus of the image, whatever is drawn beside it."""
     model = build(RESTORATION['denoise'])
-    pictures, spectra = reconstruct.mfm_rows(model, torch.randn(1, 3, 128, 128))
+    pictures, spectra = reconstructions.mfm_rows(model, torch.randn(1, 3, 128, 128))
     moduli = {
         title: np.fft.fftshift(np.abs(np.fft.fft2(part[0].double().numpy())), axes=(1, 2)).mean(0)
         for title, part in pictures.items()
@@ -55,7 +55,7 @@ def test_spectrum_against_numpy():
 
 def test_what_was_hidden_is_grey():
     model = MODELS.build(Config.fromfile(ROOT / 'configs/demo/wamim_vit.py').model).eval()
-    above, below = reconstruct.wamim_rows(model, torch.randn(2, 3, 128, 128))
+    above, below = reconstructions.wamim_rows(model, torch.randn(2, 3, 128, 128))
     assert list(above) == [
         'image',
         *(f'predicted: {"+ " if i < 5 else ""}level {i}' for i in (5, 4, 3, 2)),

@@ -1,0 +1,88 @@
+"""The scripts in tools/: nothing heavy is imported before the arguments are known to be good."""
+
+import subprocess
+import sys
+
+import pytest
+
+TOOLS = (
+    'curves',
+    'demo',
+    'export_backbone',
+    'infer',
+    'linear_probe',
+    'reconstruct',
+    'robustness',
+    'setup_env',
+    'test',
+    'train',
+)
+HEAVY = ('torch', 'mmcv', 'mmpretrain', 'mmdet', 'mmseg', 'transformers', 'matplotlib')
+#: Runs a script until it exits, or until it has printed its first line; then says what is imported.
+UNTIL = """
+import runpy, sys
+class Screen:
+    def __init__(self, stream): self.stream = stream
+    def __getattr__(self, name): return getattr(self.stream, name)
+    def write(self, text):
+        self.stream.write(text)
+        if sys.argv[1] != '--help' and '->' in text: sys.exit()
+sys.stdout, sys.argv = Screen(sys.stdout), sys.argv[1:]
+try:
+    runpy.run_path(sys.argv[0], run_name='__main__')
+except SystemExit as stop:
+    if isinstance(stop.code, str): print(stop.code)
+print('imported:', *[name for name in {heavy} if name in sys.modules])
+"""
+
+
+def run(root, tool, *arguments):
+    """What a script prints, and the heavy libraries that it imports until then."""
+    code = UNTIL.replace('{heavy}', repr(HEAVY))
+    command = [sys.executable, '-c', code, f'tools/{tool}.py', *map(str, arguments)]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    printed, _, imported = done.stdout.partition('imported:')
+    return printed + done.stderr, imported.split()
+
+
+def test_the_table_is_whole(root):
+    assert sorted(path.stem for path in root.glob('tools/*.py')) == list(TOOLS)
+
+
+@pytest.mark.parametrize('tool', TOOLS)
+def test_help(root, tool):
+    printed, imported = run(root, tool, '--help')
+    assert printed.startswith('usage: ') and imported == []
+
+
+def test_first_line_of_training(root, tmp_path):
+    (tmp_path / 'data' / 'train').mkdir(parents=True)
+    (tmp_path / 'data' / 'train' / 'a.jpg').touch()
+    arguments = ['configs/demo/wamim_vit.py', '--work-dir', tmp_path / 'run']
+    options = ['--cfg-options', f'data_root={tmp_path / "data"}']
+    printed, imported = run(root, 'train', *arguments, *options)
+    assert printed == f'configs/demo/wamim_vit.py -> {tmp_path / "run"}' and imported == []
+
+
+CONFIG = 'configs/demo/wamim_vit.py'
+
+
+@pytest.mark.parametrize(
+    ('tool', 'arguments', 'message'),
+    [
+        ('train', ['no.py'], "config 'no.py' does not exist"),
+        ('train', [CONFIG, '--cfg-options', 'data_root=no'], "data root 'no' does not exist"),
+        ('train', [CONFIG, '--resume', 'no.pth'], "checkpoint 'no.pth' does not exist"),
+        ('train', [CONFIG, '--amp', 'fp8'], 'invalid choice'),
+        ('test', ['configs/demo/upernet_swin.py', 'no.pth'], "checkpoint 'no.pth' does not exist"),
+        ('robustness', [CONFIG, CONFIG, '--on', 'imagenet-a'], 'needs --data-root DIR'),
+        ('infer', [CONFIG, 'no.pth', '.', '--out', 'no'], "checkpoint 'no.pth' does not exist"),
+        ('reconstruct', [CONFIG, CONFIG, 'no'], "no image at 'no'"),
+        ('linear_probe', [CONFIG, CONFIG, '--data-root', 'no'], "data root 'no' does not exist"),
+        ('export_backbone', ['no.pth', 'out', '--to', 'timm'], "'no.pth' does not exist"),
+    ],
+)
+def test_mistakes(root, tool, arguments, message):
+    printed, imported = run(root, tool, *arguments)
+    assert message in printed and imported == []

@@ -1,0 +1,88 @@
+"""What the arguments name must be there: looked at before anything heavy is imported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.webp'}
+
+
+def read_config(path: str) -> Config:
+    """Read a config, without importing the modules that it names: see `import_custom_modules`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'config {path!r} does not exist')
+    from mmengine.config import Config
+
+    return Config.fromfile(path, import_custom_modules=False)
+
+
+def import_custom_modules(cfg: Config) -> None:
+    """Import what a config's ``custom_imports`` names, often a whole library.
+
+    Raises:
+        ImportError: A module of these is not there.
+    """
+    from mmengine.utils import import_modules_from_strings
+
+    if cfg.get('custom_imports'):
+        import_modules_from_strings(**cfg.custom_imports)
+
+
+def check_checkpoint(path: str) -> None:
+    """Raise FileNotFoundError unless it is there; other storages (``s3://``) are not looked at."""
+    if not Path(path).is_file() and '://' not in path:
+        raise FileNotFoundError(f'checkpoint {path!r} does not exist')
+
+
+def find_images(path: Path) -> list[Path]:
+    """The image itself, or all images under a folder, in order.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    if path.is_file():
+        return [path]
+    images = sorted(p for p in path.rglob('*') if p.suffix.lower() in SUFFIXES)
+    if not images:
+        raise FileNotFoundError(
+            f'no image at {str(path)!r}; give an image or a folder with images '
+            f'({", ".join(sorted(SUFFIXES))})'
+        )
+    return images
+
+
+def check_data(dataset: dict) -> None:
+    """Raise FileNotFoundError unless what the dataset's config names is there.
+
+    Looks into wrappers (``dataset``, ``datasets``) too. Paths on other storages (``s3://``) are
+    left to their owners.
+    """
+    for inner in [dataset.get('dataset'), *(dataset.get('datasets') or [])]:
+        if inner:
+            check_data(inner)
+    root = dataset.get('data_root')
+    if not root or '://' in root:
+        return
+    fix = 'set it with --cfg-options data_root=DIR'
+    if not Path(root).is_dir():
+        raise FileNotFoundError(f'data root {root!r} does not exist; {fix}')
+    prefixes = dataset.get('data_prefix') or ''
+    for prefix in prefixes.values() if isinstance(prefixes, dict) else [prefixes]:
+        folder = Path(root, prefix)
+        if not folder.is_dir():
+            raise FileNotFoundError(f'{str(folder)!r} does not exist; put the data there, or {fix}')
+        if not any(folder.iterdir()):
+            raise FileNotFoundError(f'{str(folder)!r} is empty; put the data there, or {fix}')
+    annotations = dataset.get('ann_file')
+    if annotations and not Path(root, annotations).is_file():
+        raise FileNotFoundError(
+            f'annotation file {str(Path(root, annotations))!r} does not exist; {fix}'
+        )

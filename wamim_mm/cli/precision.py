@@ -1,0 +1,63 @@
+"""Automatic mixed precision on the device that is there."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.optim import OptimWrapper
+from mmengine.registry import OPTIM_WRAPPERS
+from torch import nn
+
+DTYPES = {'bf16': torch.bfloat16, 'fp16': torch.float16}
+
+
+def use_amp(cfg: Config, amp: str) -> None:
+    """Train and test in mixed precision.
+
+    MMEngine's loops of validation and testing know ``fp16=True`` alone, which means torch's default
+    for the device: testing sets that default. Validation while training stays in float32, as in
+    MMEngine's own commands.
+
+    Args:
+        cfg: The config, which is changed.
+        amp: ``'bf16'``, ``'fp16'``, or ``'auto'`` for bf16 where the device has it and else fp16.
+
+    Raises:
+        ValueError: The device lacks it.
+    """
+    device = get_device()
+    has_bf16 = device == 'cpu' or (device == 'cuda' and torch.cuda.is_bf16_supported())
+    if amp == 'auto':
+        amp = 'bf16' if has_bf16 else 'fp16'
+    if amp == 'bf16' and not has_bf16:
+        raise ValueError(f'--amp bf16: this {device} device has no bfloat16; use --amp fp16')
+    if amp == 'fp16' and device == 'cpu':
+        raise ValueError('--amp fp16: MMEngine has float16 on GPUs only; use --amp bf16')
+
+    if cfg.get('optim_wrapper') is not None:
+        if device == 'cpu':
+            cfg.optim_wrapper.type = 'CPUAmpOptimWrapper'
+        else:
+            cfg.optim_wrapper.type = 'AmpOptimWrapper'
+            cfg.optim_wrapper.dtype = str(DTYPES[amp]).removeprefix('torch.')
+            # bfloat16 has the range of float32: nothing underflows that a scale would save.
+            if amp == 'bf16':
+                cfg.optim_wrapper.loss_scale = dict(enabled=False)
+            else:
+                cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    if cfg.get('test_cfg') is not None:
+        cfg.test_cfg.fp16 = True
+        torch.set_autocast_dtype(device, DTYPES[amp])
+
+
+@OPTIM_WRAPPERS.register_module()
+class CPUAmpOptimWrapper(OptimWrapper):
+    """Steps in bfloat16 on the CPU, where MMEngine's ``AmpOptimWrapper`` refuses to work."""
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Run the forward pass under torch's autocast."""
+        with super().optim_context(model), torch.autocast('cpu', torch.bfloat16):
+            yield

@@ -1,0 +1,77 @@
+"""Pictures of what a trained model says about images, with its library's own visualizer."""
+
+from pathlib import Path
+
+import mmcv
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.logging import MMLogger
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import MODELS, VISUALIZERS, init_default_scope
+from mmengine.runner import load_checkpoint
+from mmengine.visualization import Visualizer
+from torch import nn
+from tqdm import tqdm
+
+
+def draw_predictions(
+    cfg: Config, checkpoint: str, paths: list[Path], root: Path, out: Path, score: float
+) -> None:
+    """Draw one picture for each image.
+
+    Args:
+        cfg: Config of a classifier, detector or segmentor.
+        checkpoint: What a training run of it wrote.
+        paths: Images.
+        root: A folder above them all.
+        out: The folder of the pictures, which lie in it as the images do in ``root``.
+        score: Least score of a box to draw.
+
+    Raises:
+        OSError, RuntimeError, pickle.UnpicklingError: The checkpoint cannot be read, or does not
+            fit.
+        ValueError: It does not name its classes.
+    """
+    MMLogger.get_current_instance().setLevel('WARNING')
+    model, meta = build(cfg, checkpoint)
+    pipeline = Compose(without_annotations(cfg.test_dataloader.dataset.pipeline))
+    visualizer = VISUALIZERS.build(dict(cfg.visualizer, name='infer', vis_backends=None))
+    visualizer.dataset_meta = meta
+    for path in tqdm(paths, unit='image'):
+        batch = pseudo_collate([pipeline(dict(img_path=str(path), img_id=0))])
+        with torch.no_grad():
+            sample = model.test_step(batch)[0].cpu()
+        draw(visualizer, path, sample, (out / path.relative_to(root)).with_suffix('.png'), score)
+
+
+def build(cfg: Config, checkpoint: str) -> tuple[nn.Module, dict]:
+    """The config's model with the checkpoint's weights, and the meta data of its training set."""
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    model = MODELS.build(cfg.model)
+    meta = load_checkpoint(model, checkpoint, map_location='cpu', strict=True).get('meta', {})
+    if 'dataset_meta' not in meta:
+        raise ValueError(
+            f'{checkpoint} has no meta.dataset_meta, so that its classes have no names; take a '
+            'checkpoint that a training run wrote'
+        )
+    model.eval()
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    return revert_sync_batchnorm(model).to(device), meta['dataset_meta']
+
+
+def without_annotations(pipeline: list[dict]) -> list[dict]:
+    """The test pipeline, for images that have none."""
+    return [step for step in pipeline if not step['type'].endswith('LoadAnnotations')]
+
+
+def draw(visualizer: Visualizer, path: Path, sample, out: Path, score: float) -> None:
+    """Write one picture with the library's own visualizer."""
+    image = mmcv.imread(str(path), channel_order='rgb')
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if hasattr(visualizer, 'visualize_cls'):  # mmpretrain
+        classes = visualizer.dataset_meta.get('classes')
+        visualizer.visualize_cls(image, sample, classes=classes, draw_gt=False, out_file=str(out))
+        return
+    options = {} if 'pred_sem_seg' in sample else dict(pred_score_thr=score)
+    visualizer.add_datasample(path.stem, image, sample, draw_gt=False, out_file=str(out), **options)

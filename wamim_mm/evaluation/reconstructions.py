@@ -1,0 +1,134 @@
+"""Pictures of what a pre-trained model sees of images and what it makes of them."""
+
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose, default_collate
+from mmengine.logging import MMLogger
+from mmengine.runner import load_checkpoint, set_random_seed
+from mmpretrain.registry import MODELS, TRANSFORMS
+from torch import Tensor
+
+from ..data.images import centre_crop_pipeline
+from ..models import MFM, WaMIM, WaveletTargetGenerator
+from ..ops.masking import random_mask
+
+#: Titles and pictures, each ``(N, 3, H, W)``.
+Row = dict[str, Tensor]
+
+
+def draw_reconstructions(
+    cfg: Config, checkpoint: str, paths: list[Path], out: Path, count: int = 4, seed: int = 0
+) -> None:
+    """Draw one picture, with two rows for each image; `cli.reconstruct` says what they show.
+
+    Args:
+        cfg: A pre-training config.
+        checkpoint: Weights of its model.
+        paths: Images.
+        out: The picture's file.
+        count: How many images are drawn, chosen at random.
+        seed: Of the choice and of the masks.
+    """
+    MMLogger.get_current_instance().setLevel('WARNING')
+    set_random_seed(seed)
+    chosen = torch.randperm(len(paths))[:count].sort().values
+    model = MODELS.build(cfg.model)
+    load_checkpoint(model, checkpoint, map_location='cpu', strict=True)
+    model.eval()
+    inputs = read(model, [paths[i] for i in chosen.tolist()])
+    draw(mfm_rows(model, inputs) if isinstance(model, MFM) else wamim_rows(model, inputs), out)
+
+
+def read(model: WaMIM | MFM, paths: list[Path]) -> Tensor:
+    """``(N, 3, H, W)`` normalized images, short side and centre crop at the model's size."""
+    pipeline = Compose([TRANSFORMS.build(step) for step in centre_crop_pipeline(model.img_size)])
+    batch = default_collate([pipeline(dict(img_path=str(path))) for path in paths])
+    return model.data_preprocessor(batch)['inputs']
+
+
+@torch.no_grad()
+def wamim_rows(model: WaMIM, inputs: Tensor) -> list[Row]:
+    """The image and its predicted levels; the visible part and its true levels."""
+    mask = random_mask(len(inputs), model.backbone.mask_grid(*inputs.shape[-2:]), model.mask_ratio)
+    targets = model.target_generator
+    predicted = model.neck(model.backbone(inputs, mask))
+    true = targets(inputs)
+    hidden = hidden_pixels(mask, inputs)
+    above = {'image': inputs}
+    below = {'visible': inputs.masked_fill(hidden, float('nan'))}
+    for first in range(len(targets.levels) - 1, -1, -1):
+        part = WaveletTargetGenerator(
+            targets.wavelet, targets.levels[first:], targets.subbands, targets.norm
+        )
+        coarsest = first == len(targets.levels) - 1
+        name = f'{"" if coarsest else "+ "}level {targets.levels[first]}'
+        known = part.to_images(true[first:], inputs)
+        below[f'true: {name}'] = known
+        above[f'predicted: {name}'] = part.to_images(predicted[first:], inputs).where(hidden, known)
+    return [as_pictures(model, row) for row in (above, below)]
+
+
+def hidden_pixels(mask: Tensor, inputs: Tensor) -> Tensor:
+    """``(N, 1, H, W)`` bool, the mask at the size of the images."""
+    unit = inputs.shape[2] // mask.shape[1]
+    return mask.repeat_interleave(unit, 1).repeat_interleave(unit, 2)[:, None]
+
+
+def mfm_rows(model: MFM, inputs: Tensor) -> list[Row]:
+    """The image, its corrupted form and the prediction; the spectra of these."""
+    corrupted, mask = model.corrupt(inputs)
+    images = dict(
+        image=inputs, corrupted=corrupted, predicted=model.restore(inputs, corrupted, mask)
+    )
+    pictures = as_pictures(model, images)
+    moduli = {f'{name}: spectrum': modulus(part) for name, part in pictures.items()}
+    largest = moduli['image: spectrum'].amax((1, 2, 3), keepdim=True)
+    return [pictures, {title: four_decades(part / largest) for title, part in moduli.items()}]
+
+
+def modulus(pictures: Tensor) -> Tensor:
+    """``(N, 3, H, W)``, the mean of the colours' spectra, frequency 0 in the centre."""
+    mean = torch.fft.fft2(pictures, norm='ortho').abs().mean(1, keepdim=True)
+    return torch.fft.fftshift(mean, dim=(-2, -1)).expand(-1, 3, -1, -1)
+
+
+def four_decades(share: Tensor) -> Tensor:
+    """1 and above to 1, 0.0001 and below to 0, on a logarithmic scale."""
+    return (1 + share.clamp(1e-4, 1).log10() / 4).clamp(min=0)
+
+
+def as_pictures(model: WaMIM | MFM, row: Row) -> Row:
+    """Normalized images as pictures in [0, 1]; NaN, which is what was hidden, as grey."""
+    mean, std = (getattr(model.data_preprocessor, name) for name in ('mean', 'std'))
+    return {
+        title: ((images * std + mean) / 255).clamp(0, 1).nan_to_num(0.6)
+        for title, images in row.items()
+    }
+
+
+def draw(rows: list[Row], out: Path) -> None:
+    """Write one picture: the rows of the first image, then those of the second, and so on."""
+    import matplotlib
+
+    matplotlib.use('Agg')
+    import matplotlib.pyplot as plt
+
+    count, columns = len(next(iter(rows[0].values()))), len(rows[0])
+    figure, axes = plt.subplots(
+        len(rows) * count,
+        columns,
+        figsize=(1.7 * columns, 1.85 * len(rows) * count),
+        squeeze=False,
+        layout='constrained',
+    )
+    for k, row in enumerate(rows):
+        for column, (title, pictures) in enumerate(row.items()):
+            for axis, picture in zip(axes[k :: len(rows), column], pictures, strict=True):
+                axis.imshow(picture.permute(1, 2, 0).numpy(), interpolation='nearest')
+                axis.set_title(title, fontsize=8)
+                axis.axis('off')
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=100)
+    plt.close(figure)
