@@ -19,7 +19,7 @@ import torch
 
 from benchmarks.measure import OUT, aligned, environment, write
 from wamim_mm import WaveletTargetGenerator
-from wamim_mm.data.images import find_images
+from wamim_mm.cli.checks import find_images
 from wamim_mm.data.loading import decode, image_size, is_jpeg, resize
 
 CROP = 256
