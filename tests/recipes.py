@@ -304,7 +304,7 @@ def _start(model: dict) -> Facts:
             'start.block_2.proj': block.attn.proj.weight,
             'start.block_2.fc2': block.ffn.layers[1].weight,
         }
-    found = {name: float(f'{tensor.std():.2g}') for name, tensor in found.items()}
+    found = {name: tensor.std().item() for name, tensor in found.items()}
     if wamim:
         norm_raw = model.neck.get('norm_raw', True)
         found['decoded_features_normed'] = all(encoder.features_normed) or norm_raw
@@ -314,7 +314,7 @@ def _start(model: dict) -> Facts:
 def _same(name: str, a: Any, b: Any) -> bool:
     numbers = [isinstance(x, int | float) and not isinstance(x, bool) for x in (a, b)]
     if all(numbers):
-        return math.isclose(a, b, rel_tol=0.08 if name.startswith('start.') else 1e-6)
+        return math.isclose(a, b, rel_tol=0.12 if name.startswith('start.') else 1e-6)
     if isinstance(a, tuple) and isinstance(b, tuple) and len(a) == len(b):
         return all(_same(name, *pair) for pair in zip(a, b, strict=True))
     return a == b
