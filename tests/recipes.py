@@ -261,7 +261,7 @@ def _schedule(cfg: Config) -> Facts:
 
 
 def start(cfg: Config) -> Facts:
-    """Deviations of a ViT's tensors before the first step, and if decoders get normed features.
+    """Deviations of tensors before the first step, and if decoders get normed features.
 
     A few blocks of the encoder's width are built. Other configs than those of pre-training have no
     such facts.
@@ -281,29 +281,35 @@ _STARTS: dict[str, Facts] = {}
 @torch.no_grad()
 def _start(model: dict) -> Facts:
     wamim, swin = model.type == 'WaMIM', 'Swin' in model.backbone.type
+    arch = MODELS.get(model.backbone.type).arch_zoo[model.backbone.arch]
     if swin:
-        model.backbone.arch = 'tiny'
-        found = {}
+        model.backbone.arch = dict(arch, depths=[1, 1, 1, 1])
     else:
-        arch = MODELS.get('WaMIMViT').arch_zoo[model.backbone.arch]
         model.backbone.arch = dict(arch, num_layers=4 if wamim else 2)
         if wamim:
             model.backbone.out_indices = [0, 1, 2, 3]
-        torch.manual_seed(0)
-        built = MODELS.build(model)
-        built.init_weights()
-        encoder = built.backbone
+    torch.manual_seed(0)
+    built = MODELS.build(model)
+    built.init_weights()
+    encoder = built.backbone
+    found = {'start.patch_embed': encoder.patch_embed.projection.weight}
+    if swin:
+        msa = encoder.stages[0].blocks[0].attn.w_msa
+        found |= {
+            'start.stage_1.qkv': msa.qkv.weight,
+            'start.stage_1.proj': msa.proj.weight,
+            'start.stage_1.bias_table': msa.relative_position_bias_table,
+        }
+    else:
         block = encoder.layers[1]
-        found = {
-            'start.patch_embed': encoder.patch_embed.projection.weight,
+        found |= {
             'start.cls_token': encoder.cls_token,
             'start.block_2.qkv': block.attn.qkv.weight,
             'start.block_2.proj': block.attn.proj.weight,
             'start.block_2.fc2': block.ffn.layers[1].weight,
         }
-        found = {name: float(f'{tensor.std():.2g}') for name, tensor in found.items()}
+    found = {name: tensor.std().item() for name, tensor in found.items()}
     if wamim:
-        encoder = MODELS.build(model.backbone) if swin else encoder
         norm_raw = model.neck.get('norm_raw', True)
         found['decoded_features_normed'] = all(encoder.features_normed) or norm_raw
     return found
@@ -312,7 +318,7 @@ def _start(model: dict) -> Facts:
 def _same(name: str, a: Any, b: Any) -> bool:
     numbers = [isinstance(x, int | float) and not isinstance(x, bool) for x in (a, b)]
     if all(numbers):
-        return math.isclose(a, b, rel_tol=0.08 if name.startswith('start.') else 1e-6)
+        return math.isclose(a, b, rel_tol=0.12 if name.startswith('start.') else 1e-6)
     if isinstance(a, tuple) and isinstance(b, tuple) and len(a) == len(b):
         return all(_same(name, *pair) for pair in zip(a, b, strict=True))
     return a == b

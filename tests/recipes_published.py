@@ -54,6 +54,17 @@ def _localmim_vit(width: int) -> dict:
     }
 
 
+def _localmim_swin(width: int) -> dict:
+    """What LocalMIM's Swins start from: Xavier everywhere, as for its ViTs."""
+    return {
+        'start.patch_embed': xavier(3 * 4 * 4, width),
+        'start.stage_1.qkv': xavier(width, 3 * width),
+        'start.stage_1.proj': xavier(width, width),
+        'start.stage_1.bias_table': 0.02,
+        'decoded_features_normed': True,
+    }
+
+
 LOCALMIM_PRETRAIN = PRETRAIN_IMAGES | {
     'model.mask_ratio': 0.75,
     'model.neck.num_layers': 1,
@@ -95,31 +106,36 @@ LOCALMIM_VIT_L = (
         'model.backbone.arch': 'large',
     }
 )
-LOCALMIM_SWIN_B = LOCALMIM_PRETRAIN | {
-    'batch': 2048,
-    'optimizer.lr': 1e-4 * 2048 / 256,
-    'optimizer.not_decayed': ('biases', 'norms', 'relative position bias'),
-    'schedule.epochs': 400,
-    'schedule.cosine.length': 360,
-    'schedule.cosine.lowest': 0.0,
-    'decoded_features_normed': True,
-    'model.backbone.arch': 'base',
-    'model.backbone.window_size': 7,
-    'model.backbone.drop_path_rate': 0.0,
-    'model.neck.embed_dims': 128,  # 64 in the first of its four decoders
-    'model.neck.num_heads': 4,
-    'model.init_cfg.Xavier.layer': 'Linear',
-    'model.init_cfg.Xavier.distribution': 'uniform',
-}
-LOCALMIM_SWIN_L = LOCALMIM_SWIN_B | {
-    'batch': 4096,
-    'optimizer.lr': 1e-4 * 4096 / 256,
-    'schedule.epochs': 800,
-    'schedule.cosine.length': 760,
-    'model.backbone.arch': 'large',
-    'model.backbone.window_size': 14,
-    'model.backbone.stage_cfgs.3.window_size': 7,
-}
+LOCALMIM_SWIN_B = (
+    LOCALMIM_PRETRAIN
+    | _localmim_swin(128)
+    | {
+        'batch': 2048,
+        'optimizer.lr': 1e-4 * 2048 / 256,
+        'optimizer.not_decayed': ('biases', 'norms', 'relative position bias'),
+        'schedule.epochs': 400,
+        'schedule.cosine.length': 360,
+        'schedule.cosine.lowest': 0.0,
+        'model.backbone.arch': 'base',
+        'model.backbone.window_size': 7,
+        'model.backbone.drop_path_rate': 0.0,
+        'model.neck.embed_dims': 128,  # 64 in the first of its four decoders
+        'model.neck.num_heads': 4,
+    }
+)
+LOCALMIM_SWIN_L = (
+    LOCALMIM_SWIN_B
+    | _localmim_swin(192)
+    | {
+        'batch': 4096,
+        'optimizer.lr': 1e-4 * 4096 / 256,
+        'schedule.epochs': 800,
+        'schedule.cosine.length': 760,
+        'model.backbone.arch': 'large',
+        'model.backbone.window_size': 14,
+        'model.backbone.stage_cfgs.3.window_size': 7,
+    }
+)
 LOCALMIM_FINETUNE = FINETUNE_IMAGES | {
     'model.head.init_cfg.TruncNormal.std': 2e-5,
     'optimizer.type': 'AdamW',

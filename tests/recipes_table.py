@@ -128,6 +128,7 @@ RECIPES = [
             'model.backbone.window_size',
         )
         | {'model.backbone.*': METHOD, 'model.mask_ratio': METHOD, 'decoded*': METHOD}
+        | {'start.*': "a config has no such numbers: held against LocalMIM's formulas above"}
         | WAMIM,
     ),
     Recipe(
@@ -140,7 +141,13 @@ RECIPES = [
         'pretrain/wamim_swin-t',
         'our wamim_swin-b.py',
         partial(ours, 'pretrain/wamim_swin-b'),
-        {'model.backbone.arch': f'{SIBLING} the size'},
+        {'model.backbone.arch': f'{SIBLING} the size'}
+        | because(
+            'of the width',
+            'start.patch_embed',
+            'start.stage_1.qkv',
+            'start.stage_1.proj',
+        ),
     ),
 ]
 
@@ -176,7 +183,8 @@ RECIPES.append(
             'model.backbone.type': f'{SIBLING} the encoder',
             'model.init_cfg.*': "the release's for Swin, models/swin_transformer.py",
             'optimizer.not_decayed': "the release's for Swin",
-            'start.*': 'of a ViT',
+            'start.*': 'of another encoder',
+            'start.patch_embed': "mmpretrain's Swin, as the release's",
         },
     )
 )

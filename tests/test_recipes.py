@@ -3,14 +3,17 @@
 Facts are read in `recipes`, sources and reasons stand in `recipes_table`.
 """
 
+import logging
 import math
 from fnmatch import fnmatchcase
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import mmpretrain.models
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import PARAM_SCHEDULERS
+from mmengine.runner import BaseLoop, Runner
 
 from wamim_mm import WaMIMViT
 
@@ -100,6 +103,11 @@ FAULTS = {
             'train_cfg.max_epochs': 400,
         },
         {'batch', 'optimizer.lr', 'schedule.epochs'},
+    ),
+    'Swin: truncated normals': (
+        'pretrain/wamim_swin-b',
+        {'model.init_cfg': [dict(type='TruncNormal', layer='Linear', std=0.02)]},
+        {'start.stage_1.qkv', 'start.stage_1.proj'},
     ),
     'Swin-L as Swin-B': (
         'pretrain/wamim_swin-l',
@@ -208,13 +216,13 @@ def learning_rates(name, epoch_length):
     cfg = Config.fromfile(ROOT / f'configs/{name}.py')
     epochs, lr = cfg.train_cfg.max_epochs, cfg.optim_wrapper.optimizer.lr
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
-    schedulers = [
-        PARAM_SCHEDULERS.build(
-            dict(dict(end=epochs) | part),
-            default_args=dict(optimizer=optimizer, epoch_length=epoch_length),
-        )
-        for part in cfg.param_scheduler
-    ]
+    runner = SimpleNamespace(
+        _train_loop=Mock(spec=BaseLoop),
+        max_epochs=epochs,
+        train_dataloader=range(epoch_length),
+        logger=logging.getLogger(),
+    )
+    schedulers = Runner._build_param_scheduler(runner, cfg.param_scheduler, optimizer)
     rates = []
     for _ in range(epochs * epoch_length):
         rates.append(optimizer.param_groups[0]['lr'])

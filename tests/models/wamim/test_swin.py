@@ -141,6 +141,15 @@ def test_hidden_pixels_change_nothing():
             assert torch.equal(a.tokens, b.tokens)
 
 
+def test_the_patch_embedding_starts_as_a_linear_layer():
+    arch = dict(embed_dims=128, depths=[1], num_heads=[4])
+    model = WaMIMSwinTransformer(arch, out_indices=(0,))
+    model.init_weights()
+    # Uniform Xavier of 4 x 4 x 3 pixels to 128 channels.
+    expected = (2 / (48 + 128)) ** 0.5
+    assert model.patch_embed.projection.weight.std().item() == pytest.approx(expected, rel=0.03)
+
+
 def test_normed_features():
     normed = WaMIMSwinTransformer(ARCH, img_size=224, out_indices=(1, 3))
     assert normed.features_normed == [True, True]

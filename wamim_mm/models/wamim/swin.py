@@ -38,6 +38,13 @@ class WaMIMSwinTransformer(MaskedEncoder, SwinTransformer):
         for stage in self.stages:
             _check_stage(stage)
 
+    def init_weights(self) -> None:
+        """Initialize as the host does, then the patch embedding as a linear layer (LocalMIM)."""
+        super().init_weights()
+        if isinstance(self.init_cfg, dict) and self.init_cfg.get('type') == 'Pretrained':
+            return
+        torch.nn.init.xavier_uniform_(self.patch_embed.projection.weight.data.flatten(1))  # a view
+
     @property
     def mask_unit(self) -> int:
         """Side of a mask unit in pixels: the patch, doubled by every patch merging."""
