@@ -239,7 +239,7 @@ class Training:
         """One training step, as MMEngine's training loop does it."""
         logged = self.model.train_step(batch, optim_wrapper=self.optim)
         # RuntimeInfoHook reads every one, and so waits for the step's end.
-        self.loss = {name: float(value) for name, value in logged.items()}['loss']
+        self.loss = {name: float(value.detach()) for name, value in logged.items()}['loss']
 
     def run(self, steps: int) -> float:
         """Seconds of a step, the mean of several."""

@@ -42,7 +42,7 @@ SMALL = {
 }
 # The parts that a step of each method is made of, apart from those that all have.
 OWN_PARTS = {
-    'wamim': {'masking', 'decoder', 'targets'},
+    'wamim': {'decoder', 'targets'},  # the loader's workers make the masks
     'mfm': {'masking', 'decoder'},
     'mae': {'masking', 'decoder', 'targets'},
     'simmim': {'decoder'},
