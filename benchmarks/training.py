@@ -64,7 +64,7 @@ CHANGES = {
 TIMED = {
     'data_preprocessor.forward': 'data',
     'masks': 'masking',
-    'corrupt': 'masking',
+    'degrade': 'masking',
     'backbone.lay_out': 'masking',
     'backbone.random_masking': 'masking',
     'backbone.forward': 'encoder',
