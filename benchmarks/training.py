@@ -67,7 +67,7 @@ CHANGES = {
 TIMED = {
     'data_preprocessor.forward': 'data',
     'masking': 'masking',
-    'corrupt': 'masking',
+    'degrade': 'masking',
     'backbone.random_masking': 'masking',
     'backbone.forward': 'encoder',
     'backbone.encode_visible': 'encoder',

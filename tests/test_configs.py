@@ -27,7 +27,7 @@ MFM_ENCODERS = {
     'swin-b': (86.7, 1024, 32, dict(arch='tiny')),
     'r50': (23.5, 2048, 32, dict(depth=18, base_channels=8, stem_channels=8)),
 }
-CORRUPTIONS = {
+DEGRADATIONS = {
     'mfm': dict(type='FrequencyFilter', radius=16, low_pass_prob=0.5, per='sample'),
     'sr': dict(type='SuperResolution', scale=8),
     'deblur': dict(type='Deblur', sigma=5, kernel_sizes=(7, 9, 11, 13, 15, 17, 19, 21)),
@@ -47,7 +47,7 @@ def take_a_step(cfg: Config) -> dict:
 
 def test_all_are_there():
     assert {path.stem for path in PRETRAIN} == set(FACTS)
-    every = {f'{task}_{size}' for task in CORRUPTIONS for size in MFM_ENCODERS}
+    every = {f'{task}_{size}' for task in DEGRADATIONS for size in MFM_ENCODERS}
     assert {path.stem for path in MFM} == every
 
 
@@ -86,10 +86,10 @@ def test_mfm_config(path):
     encoder = model.backbone
     assert sum(p.numel() for p in encoder.parameters()) / 1e6 == pytest.approx(millions, rel=5e-3)
     assert (model.head.projection.in_channels, model.head.stride) == (width, stride)
-    corruption = dict(CORRUPTIONS[task])
+    degradation = dict(DEGRADATIONS[task])
     if path.stem == 'mfm_r50':
-        corruption['low_pass_prob'] = 0.3
-    assert cfg.model.corruption == corruption
+        degradation['low_pass_prob'] = 0.3
+    assert cfg.model.degradation == degradation
     assert cfg.model.head.loss == dict(type='FrequencyLoss', gamma=1.0)
     if 'vit' in size:
         assert encoder.pos_embed.requires_grad and encoder.final_norm

@@ -14,7 +14,7 @@ model = dict(
     # The radius is 16 of 224 pixels in proportion. Low frequencies are always those to predict: the
     # loss is a mean over all removed frequencies, of which low-pass images have far more, and four
     # epochs are too short to learn those from.
-    corruption=dict(type='FrequencyFilter', radius=9, low_pass_prob=0.0, per='sample'),
+    degradation=dict(type='FrequencyFilter', radius=9, low_pass_prob=0.0, per='sample'),
     # Half of ResNet-18's width; the probe reads the last three stages, MFM the last.
     backbone=dict(
         type='ResNet', depth=18, stem_channels=32, base_channels=32, out_indices=(1, 2, 3)

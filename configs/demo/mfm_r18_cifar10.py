@@ -17,7 +17,7 @@ model = dict(
     data_preprocessor={{_base_.data_preprocessor}},
     # The radius is 16 of 224 pixels, in proportion; low frequencies are always those to predict, as
     # in mfm_r18.py.
-    corruption=dict(type='FrequencyFilter', radius=2.3, low_pass_prob=0.0, per='sample'),
+    degradation=dict(type='FrequencyFilter', radius=2.3, low_pass_prob=0.0, per='sample'),
     # The probe reads the last three stages, MFM the last.
     backbone=dict(
         type='ResNet_CIFAR', depth=18, stem_channels=32, base_channels=32, out_indices=(1, 2, 3)

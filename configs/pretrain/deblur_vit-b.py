@@ -11,7 +11,7 @@ _base_ = './mfm_vit-b.py'
 
 # All frequencies count in the loss.
 model = dict(
-    corruption=dict(
+    degradation=dict(
         _delete_=True, type='Deblur', sigma=5, kernel_sizes=(7, 9, 11, 13, 15, 17, 19, 21)
     )
 )

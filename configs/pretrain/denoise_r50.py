@@ -10,4 +10,4 @@ Time and accuracy: not measured. MFM's release reports 77.5 % top-1 after fine-t
 _base_ = './mfm_r50.py'
 
 # All frequencies count in the loss.
-model = dict(corruption=dict(_delete_=True, type='Denoise', sigma=75))
+model = dict(degradation=dict(_delete_=True, type='Denoise', sigma=75))

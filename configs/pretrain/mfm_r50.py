@@ -11,6 +11,6 @@ epochs, and 80.1 % after 300.
 _base_ = './mfm_vit-b.py'
 
 model = dict(
-    corruption=dict(low_pass_prob=0.3),
+    degradation=dict(low_pass_prob=0.3),
     backbone=dict(_delete_=True, type='ResNet', depth=50, out_indices=(3,)),
 )

@@ -20,7 +20,7 @@ model = dict(
     img_size=224,
     data_preprocessor={{_base_.data_preprocessor}},
     # Frequencies inside or outside the circle are removed, drawn for every image.
-    corruption=dict(type='FrequencyFilter', radius=16, low_pass_prob=0.5, per='sample'),
+    degradation=dict(type='FrequencyFilter', radius=16, low_pass_prob=0.5, per='sample'),
     # The whole image is encoded: no mask token, no token dropped.
     backbone=dict(
         type='VisionTransformer', arch='base', img_size=224, patch_size=16, out_type='featmap'

@@ -10,4 +10,4 @@ Time and accuracy: not measured, and MFM's release has no configuration of Swin.
 _base_ = './mfm_swin-b.py'
 
 # All frequencies count in the loss.
-model = dict(corruption=dict(_delete_=True, type='SuperResolution', scale=8))
+model = dict(degradation=dict(_delete_=True, type='SuperResolution', scale=8))

@@ -10,4 +10,4 @@ Time and accuracy: not measured. MFM's release reports 82.4 % top-1 after fine-t
 _base_ = './mfm_vit-b.py'
 
 # All frequencies count in the loss.
-model = dict(corruption=dict(_delete_=True, type='SuperResolution', scale=8))
+model = dict(degradation=dict(_delete_=True, type='SuperResolution', scale=8))

@@ -19,9 +19,9 @@ RESTORATION = {
 }
 
 
-def build(corruption):
+def build(degradation):
     cfg = Config.fromfile(ROOT / 'configs/demo/mfm_r18.py').model
-    cfg.corruption = corruption
+    cfg.degradation = degradation
     return MODELS.build(cfg).eval()
 
 
@@ -30,12 +30,12 @@ def test_rows_of_mfm(task):
     model = build(RESTORATION[task])
     inputs = torch.randn(2, 3, 128, 128)
     pictures, spectra = reconstructions.mfm_rows(model, inputs)
-    assert list(pictures) == ['image', 'corrupted', 'predicted']
+    assert list(pictures) == ['image', 'degraded', 'predicted']
     assert list(spectra) == [f'{title}: spectrum' for title in pictures]
     for row in (pictures, spectra):
         for part in row.values():
             assert part.shape == (2, 3, 128, 128) and part.min() >= 0 and part.max() <= 1
-    assert not torch.equal(pictures['image'], pictures['corrupted'])
+    assert not torch.equal(pictures['image'], pictures['degraded'])
 
 
 def test_spectrum_against_numpy():

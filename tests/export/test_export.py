@@ -392,7 +392,7 @@ def test_bad_files(root, tmp_path, monkeypatch):
     torch.save(torch.load(whole) | dict(state_dict={'conv.weight': torch.zeros(1)}), headless)
     for file, message in (
         (cut, 'cannot be read as a checkpoint'),
-        (tmp_path / 'missing.pth', 'missing.pth can not be found'),
+        (tmp_path / 'missing.pth', "missing.pth' does not exist"),
         (bare, "does not hold its run's config (meta.cfg)"),
         (headless, 'holds no tensor with a name in backbone.*'),
     ):

@@ -77,11 +77,9 @@ def hidden_pixels(mask: Tensor, inputs: Tensor) -> Tensor:
 
 
 def mfm_rows(model: MFM, inputs: Tensor) -> list[Row]:
-    """The image, its corrupted form and the prediction; the spectra of these."""
-    corrupted, mask = model.corrupt(inputs)
-    images = dict(
-        image=inputs, corrupted=corrupted, predicted=model.restore(inputs, corrupted, mask)
-    )
+    """The image, its degraded form and the prediction; the spectra of these."""
+    degraded, mask = model.degrade(inputs)
+    images = dict(image=inputs, degraded=degraded, predicted=model.restore(inputs, degraded, mask))
     pictures = as_pictures(model, images)
     moduli = {f'{name}: spectrum': modulus(part) for name, part in pictures.items()}
     largest = moduli['image: spectrum'].amax((1, 2, 3), keepdim=True)

@@ -1,4 +1,4 @@
-"""Corruptions, head, and the whole of MFM: what the encoder sees, what is learned and refused."""
+"""Degradations, head, and the whole of MFM: what the encoder sees, what is learned and refused."""
 
 import numpy as np
 import pytest
@@ -40,13 +40,13 @@ ENCODERS = dict(
 RESTORATION = [dict(type='SuperResolution'), dict(type='Deblur'), dict(type='Denoise')]
 
 
-def build(backbone=VIT, corruption=None, loss=None, **kwargs):
+def build(backbone=VIT, degradation=None, loss=None, **kwargs):
     head = {'stride': kwargs.pop('stride')} if 'stride' in kwargs else {}
     model = dict(
         type='MFM',
         img_size=kwargs.pop('img_size', 64),
         backbone=backbone,
-        corruption=corruption or dict(type='FrequencyFilter', radius=6),
+        degradation=degradation or dict(type='FrequencyFilter', radius=6),
         head=dict(type='MFMHead', loss=dict(type='FrequencyLoss', **(loss or {})), **head),
         data_preprocessor=dict(type='SelfSupDataPreprocessor', mean=MEAN, std=STD, to_rgb=True),
         **kwargs,
@@ -69,10 +69,10 @@ def images(*size, batch=2):
 def test_filter_draws_for_every_sample_or_the_batch():
     x = torch.rand(64, 3, 16, 16)
     low = low_pass_mask((16, 16), 5)
-    corrupted, mask = FrequencyFilter(radius=5)(x)
+    degraded, mask = FrequencyFilter(radius=5)(x)
     is_low = (mask == low).flatten(1).all(1)
     assert torch.equal(is_low, ~(mask == ~low).flatten(1).all(1)) and 0 < is_low.sum() < 64
-    assert torch.equal(corrupted, frequency_filter(x, mask))
+    assert torch.equal(degraded, frequency_filter(x, mask))
     drawn = set()
     for _ in range(20):
         mask = FrequencyFilter(radius=5, per='batch')(x)[1]
@@ -97,15 +97,15 @@ def test_band():
     assert torch.equal(band(torch.rand(2, 3, 16, 17))[1][0], inner | ~outer)
 
 
-@pytest.mark.parametrize('corruption', [dict(type='FrequencyFilter'), *RESTORATION], ids=str)
-def test_seeds_repeat(corruption):
-    corrupt, x = MODELS.build(corruption), torch.rand(8, 3, 32, 32)
+@pytest.mark.parametrize('degradation', [dict(type='FrequencyFilter'), *RESTORATION], ids=str)
+def test_seeds_repeat(degradation):
+    degrade, x = MODELS.build(degradation), torch.rand(8, 3, 32, 32)
     torch.manual_seed(3)
-    first = corrupt(x)[0]
-    second = corrupt(x)[0]
+    first = degrade(x)[0]
+    second = degrade(x)[0]
     torch.manual_seed(3)
-    assert torch.equal(first, corrupt(x)[0])
-    assert torch.equal(first, second) == isinstance(corrupt, SuperResolution)
+    assert torch.equal(first, degrade(x)[0])
+    assert torch.equal(first, second) == isinstance(degrade, SuperResolution)
 
 
 # Restoration tasks
@@ -113,25 +113,25 @@ def test_seeds_repeat(corruption):
 
 def test_super_resolution():
     x = torch.rand(2, 3, 32, 48)
-    corrupted, mask = SuperResolution(scale=8)(x)
-    assert mask is None and corrupted.shape == x.shape
-    assert corrupted.min() >= 0 and corrupted.max() <= 1
+    degraded, mask = SuperResolution(scale=8)(x)
+    assert mask is None and degraded.shape == x.shape
+    assert degraded.min() >= 0 and degraded.max() <= 1
     # The middle of a block of 8 pixels: without antialiasing its four neighbours alone count.
     weights = torch.tensor([-0.09375, 0.59375, 0.59375, -0.09375])  # Keys, a = -0.75, at 1/2
     blocks = x.unfold(2, 8, 8).unfold(3, 8, 8)[..., 2:6, 2:6]
     down = torch.einsum('nchwab,a,b->nchw', blocks, weights, weights).clamp(0, 1)
     expected = F.interpolate(down, size=(32, 48), mode='bicubic').clamp(0, 1)
-    torch.testing.assert_close(corrupted, expected)
+    torch.testing.assert_close(degraded, expected)
 
 
 @pytest.mark.parametrize('size', [7, 21])
 def test_deblur_is_opencvs_filter(size):
     cv2 = pytest.importorskip('cv2')
     x = torch.rand(2, 3, 24, 31)
-    corrupted, mask = Deblur(sigma=5, kernel_sizes=(size,))(x)
+    degraded, mask = Deblur(sigma=5, kernel_sizes=(size,))(x)
     rows = np.exp(-0.5 * (np.arange(size) - size // 2) ** 2 / 25)
     kernel = np.outer(rows, rows) / np.outer(rows, rows).sum()
-    for image, blurred in zip(x, corrupted, strict=True):
+    for image, blurred in zip(x, degraded, strict=True):
         expected = cv2.filter2D(image.permute(1, 2, 0).numpy(), -1, kernel)
         np.testing.assert_allclose(blurred.permute(1, 2, 0).numpy(), expected, atol=1e-6)
     assert mask is None
@@ -163,10 +163,10 @@ def test_deblur_ignores_autocast():
 
 def test_denoise():
     x = torch.rand(4, 3, 64, 64)
-    corrupted, mask = Denoise(sigma=75)(x)
-    noise = corrupted - x
+    degraded, mask = Denoise(sigma=75)(x)
+    noise = degraded - x
     assert mask is None and abs(noise.std() * 255 - 75) < 1.5 and abs(noise.mean() * 255) < 1.5
-    assert corrupted.min() < 0 and corrupted.max() > 1  # not clamped
+    assert degraded.min() < 0 and degraded.max() > 1  # not clamped
     assert not torch.equal(noise[0], noise[1])
 
 
@@ -216,21 +216,21 @@ def test_loss_is_the_formula():
     low = low_pass_mask((64, 64), 6)
     mask = torch.stack([low if kept else ~low for kept in keeps_low])
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
-    corrupted = (frequency_filter(pixels, mask) * 255 - mean) / std
-    prediction = model.head(model.backbone(corrupted)[0])
+    degraded = (frequency_filter(pixels, mask) * 255 - mean) / std
+    prediction = model.head(model.backbone(degraded)[0])
     torch.testing.assert_close(loss, FrequencyLoss()(prediction, x, mask), rtol=1e-4, atol=0)
 
 
 def test_restoration_counts_every_frequency():
-    model = build(corruption=dict(type='SuperResolution', scale=8))
+    model = build(degradation=dict(type='SuperResolution', scale=8))
     model.eval()
     x, pixels = images()
-    corrupted, mask = model.corrupt(x)
+    degraded, mask = model.degrade(x)
     assert mask is None
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
     expected = (SuperResolution(8)(pixels)[0] * 255 - mean) / std
-    torch.testing.assert_close(corrupted, expected, rtol=0, atol=1e-4)
-    prediction = model.head(model.backbone(corrupted)[0])
+    torch.testing.assert_close(degraded, expected, rtol=0, atol=1e-4)
+    prediction = model.head(model.backbone(degraded)[0])
     torch.testing.assert_close(model.loss(x)['loss'], FrequencyLoss()(prediction, x))
     torch.testing.assert_close(model.reconstruct(x), prediction)
 
@@ -238,9 +238,9 @@ def test_restoration_counts_every_frequency():
 def test_restored_images_keep_what_was_kept():
     model = build()
     x, _ = images()
-    corrupted, mask = model.corrupt(x)
-    restored = model.restore(x, corrupted, mask)
-    prediction = model.head(model.backbone(corrupted)[0])
+    degraded, mask = model.degrade(x)
+    restored = model.restore(x, degraded, mask)
+    prediction = model.head(model.backbone(degraded)[0])
     kept, removed = mask[:, None], ~mask[:, None]
     spectrum = torch.fft.fftshift(torch.fft.fft2(restored), dim=(-2, -1))
     for source, where in ((x, kept), (prediction, removed)):
@@ -258,9 +258,9 @@ def test_head_is_the_inverse_of_cutting_patches():
     assert head.loss(F.pixel_unshuffle(x, 4), x, None) == 0
 
 
-@pytest.mark.parametrize('corruption', [None, *RESTORATION], ids=str)
-def test_trains_under_amp_from_uint8(corruption):
-    model = build(RESNET, corruption)
+@pytest.mark.parametrize('degradation', [None, *RESTORATION], ids=str)
+def test_trains_under_amp_from_uint8(degradation):
+    model = build(RESNET, degradation)
     optim_wrapper = build_optim_wrapper(model, dict(optimizer=dict(type='AdamW', lr=2e-3)))
     batch = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8)
     losses = []
@@ -289,34 +289,34 @@ def test_without_normalization_inputs_are_pixels():
         img_size=64,
     )
     x, pixels = images()
-    model.corruption.low_pass_prob = 1
+    model.degradation.low_pass_prob = 1
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
     torch.testing.assert_close(
-        plain.corrupt(pixels * 255)[0], model.corrupt(x)[0] * std + mean, rtol=0, atol=1e-2
+        plain.degrade(pixels * 255)[0], model.degrade(x)[0] * std + mean, rtol=0, atol=1e-2
     )
 
 
 @pytest.mark.parametrize(
     ('kwargs', 'message'),
     [
-        (dict(corruption=dict(radius=33)), 'radius 33 is larger .* 64 x 64; use 32 or less'),
-        (dict(corruption=dict(radius=0)), 'radius must be positive, got 0'),
-        (dict(corruption=dict(radius=-1)), 'radius must be positive, got -1'),
-        (dict(corruption=dict(radius=6, outer_radius=6)), 'above the radius of 6, got 6'),
-        (dict(corruption=dict(radius=6, outer_radius=99)), 'outer_radius 99 is larger'),
-        (dict(corruption=dict(low_pass_prob=1.5)), 'between 0 and 1, got 1.5'),
-        (dict(corruption=dict(low_pass_prob=-0.1)), 'between 0 and 1, got -0.1'),
-        (dict(corruption=dict(low_pass_prob=float('nan'))), 'between 0 and 1, got nan'),
-        (dict(corruption=dict(per='image')), "'sample' or 'batch', got 'image'"),
-        (dict(corruption=dict(type='SuperResolution', scale=7)), 'scale 7 does not divide .* 64'),
-        (dict(corruption=dict(type='SuperResolution', scale=1)), '2 or more, got 1'),
-        (dict(corruption=dict(type='Deblur', kernel_sizes=(8,))), r'odd and positive, got \(8,\)'),
-        (dict(corruption=dict(type='Deblur', kernel_sizes=(151,))), 'more than 75, got 64 x 64'),
-        (dict(corruption=dict(type='Deblur', sigma=0)), 'sigma must be positive, got 0'),
-        (dict(corruption=dict(type='Denoise', sigma=-1)), 'sigma must be positive, got -1'),
+        (dict(degradation=dict(radius=33)), 'radius 33 is larger .* 64 x 64; use 32 or less'),
+        (dict(degradation=dict(radius=0)), 'radius must be positive, got 0'),
+        (dict(degradation=dict(radius=-1)), 'radius must be positive, got -1'),
+        (dict(degradation=dict(radius=6, outer_radius=6)), 'above the radius of 6, got 6'),
+        (dict(degradation=dict(radius=6, outer_radius=99)), 'outer_radius 99 is larger'),
+        (dict(degradation=dict(low_pass_prob=1.5)), 'between 0 and 1, got 1.5'),
+        (dict(degradation=dict(low_pass_prob=-0.1)), 'between 0 and 1, got -0.1'),
+        (dict(degradation=dict(low_pass_prob=float('nan'))), 'between 0 and 1, got nan'),
+        (dict(degradation=dict(per='image')), "'sample' or 'batch', got 'image'"),
+        (dict(degradation=dict(type='SuperResolution', scale=7)), 'scale 7 does not divide .* 64'),
+        (dict(degradation=dict(type='SuperResolution', scale=1)), '2 or more, got 1'),
+        (dict(degradation=dict(type='Deblur', kernel_sizes=(8,))), r'odd and positive, got \(8,\)'),
+        (dict(degradation=dict(type='Deblur', kernel_sizes=(151,))), 'more than 75, got 64 x 64'),
+        (dict(degradation=dict(type='Deblur', sigma=0)), 'sigma must be positive, got 0'),
+        (dict(degradation=dict(type='Denoise', sigma=-1)), 'sigma must be positive, got -1'),
         (dict(loss=dict(patch_factor=2)), 'needs patch_factor=1, got 2'),
         (
-            dict(corruption=dict(type='Denoise'), loss=dict(patch_factor=3)),
+            dict(degradation=dict(type='Denoise'), loss=dict(patch_factor=3)),
             'patch_factor 3 does not divide images of 64 x 64',
         ),
         (
@@ -334,9 +334,9 @@ def test_without_normalization_inputs_are_pixels():
 )
 def test_refused_when_built(kwargs, message):
     kwargs = dict(kwargs)
-    corruption = dict(type='FrequencyFilter') | kwargs.pop('corruption', {})
+    degradation = dict(type='FrequencyFilter') | kwargs.pop('degradation', {})
     with pytest.raises(ValueError, match=message):
-        build(corruption=corruption, **kwargs)
+        build(degradation=degradation, **kwargs)
 
 
 def test_refuses_other_sizes():
@@ -364,14 +364,14 @@ def test_real_photographs(shared_data):
 
 @pytest.mark.gpu
 @pytest.mark.parametrize(
-    'corruption', [dict(type='FrequencyFilter', radius=6), *RESTORATION], ids=str
+    'degradation', [dict(type='FrequencyFilter', radius=6), *RESTORATION], ids=str
 )
-def test_step_on_a_device_never_waits_and_equals_the_cpu(corruption):
-    model = build(VIT, corruption)
+def test_step_on_a_device_never_waits_and_equals_the_cpu(degradation):
+    model = build(VIT, degradation)
     model.eval()
     x, _ = images(batch=4)
     torch.manual_seed(0)
-    corrupted, _ = model.corrupt(x)
+    degraded, _ = model.degrade(x)
     torch.manual_seed(0)
     expected = model.loss(x)['loss']
     model.cuda()
@@ -380,13 +380,13 @@ def test_step_on_a_device_never_waits_and_equals_the_cpu(corruption):
     torch.manual_seed(0)
     torch.cuda.set_sync_debug_mode('error')
     try:
-        on_device, _ = model.corrupt(x)
+        on_device, _ = model.degrade(x)
         with torch.autocast('cuda'):
             model.loss(x)['loss'].backward()
     finally:
         torch.cuda.set_sync_debug_mode('default')
-    if corruption['type'] == 'Denoise':  # noise is the device's own
+    if degradation['type'] == 'Denoise':  # noise is the device's own
         return
-    torch.testing.assert_close(on_device.cpu(), corrupted, rtol=0, atol=1e-3)
+    torch.testing.assert_close(on_device.cpu(), degraded, rtol=0, atol=1e-3)
     torch.manual_seed(0)
     torch.testing.assert_close(model.loss(x)['loss'].cpu(), expected, rtol=1e-3, atol=0)

@@ -16,7 +16,7 @@ from .initialization import init_vit
 
 @MODELS.register_module()
 class MFM(BaseSelfSupervisor):
-    """Corrupt images, encode them whole and predict the originals.
+    """Degrade images, encode them whole and predict the originals.
 
     Args:
         backbone: Any encoder whose last output is a feature map ``(N, C, h, w)``, such as
@@ -26,7 +26,7 @@ class MFM(BaseSelfSupervisor):
             ``find_unused_parameters=True`` in the config.
         head: `MFMHead`. Channels of the feature map are measured and filled in, and so is its
             stride, where it is not given and a power of two.
-        corruption: `FrequencyFilter`, or for the restoration tasks `SuperResolution`, `Deblur` or
+        degradation: `FrequencyFilter`, or for the restoration tasks `SuperResolution`, `Deblur` or
             `Denoise`.
         img_size: Side of the images, or ``(height, width)``.
         data_preprocessor: As in mmpretrain's self-supervised algorithms; its ``mean`` and ``std``,
@@ -35,9 +35,9 @@ class MFM(BaseSelfSupervisor):
             see `init_vit`, and other encoders as their library does.
 
     Raises:
-        ValueError: The images are too small for the corruption, the encoder yields no feature map
+        ValueError: The images are too small for the degradation, the encoder yields no feature map
             or one whose stride is unknown or does not divide the images, or the loss does not fit
-            the corruption.
+            the degradation.
     """
 
     #: What `CompileHook` compiles: encoder and decoder.
@@ -47,14 +47,14 @@ class MFM(BaseSelfSupervisor):
         self,
         backbone: dict,
         head: dict,
-        corruption: dict,
+        degradation: dict,
         img_size: int | tuple[int, int] = 224,
         data_preprocessor: dict | nn.Module | None = None,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
-        corruption = MODELS.build(corruption)
-        corruption.check_size(height, width)
+        degradation = MODELS.build(degradation)
+        degradation.check_size(height, width)
         encoder = MODELS.build(backbone)
         channels, stride = feature_map(encoder, height, width, head.get('stride'))
         super().__init__(
@@ -64,13 +64,13 @@ class MFM(BaseSelfSupervisor):
             init_cfg=init_cfg,
         )
         patch_factor = self.head.loss_module.patch_factor
-        if isinstance(corruption, FrequencyFilter) and patch_factor > 1:
+        if isinstance(degradation, FrequencyFilter) and patch_factor > 1:
             raise ValueError(
                 'MFM: FrequencyFilter removes frequencies of the whole image, whose loss needs '
                 f'patch_factor=1, got {patch_factor}'
             )
         self.head.loss_module.check_size(height, width)
-        self.corruption = corruption
+        self.degradation = degradation
         self.img_size = (height, width)
 
     def init_weights(self) -> None:
@@ -93,11 +93,11 @@ class MFM(BaseSelfSupervisor):
         Returns:
             ``loss``, over the frequencies that were removed, or all for the restoration tasks.
         """
-        corrupted, mask = self.corrupt(inputs, data_samples)
-        return dict(loss=self.head.loss(last(self.backbone(corrupted)), inputs, mask))
+        degraded, mask = self.degrade(inputs, data_samples)
+        return dict(loss=self.head.loss(last(self.backbone(degraded)), inputs, mask))
 
     @torch.no_grad()
-    def corrupt(
+    def degrade(
         self, inputs: Tensor, data_samples: list[DataSample] | None = None
     ) -> tuple[Tensor, Tensor | None]:
         """What the encoder sees, drawn at random.
@@ -124,28 +124,28 @@ class MFM(BaseSelfSupervisor):
         mean = getattr(self.data_preprocessor, 'mean', 0.0) / 255
         std = getattr(self.data_preprocessor, 'std', 1.0) / 255
         draws = sample_draws(data_samples or ())
-        corrupted, mask = self.corruption(inputs * std + mean, draws)
-        return (corrupted - mean) / std, mask
+        degraded, mask = self.degradation(inputs * std + mean, draws)
+        return (degraded - mean) / std, mask
 
     @torch.no_grad()
     def reconstruct(self, inputs: Tensor, data_samples: list[DataSample] | None = None) -> Tensor:
-        """Corrupt images and restore them; see :meth:`loss` and :meth:`restore`."""
-        return self.restore(inputs, *self.corrupt(inputs, data_samples))
+        """Degrade images and restore them; see :meth:`loss` and :meth:`restore`."""
+        return self.restore(inputs, *self.degrade(inputs, data_samples))
 
     @torch.no_grad()
-    def restore(self, inputs: Tensor, corrupted: Tensor, mask: Tensor | None) -> Tensor:
-        """The images that are predicted from corrupted ones.
+    def restore(self, inputs: Tensor, degraded: Tensor, mask: Tensor | None) -> Tensor:
+        """The images that are predicted from degraded ones.
 
         Args:
             inputs: ``(N, 3, H, W)`` normalized images.
-            corrupted: What :meth:`corrupt` made of them.
+            degraded: What :meth:`degrade` made of them.
             mask: The mask of that. Frequencies that were kept are the inputs' own: no loss is taken
                 there, so that predictions mean nothing.
 
         Returns:
             ``(N, 3, H, W)`` in the range of the inputs.
         """
-        prediction = self.head(last(self.backbone(corrupted))).to(inputs.dtype)
+        prediction = self.head(last(self.backbone(degraded))).to(inputs.dtype)
         if mask is None:
             return prediction
         return prediction + filter_spectrum(inputs - prediction, mask)

@@ -1,8 +1,8 @@
 """What is taken from the images that MFM and its restoration tasks restore.
 
 All are modules of one form: ``check_size(height, width)`` raises ValueError where images of that
-size cannot be corrupted, and ``forward(images, draws)`` takes ``(N, C, H, W)`` images in [0, 1] and
-returns the corrupted ones with the mask of the frequencies that were kept, or None where every
+size cannot be degraded, and ``forward(images, draws)`` takes ``(N, C, H, W)`` images in [0, 1] and
+returns the degraded ones with the mask of the frequencies that were kept, or None where every
 frequency is to be restored. They run on the device of the images.
 
 ``draws`` is ``(N,)`` float64 in [0, 1) on the CPU, a number for each sample from which all that is
