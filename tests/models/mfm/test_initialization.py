@@ -17,7 +17,7 @@ def started(**kwargs):
     model = dict(
         type='MFM',
         img_size=64,
-        corruption=dict(type='FrequencyFilter', radius=5, low_pass_prob=0.5),
+        degradation=dict(type='FrequencyFilter', radius=5, low_pass_prob=0.5),
         backbone=dict(type='VisionTransformer', arch=ARCH, img_size=64, out_type='featmap'),
         head=dict(type='MFMHead', loss=dict(type='FrequencyLoss')),
     )

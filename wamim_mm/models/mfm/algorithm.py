@@ -87,7 +87,7 @@ class MFM(BaseSelfSupervisor):
 
         Args:
             inputs: ``(N, 3, H, W)`` normalized images.
-            data_samples: Samples with a number ``draw``, in [0, 1), are corrupted as follows from
+            data_samples: Samples with a number ``draw``, in [0, 1), are degraded as follows from
                 it.
 
         Returns:
