@@ -268,8 +268,8 @@ def start(cfg: Config) -> Facts:
     """
     if cfg.model.type not in ('WaMIM', 'MFM') or 'arch' not in cfg.model.backbone:
         return {}
-    # Nothing of it depends on the corruption, and a model is built for each of these only.
-    found = _STARTS.setdefault(repr({**cfg.model, 'corruption': None}), {})
+    # Nothing of it depends on the degradation, and a model is built for each of these only.
+    found = _STARTS.setdefault(repr({**cfg.model, 'degradation': None}), {})
     if not found:
         found |= _start(copy.deepcopy(cfg.model))
     return found

@@ -240,12 +240,12 @@ MFM_PRETRAIN = PRETRAIN_IMAGES | {
     'schedule.cosine.begin': 0,
     'schedule.cosine.length': 300,
     'schedule.cosine.lowest': 2.5e-6 * 2048 / 512,
-    'model.corruption.type': 'FrequencyFilter',
-    'model.corruption.radius': 16,
+    'model.degradation.type': 'FrequencyFilter',
+    'model.degradation.radius': 16,
     'model.head.loss.gamma': 1.0,
 }
 MFM_VIT = MFM_PRETRAIN | {
-    'model.corruption.low_pass_prob': 0.5,
+    'model.degradation.low_pass_prob': 0.5,
     'optimizer.not_decayed': ('biases', 'norms', 'class token', 'position embedding'),
     'start.patch_embed': _CUT,
     'start.cls_token': _CUT,
@@ -256,7 +256,7 @@ MFM_VIT = MFM_PRETRAIN | {
     'model.backbone.final_norm': True,
     'model.backbone.out_type': 'featmap',
 }
-MFM_R50 = MFM_PRETRAIN | {'model.corruption.low_pass_prob': 0.3, 'model.backbone.depth': 50}
+MFM_R50 = MFM_PRETRAIN | {'model.degradation.low_pass_prob': 0.3, 'model.backbone.depth': 50}
 MFM_VIT_FINETUNE = FINETUNE_IMAGES | {
     'batch': 2048,
     'optimizer.type': 'AdamW',

@@ -152,15 +152,15 @@ RECIPES = [
 ]
 
 
-def corrupted(size: str, corruption: dict) -> Facts:
-    """MFM's facts with another corruption."""
-    kept = {k: v for k, v in ours(f'pretrain/mfm_{size}').items() if 'corruption' not in k}
-    return kept | {f'model.corruption.{name}': value for name, value in corruption.items()}
+def degraded(size: str, degradation: dict) -> Facts:
+    """MFM's facts with another degradation."""
+    kept = {k: v for k, v in ours(f'pretrain/mfm_{size}').items() if 'degradation' not in k}
+    return kept | {f'model.degradation.{name}': value for name, value in degradation.items()}
 
 
 MFM_ALLOWED = {
     'optimizer.fused': FUSED,
-    'model.corruption.per': 'drawn for every image, docs/mfm.md',
+    'model.degradation.per': 'drawn for every image, docs/mfm.md',
     'model.backbone.*': HOW_SAID,
     'model.head.*': HOW_SAID,
     'model.data_preprocessor.*': HOW_SAID,
@@ -191,11 +191,11 @@ RECIPES.append(
 RECIPES += [
     Recipe(
         f'pretrain/{task}_{size}',
-        f'our mfm_{size}.py; the corruption: {MFM}',
-        partial(corrupted, size, corruption),
+        f'our mfm_{size}.py; the degradation: {MFM}',
+        partial(degraded, size, degradation),
         {},
     )
-    for task, corruption in (
+    for task, degradation in (
         ('sr', dict(type='SuperResolution', scale=8)),
         (
             'deblur',
