@@ -1,9 +1,13 @@
 """The scripts in tools/: nothing heavy is imported before the arguments are known to be good."""
 
+import argparse
 import subprocess
 import sys
 
 import pytest
+from mmengine.config import DictAction
+
+from wamim_mm.cli.launch import add_common_arguments
 
 TOOLS = (
     'curves',
@@ -54,6 +58,16 @@ def test_the_table_is_whole(root):
 def test_help(root, tool):
     printed, imported = run(root, tool, '--help')
     assert printed.startswith('usage: ') and imported == []
+
+
+def test_options_are_those_of_mmengine(tmp_path):
+    parser = argparse.ArgumentParser()
+    add_common_arguments(parser)
+    given = ['--cfg-options', 'a.b=[1,(2,x)]', 'c=None', '--cfg-options', 'd=1e-3']
+    expected = argparse.ArgumentParser()
+    expected.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
+    assert parser.parse_args(given).cfg_options == expected.parse_args(given).cfg_options
+    assert parser.parse_args([]).cfg_options == {}
 
 
 def test_first_line_of_training(root, tmp_path):

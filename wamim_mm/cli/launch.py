@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from argparse import ArgumentParser, Namespace
+from argparse import Action, ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from mmengine.config import Config, DictAction
 
 from .checks import check_data, import_custom_modules, read_config
 
 if TYPE_CHECKING:
+    from mmengine.config import Config
     from mmengine.runner import Runner
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -30,7 +29,7 @@ def add_common_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=_Options,
         default={},
         metavar='KEY=VALUE',
         help='change the config, for example data_root=DIR or train_dataloader.batch_size=64',
@@ -38,6 +37,15 @@ def add_common_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none')
     # torchrun of old versions passes it; MMEngine reads the environment.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+class _Options(Action):
+    """MMEngine's ``DictAction``, imported where it has something to parse."""
+
+    def __call__(self, *given) -> None:
+        from mmengine.config import DictAction
+
+        DictAction(self.option_strings, self.dest)(*given)
 
 
 def load_config(args: Namespace) -> Config:

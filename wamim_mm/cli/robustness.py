@@ -20,13 +20,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmengine.config import Config
-
 from ..imagenet_c import CORRUPTIONS, SEVERITIES
 from .checks import check_checkpoint, check_data
 from .launch import add_common_arguments, build_runner, load_config
 
 if TYPE_CHECKING:
+    from mmengine.config import Config
     from mmengine.runner import Runner
 
 #: How many classes, and so class folders, a benchmark has.
