@@ -144,7 +144,6 @@ RECIPES = [
         {'model.backbone.arch': f'{SIBLING} the size'}
         | because(
             'of the width',
-            'start.patch_embed',
             'start.stage_1.qkv',
             'start.stage_1.proj',
         ),
