@@ -185,6 +185,19 @@ def test_swin(export):
 
 
 @torch.no_grad()
+def test_swin_with_a_smaller_window_in_the_last_stage(export):
+    """As Swin-L is pre-trained; timm makes the same of one window_size, others have one for all."""
+    kwargs = dict(window_size=8, stage_cfgs=[{}, {}, {}, dict(window_size=4)])
+    model, x = source('SwinTransformer', **kwargs), torch.randn(1, 3, 128, 128)
+    printed, _ = export(model, 'SwinTransformer', 'timm', **kwargs)
+    last = made_by(printed).eval().forward_features(x)
+    assert_same([last.permute(0, 3, 1, 2)], model(x)[-1:])
+    for target in ('mmdet', 'mmseg', 'transformers'):
+        with pytest.raises(ValueError, match=f'stage_cfgs=.* cannot be converted for {target}'):
+            export(model, 'SwinTransformer', target, **kwargs)
+
+
+@torch.no_grad()
 def test_resnet(export):
     model, x = source('ResNet'), torch.randn(2, 3, 64, 96)
     for target in ('mmdet', 'mmseg'):

@@ -88,7 +88,14 @@ class Backbone:
             ValueError: It computes what the target's class cannot.
             RuntimeError: The tensors are not those of the architecture.
         """
+        module = getattr(models, self.host)(**self.args)
+        module.load_state_dict(self.tensors)
+        same = (
+            {'stage_cfgs'} if target == 'timm' and _windows_are_timms(self.args, module) else set()
+        )
         for name, supported in _CONVERTIBLE[self.host].items():
+            if name in same:
+                continue
             value = self.args.get(name, supported[0])
             value = tuple(value) if isinstance(value, list) else value
             if value not in supported:
@@ -96,9 +103,21 @@ class Backbone:
                     f'{self.host} with {name}={value!r} cannot be converted for {target}, only '
                     f'with {" or ".join(map(repr, supported))}; --to mmpretrain takes any'
                 )
-        module = getattr(models, self.host)(**self.args)
-        module.load_state_dict(self.tensors)
         return module
+
+
+def _windows_are_timms(args: dict[str, Any], module: nn.Module) -> bool:
+    """Whether a Swin's stages differ in their windows alone, and as timm's: no larger than the grid.
+
+    Swin-L is pre-trained so: windows of 14, and of 7 in the last stage, which has 7 x 7 tokens.
+    """
+    stages = args.get('stage_cfgs', {})
+    if not isinstance(stages, list | tuple) or any(set(cfg) - {'window_size'} for cfg in stages):
+        return False
+    grids = (min(module.patch_resolution) // 2**i for i in range(len(module.stages)))
+    windows = (stage.blocks[0].attn.window_size for stage in module.stages)
+    largest = args['window_size']
+    return all(window == min(largest, grid) for window, grid in zip(windows, grids, strict=True))
 
 
 def read_backbone(checkpoint: str) -> Backbone:
