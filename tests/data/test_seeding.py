@@ -166,6 +166,8 @@ def test_batch_samplers_and_what_asks_the_dataset():
     dataset = SeededDataset(dict(type='Drawing'), seed=0)
     assert dataset.metainfo == Drawing().metainfo and dataset.size == len(dataset) == 24
     assert pickle.loads(pickle.dumps(dataset))[3] == dataset[3]
+    dataset.pipeline = 'another'  # as hooks that change recipes do
+    assert dataset.dataset.pipeline == dataset.pipeline == 'another'
     with pytest.raises(AttributeError, match='nothing'):
         dataset.nothing  # noqa: B018
     sampler = EpochSampler(dataset, dict(type='DefaultSampler', shuffle=False), seed=0)

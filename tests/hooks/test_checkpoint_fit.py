@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmpretrain.registry import MODELS
 from torch import nn
 
 from wamim_mm import CheckpointFitHook
@@ -40,6 +41,21 @@ def test_fine_tuning_needs_the_whole_backbone():
     for name in weights:
         with pytest.raises(ValueError, match=f'of 7 tensors 1 are missing .*{name} is missing'):
             check(False, {k: v for k, v in weights.items() if k != name}, detector())
+
+
+def test_what_is_new_by_design_is_not_missing():
+    """A ViT that pools first and norms after, from a checkpoint of pre-training."""
+    backbone = dict(type='VisionTransformer', arch='deit-tiny', img_size=32)
+    pooled = MODELS.build(dict(backbone, out_type='avg_featmap', final_norm=False))
+    model = nn.ModuleDict(dict(backbone=pooled))
+    trained = nn.ModuleDict(dict(backbone=MODELS.build(backbone))).state_dict()
+    check(False, trained, model)
+    check(False, model.state_dict(), model)
+    with pytest.raises(ValueError, match=r'1 are missing .*backbone.ln2.bias is missing'):
+        torn = {k: v for k, v in model.state_dict().items() if k != 'backbone.ln2.bias'}
+        check(False, torn, model)
+    with pytest.raises(ValueError, match=r'2 are missing .*backbone.ln2.weight is missing'):
+        check(True, trained, model)
 
 
 @pytest.mark.parametrize(

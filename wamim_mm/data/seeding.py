@@ -85,7 +85,8 @@ class EpochSampler(Sampler):
 class SeededDataset(Dataset):
     """Another dataset, whose samples draw from generators that (seed, epoch, index) set.
 
-    Everything but indexing goes to the other dataset.
+    Everything but indexing goes to the other dataset, whose classes hooks read, and whose pipeline
+    they change.
 
     Args:
         dataset: Config of the dataset.
@@ -93,8 +94,7 @@ class SeededDataset(Dataset):
     """
 
     def __init__(self, dataset: dict, seed: int) -> None:
-        self.dataset = DATASETS.build(dataset)
-        self.seed = seed
+        vars(self).update(dataset=DATASETS.build(dataset), seed=seed)
 
     def __getitem__(self, index: int) -> Any:
         """The sample; an index without an epoch is one of epoch 0."""
@@ -110,6 +110,9 @@ class SeededDataset(Dataset):
         if name == 'dataset':  # while it is unpickled
             raise AttributeError(name)
         return getattr(self.dataset, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self.dataset, name, value)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from .pretrained_fit import RESIZED
+from .pretrained_fit import RESIZED, new_by_design
 
 
 @HOOKS.register_module()
@@ -15,7 +15,8 @@ class CheckpointFitHook(Hook):
     Args:
         strict: Every tensor of the model must be there in its shape, as in resuming and testing.
             Otherwise, as in training that starts from ``load_from``, every weight of the backbone,
-            but those in another shape that hosts resize; what else is missing starts at random.
+            but those that are new by design (see `PretrainedFitHook`) and those in another shape
+            that hosts resize; what else is missing starts at random.
     """
 
     def __init__(self, strict: bool) -> None:
@@ -40,7 +41,11 @@ class CheckpointFitHook(Hook):
             # Integers are counters and index tables, which follow from the architecture.
             if self.strict or (name.startswith('backbone.') and tensor.is_floating_point())
         }
-        missing = [name for name in needed if name not in theirs]
+        new = set()
+        if not self.strict and hasattr(model, 'backbone'):
+            given = [name.removeprefix('backbone.') for name in theirs]
+            new = {f'backbone.{name}' for name in new_by_design(model.backbone, given)}
+        missing = [name for name in needed if name not in theirs and name not in new]
         reshaped = [
             name
             for name, shape in needed.items()

@@ -1,6 +1,7 @@
 """A pre-trained backbone must reach the model whole: hosts load what fits and go on."""
 
 import re
+from collections.abc import Collection
 
 import torch
 from mmengine.hooks import Hook
@@ -26,7 +27,7 @@ class PretrainedFitHook(Hook):
 
     Two kinds of tensors differ by design and are reported, not refused: the norm behind a mean
     pooling, which no pre-training has, and norms of the pre-training that the backbone goes
-    without. Both are told from the backbone itself, see `_new_by_design` and `_left_by_design`.
+    without. Both are told from the backbone itself, see `new_by_design` and `_left_by_design`.
 
     Args:
         allow_partial: Log a misfit instead of raising an error.
@@ -60,7 +61,7 @@ class PretrainedFitHook(Hook):
             runner.logger.info(f'{path}: converted by the backbone, not checked')
             return
         self._theirs = theirs
-        new = _new_by_design(backbone, theirs)
+        new = new_by_design(backbone, theirs)
         missing = [name for name in ours if name not in theirs and name not in new]
         reshaped = [
             f'{name}: {tuple(theirs[name].shape)} there, {tuple(ours[name].shape)} here'
@@ -107,7 +108,7 @@ class PretrainedFitHook(Hook):
         report = f'loaded {len(loaded)} of {len(ours)} backbone tensors'
         if resized:
             report += f', {len(resized)} of them resized'
-        new = _new_by_design(backbone, theirs)
+        new = new_by_design(backbone, theirs)
         if new:
             report += f', {_names(new)} new by design'
         left = [name for name in theirs if name not in ours and _left_by_design(name, backbone)]
@@ -172,10 +173,15 @@ def _read(path: str) -> dict:
         return CheckpointLoader.load_checkpoint(path, map_location='cpu')
 
 
-def _new_by_design(backbone: nn.Module, theirs: dict[str, Tensor]) -> list[str]:
-    """Mmpretrain's ViT with ``out_type='avg_featmap'`` pools first and norms after, with ``ln2``.
+def new_by_design(backbone: nn.Module, theirs: Collection[str]) -> list[str]:
+    """Names of the backbone's tensors that no checkpoint of pre-training can have.
 
-    MAE, LocalMIM and MFM fine-tune so. Pre-training has no such norm; a fine-tuned checkpoint has.
+    mmpretrain's ViT with ``out_type='avg_featmap'`` pools first and norms after, with ``ln2``: MAE,
+    LocalMIM and MFM fine-tune so. A fine-tuned checkpoint has these tensors, and then none is new.
+
+    Args:
+        backbone: The backbone.
+        theirs: Names of the checkpoint's tensors, without a prefix.
     """
     if getattr(backbone, 'out_type', None) != 'avg_featmap':
         return []
