@@ -1,6 +1,6 @@
 """The full training step of WaMIM and MFM beside mmpretrain's MAE, SimMIM, MaskFeat and MixMIM.
 
-    python -m benchmarks.pretrain [--methods ...] [--backbones ...] [--batch 16] [--dtype fp32]
+    python -m benchmarks.pretrain [--methods ...] [--backbones ...] [--batch 16] [--dtype ...]
 
 What a step is: see benchmarks/training.py. Each method has a process of its own, so that its memory
 is its own, and the processes take turns: a round of one while the others sleep. Ratios are medians
@@ -34,7 +34,15 @@ from benchmarks.measure import (
     show_ratio,
     write,
 )
-from benchmarks.training import CONFIGS, PARTS, STEPS, Settings, Training, load_config
+from benchmarks.training import (
+    CONFIGS,
+    PARTS,
+    STEPS,
+    Settings,
+    Training,
+    default_dtype,
+    load_config,
+)
 
 OURS = ('wamim', 'mfm')
 REMARKS = {
@@ -217,7 +225,7 @@ def main(argv: list[str] | None = None) -> None:
     add('--methods', nargs='+', choices=CONFIGS, default=list(CONFIGS))
     add('--backbones', nargs='+', choices=backbones, default=backbones)
     add('--batch', type=int, default=16, help='images of each process (%(default)s)')
-    add('--dtype', choices=('fp32', 'bf16', 'fp16'), default='fp32')
+    add('--dtype', choices=('fp32', 'bf16', 'fp16'), help='bf16 on a GPU that has it, else fp32')
     add('--device', choices=('cpu', 'cuda'), default='cuda' if cuda else 'cpu')
     add('--processes', type=int, default=1, help='data-parallel processes (%(default)s)')
     add('--rounds', type=int, default=3)
@@ -230,7 +238,7 @@ def main(argv: list[str] | None = None) -> None:
         settings = Settings(
             batch=args.batch,
             device=args.device,
-            dtype=args.dtype,
+            dtype=args.dtype or default_dtype(args.device),
             steps=args.steps or STEPS[args.device],
             compile=args.compile,
             processes=args.processes,
@@ -247,7 +255,7 @@ def main(argv: list[str] | None = None) -> None:
         results = compare(configs, settings, args.rounds)
         found['results'][backbone], found['ratios'][backbone] = results, ratios(results)
         print(
-            f'\n{backbone}, {args.batch} images, {args.dtype}, {args.device}\n{report(results)}\n'
+            f'\n{backbone}, {args.batch} images, {settings.dtype}, {args.device}\n{report(results)}\n'
         )
     write(environment('benchmarks.pretrain') | found, args.out)
 

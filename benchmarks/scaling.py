@@ -19,7 +19,7 @@ from mmengine.config import Config
 
 from benchmarks.measure import OUT, aligned, environment, peak_flops, write
 from benchmarks.pretrain import compare
-from benchmarks.training import STEPS, Settings, load_pretraining
+from benchmarks.training import STEPS, Settings, default_dtype, load_pretraining
 
 SIZES = {'vit-b': ('vit-s', 'vit-b', 'vit-l'), 'swin-b': ('swin-t', 'swin-b', 'swin-l')}
 FACTORS = (1 / 2, 1, 2, 4)  # of the batch
@@ -182,7 +182,7 @@ def main(argv: list[str] | None = None) -> None:
     cuda = torch.cuda.is_available()
     add('--encoders', nargs='+', choices=SIZES, default=list(SIZES))
     add('--batch', type=int, help='images (16 on a CPU, 256 on a GPU)')
-    add('--dtype', choices=('fp32', 'bf16', 'fp16'), default='fp32')
+    add('--dtype', choices=('fp32', 'bf16', 'fp16'), help='bf16 on a GPU that has it, else fp32')
     add('--device', choices=('cpu', 'cuda'), default='cuda' if cuda else 'cpu')
     add('--rounds', type=int, default=2)
     add('--out', type=Path, default=OUT / 'scaling.json')
@@ -197,7 +197,7 @@ def main(argv: list[str] | None = None) -> None:
     for encoder in args.encoders:
         wanted = series(encoder, batch, most_processes)
         measured = {
-            cell: measure(cell, args.device, args.dtype, args.rounds)
+            cell: measure(cell, args.device, args.dtype or default_dtype(args.device), args.rounds)
             for cell in dict.fromkeys(itertools.chain(*wanted.values()))
         }
         found = [dict(measured[cell], series=name) for name in wanted for cell in wanted[name]]

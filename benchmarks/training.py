@@ -318,8 +318,17 @@ def optimizer(cfg: Config, dtype: str) -> dict:
     if dtype == 'fp32':
         return dict(wrapper, type='OptimWrapper')
     if dtype == 'bf16':
-        return dict(wrapper, type='AmpOptimWrapper', dtype='bfloat16')
+        # bfloat16 has the range of float32, as --amp says it.
+        no_scale = dict(enabled=False)
+        return dict(wrapper, type='AmpOptimWrapper', dtype='bfloat16', loss_scale=no_scale)
     return dict(wrapper, type='AmpOptimWrapper', dtype='float16', loss_scale='dynamic')
+
+
+def default_dtype(device: str) -> str:
+    """What ``--amp`` trains in on this device; on a CPU, single precision."""
+    if device == 'cpu':
+        return 'fp32'
+    return 'bf16' if torch.cuda.is_bf16_supported() else 'fp16'
 
 
 def distributed(model: nn.Module, cfg: Config, device: torch.device) -> nn.Module:
