@@ -39,7 +39,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from benchmarks.measure import OUT, aligned, alternate, environment, ratio, show_ratio, write
-from benchmarks.training import Settings, Training
+from benchmarks.training import Settings, Training, default_dtype
 from wamim_mm.demo.scenes import draw_scene
 
 CONFIG = Path(__file__).parent.parent / 'configs' / 'pretrain' / 'wamim_vit-b.py'
@@ -137,12 +137,13 @@ def main(argv: list[str] | None = None) -> None:
     add('--workers', type=int, default=min(8, cores), help='of the data loader (%(default)s)')
     add('--rounds', type=int, default=9)
     add('--steps', type=int, default=6, help='of training (%(default)s)')
-    add('--dtype', choices=('fp32', 'bf16', 'fp16'), default='fp32', help='of training (fp32)')
+    add('--dtype', choices=('fp32', 'bf16', 'fp16'), help='bf16 on a GPU that has it, else fp32')
     add('--device', choices=('cpu', 'cuda'), default='cuda' if cuda else 'cpu')
     add('--out', type=Path, default=OUT / 'data.json')
     args = parser.parse_args(argv)
     try:
-        settings = Settings(batch=args.batch, device=args.device, dtype=args.dtype)
+        dtype = args.dtype or default_dtype(args.device)
+        settings = Settings(batch=args.batch, device=args.device, dtype=dtype)
     except ValueError as error:
         parser.error(str(error))
 

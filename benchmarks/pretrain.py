@@ -254,9 +254,8 @@ def main(argv: list[str] | None = None) -> None:
             del configs[name]
         results = compare(configs, settings, args.rounds)
         found['results'][backbone], found['ratios'][backbone] = results, ratios(results)
-        print(
-            f'\n{backbone}, {args.batch} images, {settings.dtype}, {args.device}\n{report(results)}\n'
-        )
+        title = f'{backbone}, {args.batch} images, {settings.dtype}, {args.device}'
+        print(f'\n{title}\n{report(results)}\n')
     write(environment('benchmarks.pretrain') | found, args.out)
 
 
