@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from argparse import Action, ArgumentParser, Namespace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .checks import check_data, import_custom_modules, read_config
 
@@ -129,11 +130,15 @@ def build_runner(
         loop = name.replace('dataloader', 'loop')
         if cfg.get(name) is not None and getattr(runner, f'_{loop}') is not None:
             check_annotations(
-                lambda loop=loop: getattr(runner, loop).dataloader.dataset,
+                partial(_dataset_of, runner, loop),
                 cfg[name].dataset,
                 cfg.get('default_scope'),
             )
     return runner
+
+
+def _dataset_of(runner: Runner, loop: str) -> Any:
+    return getattr(runner, loop).dataloader.dataset
 
 
 def _is_first_process() -> bool:

@@ -18,7 +18,7 @@ import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..imagenet_c import CORRUPTIONS, SEVERITIES
 from .checks import check_checkpoint, check_data
@@ -94,7 +94,7 @@ def prepare(args: argparse.Namespace, cfg: Config) -> Runner:
         raise ValueError(
             f'{args.config} is not a config of mmpretrain: there are no classes to score'
         )
-    given = (cfg.get('test_dataloader') or {}).get('dataset') or {}
+    given: Any = (cfg.get('test_dataloader') or {}).get('dataset') or {}
     if 'pipeline' not in given:
         raise ValueError(f'{args.config} has no test_dataloader.dataset with a pipeline')
     folders = {} if args.on == 'corruptions' else benchmark(args, given.pipeline)

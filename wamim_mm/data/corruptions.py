@@ -74,7 +74,7 @@ class Corrupt(BaseTransform):
 
     def _corrupt(self, rgb: np.ndarray) -> np.ndarray:
         rgb = np.ascontiguousarray(rgb)
-        seed = zlib.crc32(f'{self.corruption} {self.severity}'.encode(), zlib.crc32(rgb))
+        seed = zlib.crc32(f'{self.corruption} {self.severity}'.encode(), zlib.crc32(rgb.data))
         own = dict(seed=seed) if self.corruption in SEEDED else {}
         # The others draw from NumPy's global generator, which is left as it was.
         state = np.random.get_state()  # noqa: NPY002

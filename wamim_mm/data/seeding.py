@@ -7,7 +7,7 @@ each sample. Nothing has to be stored to go on where a run stopped.
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from contextlib import contextmanager
 from typing import Any
 
@@ -52,7 +52,7 @@ class EpochSampler(Sampler):
         seed: Of the order.
     """
 
-    def __init__(self, dataset: Dataset, sampler: dict, seed: int) -> None:
+    def __init__(self, dataset: Sized, sampler: dict, seed: int) -> None:
         self.dataset = dataset
         # Samplers add the epoch to their seed: the order of seed 0 in epoch 1 would be that of
         # seed 1 in epoch 0.

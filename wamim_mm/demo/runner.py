@@ -235,7 +235,7 @@ def training_share(text: str, epochs: int) -> float:
 def epochs(config: Path) -> int:
     """Epochs of a pre-training config; those of the base where it does not say."""
     texts = [path.read_text() for path in (config, config.with_name('_base_.py'))]
-    return int(re.search(r'max_epochs = (\d+)', '\n'.join(texts))[1])
+    return int(re.findall(r'max_epochs = (\d+)', '\n'.join(texts))[0])
 
 
 def show(path: Path) -> Path:

@@ -7,8 +7,9 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import DefaultSampler, default_collate
 from mmengine.runner import set_random_seed
+from mmpretrain.models import BaseSelfSupervisor
 from mmpretrain.registry import DATASETS, MODELS
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
@@ -18,7 +19,7 @@ from ..data.images import centre_crop_pipeline
 __all__ = ['LinearProbe', 'build_encoder', 'extract_features', 'fit_linear_probe', 'split_loader']
 
 
-def build_encoder(cfg: Config, seed: int) -> nn.Module:
+def build_encoder(cfg: Config, seed: int) -> BaseSelfSupervisor:
     """The config's model at random initialization, its backbone yielding feature maps."""
     set_random_seed(seed)
     model_cfg = cfg.model.copy()
@@ -60,7 +61,7 @@ def split_loader(
 
 @torch.no_grad()
 def extract_features(
-    models: Sequence[nn.Module], batches: Iterable[dict]
+    models: Sequence[BaseSelfSupervisor], batches: Iterable[dict]
 ) -> tuple[list[Tensor], Tensor]:
     """Means over the positions of the encoders' feature maps, one after another.
 

@@ -7,11 +7,10 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.logging import MMLogger
-from mmengine.model import revert_sync_batchnorm
+from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmengine.registry import MODELS, VISUALIZERS, init_default_scope
 from mmengine.runner import load_checkpoint
 from mmengine.visualization import Visualizer
-from torch import nn
 from tqdm import tqdm
 
 
@@ -45,7 +44,7 @@ def draw_predictions(
         draw(visualizer, path, sample, (out / path.relative_to(root)).with_suffix('.png'), score)
 
 
-def build(cfg: Config, checkpoint: str) -> tuple[nn.Module, dict]:
+def build(cfg: Config, checkpoint: str) -> tuple[BaseModel, dict]:
     """The config's model with the checkpoint's weights, and the meta data of its training set."""
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     model = MODELS.build(cfg.model)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from mmengine.model import is_model_wrapper
 from mmengine.registry import LOOPS
@@ -81,10 +82,11 @@ def folder_classes(folder: Path, count: int) -> list[int]:
 
 def check_head(model: nn.Module, classes: int) -> None:
     """Raise ValueError unless the classifier has as many classes as the data."""
-    model = model.module if is_model_wrapper(model) else model
-    count = getattr(getattr(model, 'head', None), 'num_classes', None)
+    classifier: Any = model.module if is_model_wrapper(model) else model
+    count = getattr(getattr(classifier, 'head', None), 'num_classes', None)
     if count is None:
-        raise ValueError(f'{type(model).__name__} has no classification head (head.num_classes)')
+        name = type(classifier).__name__
+        raise ValueError(f'{name} has no classification head (head.num_classes)')
     if count != classes:
         raise ValueError(f'model.head.num_classes is {count}, and the data has {classes} classes')
 
@@ -93,7 +95,7 @@ def summarize(on: str, top1: dict[str, float]) -> dict:
     """What is written: accuracies and errors in %; ``mce`` where AlexNet's numbers apply."""
     if on not in ('imagenet-c', 'corruptions'):
         return {'on': on, 'top1': top1[on]}
-    corruptions = {}
+    corruptions: dict[str, dict[int, float]] = {}
     for name, value in top1.items():
         if name != 'clean':
             corruption, severity = name.split('/')
@@ -161,7 +163,7 @@ class DatasetsTestLoop(TestLoop):
 
     def run(self) -> dict[str, dict]:
         """Test on one data set after another."""
-        metrics = {}
+        metrics: dict[str, dict] = {}
         for name, dataset in self.datasets.items():
             self.runner.logger.info(f'data set {len(metrics) + 1}/{len(self.datasets)}: {name}')
             loader = dict(self.runner.cfg.test_dataloader, dataset=dataset)

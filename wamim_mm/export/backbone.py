@@ -4,9 +4,10 @@ import ast
 from dataclasses import dataclass
 from typing import Any
 
+from mmengine.model import BaseModule
 from mmengine.runner.checkpoint import CheckpointLoader
 from mmpretrain import models
-from torch import Tensor, nn
+from torch import Tensor
 
 # Registered name -> the class of mmpretrain that has the same arguments and tensors.
 _HOSTS = {
@@ -81,7 +82,7 @@ class Backbone:
         """The state dict without the index tables that follow from Swin's window size."""
         return {k: v for k, v in self.tensors.items() if 'relative_position_index' not in k}
 
-    def build(self, target: str) -> nn.Module:
+    def build(self, target: str) -> BaseModule:
         """Mmpretrain's module, with these tensors, for a target that has no such class.
 
         Raises:
@@ -159,7 +160,7 @@ class _DictCalls(ast.NodeTransformer):
         self.generic_visit(node)
         if not isinstance(node.func, ast.Name) or node.func.id != 'dict' or node.args:
             return node  # literal_eval refuses it
-        keys = [ast.Constant(keyword.arg) for keyword in node.keywords]
+        keys: list[ast.expr | None] = [ast.Constant(keyword.arg) for keyword in node.keywords]
         return ast.Dict(keys, [keyword.value for keyword in node.keywords])
 
 

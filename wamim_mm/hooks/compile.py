@@ -53,7 +53,8 @@ def compile_model(model: nn.Module, **options: Any) -> None:
     Raises:
         TypeError: The model has no ``compile_targets``.
     """
-    if not hasattr(model, 'compile_targets'):
+    targets = getattr(model, 'compile_targets', None)
+    if targets is None:
         raise TypeError(
             f'CompileHook: {type(model).__name__} does not say what to compile; pre-training '
             "models do. For others MMEngine has the config key 'compile'"
@@ -62,7 +63,7 @@ def compile_model(model: nn.Module, **options: Any) -> None:
         if isinstance(module, DropPath):
             # mmpretrain's rates are NumPy's numbers, which end a graph.
             module.drop_prob = float(module.drop_prob)
-    for target in model.compile_targets:
+    for target in targets:
         part, method = target.split('.')
         owner = getattr(model, part)
         compiled = torch.compile(getattr(owner, method), fullgraph=True, **options)

@@ -1,13 +1,13 @@
 """Masks and window groups leave the training process."""
 
 from collections.abc import Callable
+from typing import Any
 
 from mmengine.dataset import default_collate
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
-from torch import nn
 
 from ..data.masking import MaskedCollate
 
@@ -30,7 +30,7 @@ class MaskingHook(Hook):
         loader.collate_fn = masked_collate(model, loader.collate_fn)
 
 
-def masked_collate(model: nn.Module, collate: Callable = default_collate) -> MaskedCollate:
+def masked_collate(model: Any, collate: Callable = default_collate) -> MaskedCollate:
     """A collate function that makes the masks of a `WaMIM` model, and their layout."""
     grid = model.backbone.mask_grid(*model.img_size)
     return MaskedCollate(collate, model.backbone.geometry, grid, model.mask_ratio)

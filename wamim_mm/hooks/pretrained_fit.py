@@ -4,10 +4,10 @@ import re
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseModule, is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import CheckpointLoader, Runner
-from torch import Tensor, nn
+from torch import Tensor
 
 # What hosts resize to another input or window size while they load.
 RESIZED = ('pos_embed', 'relative_position_bias_table')
@@ -93,9 +93,9 @@ class PretrainedFitHook(Hook):
             ValueError: The backbone holds other values than the checkpoint.
         """
         theirs, self._theirs = self._theirs, None
-        if theirs is None:
-            return
         backbone = _pretrained_backbone(runner)
+        if theirs is None or backbone is None:
+            return
         ours = _float_tensors(backbone)
         common = [name for name in ours if name in theirs]
         resized = [name for name in common if theirs[name].shape != ours[name].shape]
@@ -130,7 +130,7 @@ class PretrainedFitHook(Hook):
         runner.logger.warning(problem)
 
 
-def _pretrained_backbone(runner: Runner) -> nn.Module | None:
+def _pretrained_backbone(runner: Runner) -> BaseModule | None:
     """The backbone, if its weights come from a checkpoint that can be compared with it."""
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     backbone = getattr(model, 'backbone', None)
@@ -142,7 +142,7 @@ def _pretrained_backbone(runner: Runner) -> nn.Module | None:
     return backbone
 
 
-def _float_tensors(backbone: nn.Module) -> dict[str, Tensor]:
+def _float_tensors(backbone: BaseModule) -> dict[str, Tensor]:
     return {name: t for name, t in backbone.state_dict().items() if t.is_floating_point()}
 
 
@@ -172,7 +172,7 @@ def _read(path: str) -> dict:
         return CheckpointLoader.load_checkpoint(path, map_location='cpu')
 
 
-def _new_by_design(backbone: nn.Module, theirs: dict[str, Tensor]) -> list[str]:
+def _new_by_design(backbone: BaseModule, theirs: dict[str, Tensor]) -> list[str]:
     """Mmpretrain's ViT with ``out_type='avg_featmap'`` pools first and norms after, with ``ln2``.
 
     MAE, LocalMIM and MFM fine-tune so. Pre-training has no such norm; a fine-tuned checkpoint has.
@@ -183,7 +183,7 @@ def _new_by_design(backbone: nn.Module, theirs: dict[str, Tensor]) -> list[str]:
     return [] if any(name in theirs for name in new) else new
 
 
-def _left_by_design(name: str, backbone: nn.Module) -> bool:
+def _left_by_design(name: str, backbone: BaseModule) -> bool:
     """Whether it is a norm of the pre-training that this backbone was built without.
 
     A ViT's final norm ``ln1`` with ``final_norm=False``; Swin's ``norm<i>`` of a stage that is no

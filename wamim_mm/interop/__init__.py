@@ -1,5 +1,6 @@
 """Patches only: what exists because other libraries differ or err."""
 
+from functools import partial
 from importlib import import_module
 
 from . import mmcv_ext, quick_imports
@@ -25,4 +26,8 @@ def install() -> None:
     mmcv_ext.install()
     quick_imports.install()
     for module, patch in _PATCHES.items():
-        after_import(module, lambda patch=patch: import_module(f'.{patch}', __name__).install())
+        after_import(module, partial(_apply, patch))
+
+
+def _apply(patch: str) -> None:
+    import_module(f'.{patch}', __name__).install()

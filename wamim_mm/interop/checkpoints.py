@@ -67,7 +67,8 @@ def _allowed() -> list[tuple[Any, str]]:
     allowed += [(np.ndarray, 'numpy.ndarray'), (np.dtype, 'numpy.dtype')]
     # The functions that arrays and scalars pickle themselves with, under both names of their module
     # (numpy 2 renamed it), so that a file of one numpy loads with the other.
-    for function in (np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0]):
+    functions: list[Any] = [np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0]]
+    for function in functions:
         for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
             allowed.append((function, f'{module}.{function.__name__}'))
     # The class of a dtype must be listed for its state to be set: numbers, never objects.
@@ -100,7 +101,8 @@ def _explained(loader: Callable[..., Any]) -> Callable[..., Any]:
             if isinstance(error, OSError):
                 unreadable = error.errno == errno.EINVAL  # a seek to before the start of a cut file
             else:
-                unreadable = isinstance(error, _UNREADABLE) or _UNREADABLE_TEXT.search(text)
+                in_text = _UNREADABLE_TEXT.search(text) is not None
+                unreadable = isinstance(error, _UNREADABLE) or in_text
             if not unreadable:
                 raise
             reason = text.split('WeightsUnpickler error:')[-1].strip().split('\n')[0]
@@ -137,7 +139,7 @@ def install() -> None:
 
     if checkpoint.load_url is _load_url:
         return
-    torch.serialization.add_safe_globals(_allowed())
+    torch.serialization.add_safe_globals([*_allowed()])
     # Two patches, as MMEngine offers no hook at these places. The first closes http(s)://,
     # torchvision://, open-mmlab:// and mmcls://, which all download through this name; the second
     # what onedl-mmengine's other loaders call. The official mmengine has no such function.

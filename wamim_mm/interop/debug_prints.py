@@ -7,11 +7,13 @@ package of their makers (``Could not import OneDL``).
 import functools
 import logging
 from importlib import import_module
+from typing import Any
 
 
 def install() -> None:
     """Let ``print_log`` without a logger keep debug messages to itself."""
-    modules = [import_module(f'mmengine.{name}') for name in ('logging', 'logging.logger')]
+    names = ('mmengine.logging', 'mmengine.logging.logger')
+    modules: list[Any] = [import_module(name) for name in names]
     print_log = modules[0].print_log
 
     @functools.wraps(print_log)

@@ -41,6 +41,7 @@ class _Finder(MetaPathFinder):
             return None
         # Under mmcv's name, so that the module has a spec: mmengine looks for one.
         stand_in = spec_from_file_location(_NAME, _STAND_IN)
+        assert stand_in is not None  # None is for suffixes that are not Python's
         compiled = PathFinder.find_spec(name, path, target)
         if compiled is None:
             return stand_in
@@ -52,7 +53,7 @@ class _CompiledOrStandIn(Loader):
     """Loads compiled operators and, where they do not load, the stand-in."""
 
     def __init__(self, compiled: ModuleSpec, stand_in: ModuleSpec) -> None:
-        self.loader = compiled.loader
+        self.loader: Any = compiled.loader
         self.stand_in = stand_in
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:

@@ -60,4 +60,5 @@ def _register_extra_norm() -> None:
     # Without the name yet, it is what imports mmdet: then it goes on by itself.
     if module is not None and getattr(module, 'ResLayerExtraNorm', module) is None:
         module = importlib.reload(module)
-        sys.modules['mmpretrain.models.utils'].ResLayerExtraNorm = module.ResLayerExtraNorm
+        utils: Any = sys.modules['mmpretrain.models.utils']
+        utils.ResLayerExtraNorm = module.ResLayerExtraNorm

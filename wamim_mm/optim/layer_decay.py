@@ -5,6 +5,7 @@ from functools import partial
 from types import SimpleNamespace
 
 from mmengine.logging import print_log
+from mmengine.model import BaseModule
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from mmpretrain.engine import LearningRateDecayOptimWrapperConstructor
 from mmpretrain.models import ResNet, SwinTransformer, VisionTransformer
@@ -123,7 +124,7 @@ def layer_depths(model: nn.Module) -> Callable[[str], tuple[int, int]]:
     return depths
 
 
-def _rule(backbone: nn.Module) -> Callable[[str, str], tuple[int, int]] | None:
+def _rule(backbone: BaseModule) -> Callable[[str, str], tuple[int, int]] | None:
     """Mmpretrain's rule for this backbone.
 
     The backbones of mmdet and mmsegmentation have no rule, but mmpretrain's structure and names;

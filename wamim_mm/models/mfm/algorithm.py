@@ -1,7 +1,5 @@
 """MFM: Masked Frequency Modeling (ICLR 2023, arXiv 2206.07706) and its restoration tasks."""
 
-from collections.abc import Sequence
-
 import torch
 from mmpretrain.models import BaseSelfSupervisor, VisionTransformer
 from mmpretrain.registry import MODELS
@@ -11,6 +9,7 @@ from torch import Tensor, nn
 from ...ops.fourier import filter_spectrum
 from ...ops.masking import sample_draws
 from .degradations import FrequencyFilter
+from .head import MFMHead
 from .initialization import init_vit
 
 
@@ -40,6 +39,7 @@ class MFM(BaseSelfSupervisor):
             the degradation.
     """
 
+    head: MFMHead
     #: What `CompileHook` compiles: encoder and decoder.
     compile_targets = ('backbone.forward', 'head.forward')
 
@@ -53,8 +53,8 @@ class MFM(BaseSelfSupervisor):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
-        degradation = MODELS.build(degradation)
-        degradation.check_size(height, width)
+        degrading = MODELS.build(degradation)
+        degrading.check_size(height, width)
         encoder = MODELS.build(backbone)
         channels, stride = feature_map(encoder, height, width, head.get('stride'))
         super().__init__(
@@ -64,13 +64,13 @@ class MFM(BaseSelfSupervisor):
             init_cfg=init_cfg,
         )
         patch_factor = self.head.loss_module.patch_factor
-        if isinstance(degradation, FrequencyFilter) and patch_factor > 1:
+        if isinstance(degrading, FrequencyFilter) and patch_factor > 1:
             raise ValueError(
                 'MFM: FrequencyFilter removes frequencies of the whole image, whose loss needs '
                 f'patch_factor=1, got {patch_factor}'
             )
         self.head.loss_module.check_size(height, width)
-        self.degradation = degradation
+        self.degradation = degrading
         self.img_size = (height, width)
 
     def init_weights(self) -> None:
@@ -151,7 +151,7 @@ class MFM(BaseSelfSupervisor):
         return prediction + filter_spectrum(inputs - prediction, mask)
 
 
-def last(outputs: Tensor | Sequence[Tensor]) -> Tensor:
+def last(outputs: Tensor | tuple[Tensor, ...] | list[Tensor]) -> Tensor:
     """The last of an encoder's outputs, or its only one."""
     return outputs[-1] if isinstance(outputs, tuple | list) else outputs
 

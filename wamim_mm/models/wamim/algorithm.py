@@ -9,6 +9,10 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from ...ops.masking import Masking, num_visible_units, random_mask, sample_masks, to_device
+from .decoder import WaMIMDecoder
+from .head import WaMIMHead
+from .masked_encoder import MaskedEncoder
+from .targets import WaveletTargetGenerator
 
 
 @MODELS.register_module()
@@ -30,6 +34,10 @@ class WaMIM(BaseSelfSupervisor):
             together; the message says which, with the numbers.
     """
 
+    backbone: MaskedEncoder
+    neck: WaMIMDecoder
+    head: WaMIMHead
+    target_generator: WaveletTargetGenerator
     #: What `CompileHook` compiles: encoder and decoders, without the geometry on the CPU.
     compile_targets = ('backbone.encode_visible', 'neck.forward')
 

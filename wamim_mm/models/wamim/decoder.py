@@ -67,6 +67,7 @@ class WaMIMDecoder(BaseModule):
                 f'{tuple(levels)}, {len(in_channels)} features and {len(strides)} strides; change '
                 "the backbone's out_indices, the target generator's levels or the neck's strides"
             )
+        self.strides = list(strides)
         self.decoders = nn.ModuleList(
             LevelDecoder(
                 in_channels=channels,
@@ -84,11 +85,6 @@ class WaMIMDecoder(BaseModule):
                 in_channels, feature_strides, features_normed, levels, strides, strict=True
             )
         )
-
-    @property
-    def strides(self) -> list[int]:
-        """Pixels per token of each decoder."""
-        return [decoder.stride for decoder in self.decoders]
 
     def forward(self, features: Sequence[VisibleTokens]) -> list[Tensor]:
         """Predict every level.

@@ -1,16 +1,19 @@
 """What the two masked encoders have in common."""
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from mmcv.cnn.bricks.transformer import PatchEmbed
+from mmengine.model import BaseModule
 from torch import Tensor
 from torch.nn import functional as F
 
 from ...ops.masking import VisibleTokens, to_device, visible_patches
 
 
-class MaskedEncoder:
+class MaskedEncoder(BaseModule):
     """Mixin of an encoder that takes ``forward(x, mask)`` and skips hidden tokens.
 
     A subclass tells ``mask_unit``, ``feature_strides``, ``feature_channels`` and
@@ -20,13 +23,37 @@ class MaskedEncoder:
     tensors of the images' device alone, so that ``torch.compile`` takes it as one graph.
     """
 
-    mask_unit: int
-    feature_strides: list[int]
-    feature_channels: list[int]
-    features_normed: list[bool]
-    #: From a mask on the CPU to the layout that `encode_visible` takes: a tensor, or tensors in
-    #: (named) tuples. Holds no part of the model, so that it goes to another process cheaply.
-    geometry: Callable[[Tensor], Any]
+    #: The host's.
+    patch_embed: PatchEmbed
+
+    @property
+    @abstractmethod
+    def mask_unit(self) -> int:
+        """Side of a mask unit in pixels."""
+
+    @property
+    @abstractmethod
+    def feature_strides(self) -> list[int]:
+        """Pixels per token along a side, for each output."""
+
+    @property
+    @abstractmethod
+    def feature_channels(self) -> list[int]:
+        """Channels of each output."""
+
+    @property
+    @abstractmethod
+    def features_normed(self) -> list[bool]:
+        """Whether each output is normed already."""
+
+    @property
+    @abstractmethod
+    def geometry(self) -> Callable[[Tensor], Any]:
+        """From a mask on the CPU to the layout that `encode_visible` takes.
+
+        The layout is a tensor, or tensors in (named) tuples. The function holds no part of the
+        model, so that it goes to another process cheaply.
+        """
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from mmcv.cnn.bricks.transformer import PatchMerging
 from mmpretrain.models import SwinTransformer
-from mmpretrain.models.backbones.swin_transformer import SwinBlock
+from mmpretrain.models.backbones.swin_transformer import SwinBlock, SwinBlockSequence
 from mmpretrain.models.utils import ShiftWindowMSA, WindowMSA, resize_pos_embed
 from mmpretrain.registry import MODELS
 from torch import Tensor
@@ -125,7 +125,7 @@ def _windows_of(block: SwinBlock) -> Windows:
     return Windows(attn.window_size, attn.shift_size, attn.pad_small_map)
 
 
-def _windows(stage: torch.nn.Module) -> list[Windows]:
+def _windows(stage: SwinBlockSequence) -> list[Windows]:
     """The different windows of a stage's blocks, in the order in which they come."""
     return list(dict.fromkeys(_windows_of(block) for block in stage.blocks))
 
@@ -200,7 +200,7 @@ def _merge_patches(merging: PatchMerging, x: Tensor, side: int) -> Tensor:
     return merging.reduction(x)
 
 
-def _check_stage(stage: torch.nn.Module) -> None:
+def _check_stage(stage: SwinBlockSequence) -> None:
     """Refuse what the visible-only forward does not compute: other attentions and mergings."""
     for block in stage.blocks:
         if type(block.attn) is not ShiftWindowMSA or type(block.attn.w_msa) is not WindowMSA:

@@ -1,6 +1,7 @@
 """Wavelet coefficients as the targets of masked image modeling."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmengine.model import BaseModule
@@ -94,7 +95,8 @@ class WaveletTargetGenerator(BaseModule):
             if level not in self.levels:
                 x = approximation2(x, self.wavelet)
                 continue
-            x, details = wavedec2(x, self.wavelet, level=1)
+            coeffs: list[Any] = wavedec2(x, self.wavelet, level=1)
+            x, details = coeffs
             subbands = dict(zip(SUBBANDS, (x, *details), strict=True))
             per_level.append(torch.cat([subbands[name] for name in self.subbands], dim=1))
         return per_level
