@@ -24,6 +24,7 @@ SEVERITY = 3
 
 
 def parse_args() -> argparse.Namespace:
+    """Read the command line; end the program if the arguments are wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config')
     parser.add_argument('checkpoint')
@@ -47,6 +48,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
+    """Score the encoders, print the accuracies and write them if asked."""
     args = parse_args()
     splits = ('train', args.val)
     try:

@@ -39,6 +39,7 @@ IMAGENET_C_PIPELINE = [
 
 
 def parse_args() -> argparse.Namespace:
+    """Read the command line; end the program if the arguments are wrong."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -66,6 +67,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
+    """Test the classifier, print the table and write the numbers if asked."""
     args = parse_args()
     try:
         cfg = load_config(args)

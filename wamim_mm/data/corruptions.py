@@ -98,7 +98,8 @@ def corrupted(pipeline: Sequence[dict], corruption: str, severity: int) -> list[
 
     Args:
         pipeline: Transforms of a data set, with ``PackInputs`` among them.
-        corruption, severity: As for ``Corrupt``.
+        corruption: As for `Corrupt`.
+        severity: As for `Corrupt`.
 
     Raises:
         ValueError: There is no ``PackInputs``.

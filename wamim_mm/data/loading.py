@@ -84,6 +84,7 @@ class LoadRandomResizedCrop(RandomResizedCrop):
 
 
 def is_jpeg(data: bytes) -> bool:
+    """Whether a file is a JPEG, from its first two bytes."""
     return data.startswith(b'\xff\xd8')
 
 

@@ -37,7 +37,8 @@ class MaskedCollate:
     Args:
         collate: Puts the samples of a batch together: ``inputs`` and ``data_samples``.
         geometry: From masks to their layout, see `MaskedEncoder`.
-        grid, mask_ratio: See `sample_masks`.
+        grid: Mask units along height and width.
+        mask_ratio: Share of hidden units.
     """
 
     def __init__(

@@ -32,6 +32,7 @@ class SampleIndex(int):
     copy: int
 
     def __new__(cls, index: int, epoch: int, copy: int = 0) -> 'SampleIndex':
+        """An int cannot take its attributes in ``__init__``, so they are set here."""
         self = super().__new__(cls, index)
         self.epoch, self.copy = epoch, copy
         return self

@@ -36,6 +36,7 @@ TASKS = {'mask-rcnn_swin': ('Mask R-CNN', 'swin'), 'upernet_swin': ('UperNet', '
 
 
 def main() -> None:
+    """Run the stages that are not done yet, and write the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--out', type=Path, default=ROOT / 'work_dirs' / 'demo')
     out = parser.parse_args().out.resolve()
@@ -134,6 +135,7 @@ def train(label: str, config: Path, work_dir: Path, scenes: Path, *options: str)
 
 
 def config_of(name: str) -> Path:
+    """The file of a config of the demo, by its name."""
     return ROOT / 'configs' / 'demo' / f'{name}.py'
 
 

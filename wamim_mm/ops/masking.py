@@ -100,7 +100,8 @@ def drawn_mask(draw: float, grid: tuple[int, int], mask_ratio: float) -> Tensor:
 
     Args:
         draw: In [0, 1); one of 2**53 numbers, as generators draw them.
-        grid, mask_ratio: As in `random_mask`.
+        grid: Units along height and width, ``(h, w)``.
+        mask_ratio: Share of hidden units, see `num_visible_units`.
 
     Returns:
         ``(h, w)`` bool, True where hidden; always the same one for a number.
@@ -115,7 +116,8 @@ def sample_masks(samples: Sequence[Any], grid: tuple[int, int], mask_ratio: floa
     Args:
         samples: Each holds (``in``) an attribute ``mask``, ``(h, w)`` bool, or ``draw``, in [0, 1);
             or none of them has either.
-        grid, mask_ratio: Of the masks that follow from numbers, see `drawn_mask`.
+        grid: Units along height and width of a mask that follows from a number.
+        mask_ratio: Share of hidden units of such a mask, see `drawn_mask`.
 
     Returns:
         ``(N, h, w)`` bool on the CPU, or None where no sample has one.

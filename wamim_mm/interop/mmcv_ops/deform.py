@@ -82,7 +82,8 @@ def deform_conv_forward(
         weight: `(C', C / group, kH, kW)`.
         offset: `(N, 2 * deformable_group * kH * kW, H', W')`, as `(y, x)` for each kernel entry.
         output: `(N, C', H', W')`, written.
-        columns, ones: scratch space of the compiled operator, unused.
+        columns: scratch space of the compiled operator, unused.
+        ones: scratch space too, unused.
         geometry: `dH`, `dW` (the stride), `padH`, `padW`, `dilationH`, `dilationW`, `group`,
             `deformable_group`; others are unused.
 
@@ -160,10 +161,14 @@ def modulated_deform_conv_forward(
     """Deformable convolution v2 (Zhu et al., 2019), by `torchvision.ops.deform_conv2d`.
 
     Args:
-        input, weight, offset, output: as in `deform_conv_forward`.
+        input: as in `deform_conv_forward`.
+        weight: as in `deform_conv_forward`.
         bias: `(C',)`, or empty without `with_bias`.
+        ones: scratch space of the compiled operator, unused.
+        offset: as in `deform_conv_forward`.
         mask: `(N, deformable_group * kH * kW, H', W')`, a factor for each sample.
-        ones, columns: scratch space of the compiled operator, unused.
+        output: as in `deform_conv_forward`.
+        columns: scratch space too, unused.
         with_bias: whether to add `bias`.
         geometry: `stride_h`, `stride_w`, `pad_h`, `pad_w`, `dilation_h`, `dilation_w`, `group`,
             `deformable_group`; others are unused.

@@ -47,10 +47,12 @@ def roi_align_forward(
         input: `(N, C, H, W)`.
         rois: `(R, 5)`, as `(index into N, x1, y1, x2, y2)`.
         output: `(R, C, aligned_height, aligned_width)`, written.
-        argmax_y, argmax_x: of `output`'s shape with `pool_mode` 0, else empty. Written: row and
-            column, within its bin, of the largest sample (compiled mmcv keeps its position in the
-            image there; only `roi_align_backward` reads them).
-        aligned_height, aligned_width: bins of a roi.
+        argmax_y: of `output`'s shape with `pool_mode` 0, else empty. Written: the row, within its
+            bin, of the largest sample. (Compiled mmcv writes its position in the image instead;
+            only `roi_align_backward` reads it.)
+        argmax_x: the same for the column.
+        aligned_height: rows of bins of a roi.
+        aligned_width: columns of bins of a roi.
         spatial_scale: factor from the coordinates of `rois` to those of `input`.
         sampling_ratio: samples a bin along each axis; 0 takes about one for each pixel of `input`.
         pool_mode: 0 maximum, 1 average.
@@ -136,7 +138,8 @@ def roi_pool_forward(
         rois: `(R, 5)`, as `(index into N, x1, y1, x2, y2)`, the last pixel included.
         output: `(R, C, pooled_height, pooled_width)`, zeros, written.
         argmax: int32, of `output`'s shape, written: `y * W + x` of the maximum, -1 if none.
-        pooled_height, pooled_width: bins of a roi.
+        pooled_height: rows of bins of a roi.
+        pooled_width: columns of bins of a roi.
         spatial_scale: factor from the coordinates of `rois` to those of `input`.
     """
     height, width = input.shape[2:]

@@ -87,8 +87,9 @@ class MFM(BaseSelfSupervisor):
 
         Args:
             inputs: ``(N, 3, H, W)`` normalized images.
-            data_samples: Samples with a number ``draw``, in [0, 1), are degraded as follows from
-                it.
+            data_samples: A sample with a number ``draw``, in [0, 1), is degraded in the way that
+                follows from this number. Otherwise the degradation is random.
+            **kwargs: Not used; mmpretrain's algorithms accept them.
 
         Returns:
             ``loss``, over the frequencies that were removed, or all for the restoration tasks.
@@ -164,7 +165,8 @@ def feature_map(
 
     Args:
         encoder: The encoder.
-        height, width: Of the images.
+        height: Height of the images, in pixels.
+        width: Width of the images, in pixels.
         stride: What the config says; None to measure it.
 
     Raises:
