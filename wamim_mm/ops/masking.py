@@ -59,6 +59,9 @@ def num_visible_units(grid: tuple[int, int], mask_ratio: float) -> int:
 
     Raises:
         ValueError: The ratio is not between 0 and 1, or hides every unit or none.
+
+    >>> num_visible_units((7, 7), 0.75)
+    12
     """
     total = grid[0] * grid[1]
     if not 0 < mask_ratio < 1:
@@ -87,6 +90,9 @@ def random_mask(
     Returns:
         ``(N, h, w)`` bool on the CPU, True where hidden. Geometry is worked out there, so that no
         accelerator has to be waited for.
+
+    >>> random_mask(3, (4, 4), 0.75).sum((1, 2)).tolist()
+    [12, 12, 12]
     """
     visible = num_visible_units(grid, mask_ratio)
     rank = torch.rand(batch, grid[0] * grid[1], generator=generator).argsort(dim=1)
@@ -105,6 +111,10 @@ def drawn_mask(draw: float, grid: tuple[int, int], mask_ratio: float) -> Tensor:
 
     Returns:
         ``(h, w)`` bool, True where hidden; always the same one for a number.
+
+    >>> mask = drawn_mask(0.5, (4, 4), 0.75)
+    >>> tuple(mask.shape), int(mask.sum()), torch.equal(mask, drawn_mask(0.5, (4, 4), 0.75))
+    ((4, 4), 12, True)
     """
     generator = torch.Generator().manual_seed(int(draw * 2**53))
     return random_mask(1, grid, mask_ratio, generator)[0]
@@ -167,6 +177,9 @@ def visible_units(mask: Tensor) -> Tensor:
     Raises:
         ValueError: Not boolean, a sample without visible units, or samples that differ in their
             number.
+
+    >>> visible_units(torch.tensor([[[True, False], [False, True]]])).tolist()
+    [[1, 2]]
     """
     if mask.dtype != torch.bool or mask.ndim != 3:
         raise ValueError(
@@ -193,6 +206,9 @@ def unit_tokens(units: Tensor, width: int, side: int) -> Tensor:
     Returns:
         ``(N, K * side**2)`` flat indices on the grid of tokens, which is ``width * side`` wide;
         unit after unit, row-major inside each.
+
+    >>> unit_tokens(torch.tensor([[1]]), width=2, side=2).tolist()
+    [[2, 3, 6, 7]]
     """
     inner = torch.arange(side, device=units.device)
     rows = (units // width)[..., None, None] * side + inner[:, None]  # (N, K, side, 1)
@@ -274,6 +290,10 @@ def merge_tokens(
     Returns:
         ``(N, L / ratio**2, ratio**2 * C)`` tokens, row-major inside a block, and their positions on
         the coarse grid.
+
+    >>> tokens, positions = torch.arange(4.0).view(1, 4, 1), torch.tensor([[2, 3, 6, 7]])
+    >>> [x.tolist() for x in merge_tokens(tokens, positions, width=4, ratio=2)]
+    [[[[0.0, 1.0, 2.0, 3.0]]], [[1]]]
     """
     if ratio == 1:
         return tokens, positions

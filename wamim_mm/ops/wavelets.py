@@ -126,6 +126,10 @@ def waverec2(
     Raises:
         ValueError: Unknown wavelet or mode, no approximation, or shapes that do not belong
             together.
+
+    >>> x = torch.arange(16.0).view(1, 4, 4)
+    >>> torch.allclose(waverec2(wavedec2(x, 'db2', level=1), 'db2'), x, atol=1e-5)
+    True
     """
     bank = filter_bank(wavelet)
     _check_mode(mode)
