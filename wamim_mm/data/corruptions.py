@@ -9,15 +9,15 @@ from mmpretrain.registry import TRANSFORMS
 
 from ..imagenet_c import CORRUPTIONS, SEVERITIES
 
-#: What the package asks for.
+#: The smallest side, in pixels, that the package accepts.
 MIN_SIDE = 32
-#: These draw from a generator of their own.
+#: These take a seed for a generator of their own.
 SEEDED = ('impulse_noise', 'glass_blur')
 
 
 @TRANSFORMS.register_module()
 class Corrupt(BaseTransform):
-    """Corrupt an image, always in the same way: its own pixels seed the random draws.
+    """Corrupt an image, always in the same way: the seed is computed from its pixels.
 
     The parameters are those of ImageNet-C, made for 224 x 224. (mmdet has a transform of this name
     for the same package, whose draws differ from run to run.)
@@ -28,7 +28,7 @@ class Corrupt(BaseTransform):
         channel_order: ``'bgr'``, what ``LoadImageFromFile`` gives, or ``'rgb'``.
 
     Raises:
-        ValueError: An argument is none of these.
+        ValueError: An argument has another value than these.
         ImportError: The package ``imagecorruptions-imaug`` is not installed.
     """
 

@@ -1,9 +1,9 @@
 """Every random draw of a sample comes from (seed, epoch, index) alone.
 
-MMEngine seeds data workers, so that what a sample looks like hangs on their number and on that of
-the processes, and a resumed run draws again what its beginning drew. Here the sampler says with
-each index in which epoch it is, and the dataset seeds the generators of Python, NumPy and torch for
-each sample. Nothing has to be stored to go on where a run stopped.
+MMEngine seeds the data workers. Then a sample depends on the number of workers and of processes,
+and a resumed run repeats the draws from the beginning of the run. Here the sampler gives the epoch
+with each index, and the dataset seeds the generators of Python, NumPy and torch for each sample. So
+a run can be resumed without stored states of generators.
 """
 
 import random
@@ -21,11 +21,11 @@ __all__ = ['EpochSampler', 'SampleIndex', 'SeededDataset', 'seed_draws']
 
 
 class SampleIndex(int):
-    """An index into a dataset that knows when it is drawn.
+    """An index into a dataset that knows its epoch.
 
     Attributes:
-        epoch: How often the whole dataset was gone through before.
-        copy: Which one it is, where a sampler draws an index several times in an epoch.
+        epoch: How many passes over the whole dataset came before.
+        copy: 0, 1, ... where a sampler gives the same index several times in an epoch.
     """
 
     epoch: int
@@ -43,14 +43,14 @@ class SampleIndex(int):
 
 @DATA_SAMPLERS.register_module()
 class EpochSampler(Sampler):
-    """Another sampler, whose indices say in which epoch they are.
+    """Wraps another sampler, so that its indices know their epoch (`SampleIndex`).
 
     Args:
         dataset: The dataset.
         sampler: Config of the sampler; MMEngine's ``DefaultSampler`` and ``InfiniteSampler``,
-            mmpretrain's ``RepeatAugSampler``, or another that deals its indices out to the
+            mmpretrain's ``RepeatAugSampler``, or another that distributes its indices over the
             processes in turn.
-        seed: Of the order.
+        seed: Seed of the order.
     """
 
     def __init__(self, dataset: Sized, sampler: dict, seed: int) -> None:
@@ -84,13 +84,13 @@ class EpochSampler(Sampler):
 
 @DATASETS.register_module()
 class SeededDataset(Dataset):
-    """Another dataset, whose samples draw from generators that (seed, epoch, index) set.
+    """Wraps another dataset; generators are seeded with (seed, epoch, index) for each sample.
 
-    Everything but indexing goes to the other dataset.
+    All attributes are those of the other dataset.
 
     Args:
         dataset: Config of the dataset.
-        seed: Of all draws.
+        seed: Seed of all draws.
     """
 
     def __init__(self, dataset: dict, seed: int) -> None:
@@ -117,7 +117,7 @@ class SeededDataset(Dataset):
 def seeded(*numbers: int) -> Iterator[None]:
     """Let the generators of Python, NumPy and torch's CPU start from these numbers for a while.
 
-    Afterwards they are where they were: without workers, models draw from them too.
+    Afterwards their states are restored: without workers, models draw from them too.
 
     Args:
         *numbers: 0 or more.
@@ -138,7 +138,7 @@ def seeded(*numbers: int) -> Iterator[None]:
 def seed_draws(loader: dict, seed: int) -> None:
     """Let a data loader's config draw its samples from (seed, epoch, index).
 
-    Left as it is: a loader that was changed before, or whose sampler is no config.
+    A loader that was changed before, or whose sampler is not a config, is left as it is.
 
     Args:
         loader: Config of a data loader; changed in place.

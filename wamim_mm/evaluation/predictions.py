@@ -24,7 +24,7 @@ def draw_predictions(
         checkpoint: What a training run of it wrote.
         paths: Images.
         root: A folder above them all.
-        out: The folder of the pictures, which lie in it as the images do in ``root``.
+        out: The folder for the pictures, with the same subfolders as ``root``.
         score: Least score of a box to draw.
 
     Raises:
@@ -60,7 +60,7 @@ def build(cfg: Config, checkpoint: str) -> tuple[BaseModel, dict]:
 
 
 def without_annotations(pipeline: list[dict]) -> list[dict]:
-    """The test pipeline, for images that have none."""
+    """The test pipeline without its steps that load annotations."""
     return [step for step in pipeline if not step['type'].endswith('LoadAnnotations')]
 
 

@@ -32,7 +32,7 @@ def mean_corruption_error(top1: Mapping[str, Mapping[int, float]]) -> float:
         top1: Top-1 accuracy in %, by corruption (all 15) and severity (all 5).
 
     Raises:
-        ValueError: Corruptions or severities are others than those of the benchmark.
+        ValueError: Corruptions or severities are not those of the benchmark.
     """
     if set(top1) != set(ALEXNET_ERRORS):
         differ = sorted(set(top1) ^ set(ALEXNET_ERRORS))
@@ -46,7 +46,7 @@ def mean_corruption_error(top1: Mapping[str, Mapping[int, float]]) -> float:
 
 
 def folder_classes(folder: Path, count: int) -> list[int]:
-    """Which of the 1000 outputs of an ImageNet-1K classifier the class folders stand for.
+    """Which of the 1000 outputs of an ImageNet-1K classifier belong to the class folders.
 
     Outputs are in the order of the sorted WordNet ids, after which ImageNet's folders are named.
 
@@ -135,7 +135,7 @@ def table(result: dict) -> str:
 class SubsetAccuracy(Accuracy):
     """Top-1 in a data set that has some of the classifier's classes: the others cannot win.
 
-    So are ImageNet-A and ImageNet-R scored (arXiv 1907.07174, 2006.16241).
+    This is how ImageNet-A and ImageNet-R are scored (arXiv 1907.07174, 2006.16241).
 
     Args:
         classes: ``classes[label]`` is the classifier's output for the data set's ``label``.
@@ -155,7 +155,8 @@ class SubsetAccuracy(Accuracy):
 class DatasetsTestLoop(TestLoop):
     """Test on several data sets, with the workers and batches of the config's ``test_dataloader``.
 
-    ``datasets``, configs by name, is set before the run: 75 of them would drown the logged config.
+    ``datasets``, configs by name, is set before the run and is not part of the config: 75 of them
+    would make the logged config unreadable.
     ``Runner.test`` then returns the metrics by name.
     """
 

@@ -18,8 +18,8 @@ _HOSTS = {
     'ResNet': 'ResNet',
 }
 
-# Arguments that change what a backbone computes, with the values that other libraries can take
-# over; the first of them is the default.
+# Arguments that change what a backbone computes, with the values that other libraries support too;
+# the first of them is the default.
 _CONVERTIBLE: dict[str, dict[str, list]] = {
     'VisionTransformer': dict(
         in_channels=[3],
@@ -136,9 +136,10 @@ def read_backbone(checkpoint: str) -> Backbone:
 def _backbone_config(config: str) -> tuple[str | None, dict[str, Any]]:
     """The scope of ``model.backbone`` and its config.
 
-    `Config.fromstring` would run the text as a program, and checkpoints come from anywhere: only
-    literals and ``dict(...)`` are read here, which is all that MMEngine writes. A hook that stored
-    plain data would be as long, and know nothing of checkpoints that others or earlier runs wrote.
+    `Config.fromstring` would run the text as a program, and a checkpoint may come from anybody. So
+    only literals and ``dict(...)`` are read here; MMEngine writes nothing else. (A hook that stored
+    plain data in checkpoints would be as long, and would not help with checkpoints of others or of
+    earlier runs.)
     """
     assigned = {
         statement.targets[0].id: statement.value

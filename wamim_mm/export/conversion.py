@@ -60,7 +60,7 @@ def last_norm(swin: SwinTransformer) -> str:
     """Name of the norm of Swin's last stage.
 
     Raises:
-        ValueError: It has none, as the stage is no output.
+        ValueError: It has none, because the last stage is not an output.
     """
     last = len(swin.depths) - 1
     if last not in swin.out_indices:

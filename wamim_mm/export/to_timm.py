@@ -50,7 +50,7 @@ def to_timm(backbone: Backbone) -> Handover:
 
 
 def _vit(module: VisionTransformer, weights: dict[str, Tensor]) -> Handover:
-    """Timm has one norm behind the blocks: of all tokens, or else of their mean."""
+    """Timm has one norm after the blocks: of all tokens, or of their mean."""
     left_out: list[str] = []
     norm: dict[str, Any] = {}
     if module.final_norm:
@@ -79,7 +79,7 @@ def _vit(module: VisionTransformer, weights: dict[str, Tensor]) -> Handover:
 
 
 def _swin(module: SwinTransformer, weights: dict[str, Tensor]) -> Handover:
-    """Timm norms the last stage only."""
+    """Timm has a norm for the last stage only."""
     last = last_norm(module)
     left_out = [name for name in weights if name.startswith('norm') and last not in name]
     image, patch = (

@@ -98,8 +98,8 @@ def _swin(
     """SwinBackbone has the norm of every stage; SwinModel has the last one's only.
 
     The folder serves both: SwinBackbone contains a SwinModel, which gets a copy of the last norm.
-    They differ where a stage is one window wide: there SwinBackbone goes on shifting windows, as
-    mmdet and mmseg do, and SwinModel does not, as mmpretrain in pre-training.
+    They differ where a stage is one window wide. There SwinBackbone still shifts windows, like
+    mmdet and mmseg; SwinModel does not, like mmpretrain in pre-training.
     """
     last = last_norm(module)
     config = transformers.SwinConfig(

@@ -1,4 +1,4 @@
-"""A pre-trained backbone must reach the model whole: hosts load what fits and go on."""
+"""A pre-trained backbone must be loaded completely: hosts load only what fits, and go on."""
 
 import re
 
@@ -16,20 +16,22 @@ SHOWN = 5  # names in a message
 
 @HOOKS.register_module()
 class PretrainedFitHook(Hook):
-    """Hold the backbone against the checkpoint of its ``init_cfg=dict(type='Pretrained', ...)``.
+    """Compare the backbone with the checkpoint of its ``init_cfg=dict(type='Pretrained', ...)``.
 
     mmengine, mmdet and mmseg each load a pre-trained backbone in their own way, and none of them
-    stops when names do not fit. This hook asks none of them: it compares names and shapes before
-    the weights are initialized, values afterwards, and reports the count. Integer buffers are left
-    out, as they are computed. Nothing is checked when a run resumes or starts from ``load_from``,
-    nor for an original Swin checkpoint that the backbone converts itself.
+    stops when names do not fit. So this hook does not rely on them: it compares names and shapes
+    before the weights are initialized, and values afterwards, and reports how many were loaded.
+    Integer buffers are left out, because the model computes them. Nothing is checked when a run
+    resumes or starts from ``load_from``, nor for an original Swin checkpoint that the backbone
+    converts itself.
 
-    Two kinds of tensors differ by design and are reported, not refused: the norm behind a mean
-    pooling, which no pre-training has, and norms of the pre-training that the backbone goes
-    without. Both are told from the backbone itself, see `_new_by_design` and `_left_by_design`.
+    Two kinds of tensors differ by design; they are reported and do not count as errors: the norm
+    after a mean pooling, which no pre-training has, and norms of the pre-training that the backbone
+    was built without. The hook finds both from the backbone itself, see `_new_by_design` and
+    `_left_by_design`.
 
     Args:
-        allow_partial: Log a misfit instead of raising an error.
+        allow_partial: Log what does not fit instead of raising an error.
     """
 
     priority = 'VERY_HIGH'  # before hooks that change weights
@@ -69,7 +71,7 @@ class PretrainedFitHook(Hook):
             and theirs[name].shape != ours[name].shape
             and not name.endswith(RESIZED)
         ]
-        # A file that does not mark its backbone may hold a classifier's head too.
+        # A file without a prefix for the backbone may hold a classifier's head too.
         left_over = [name for name in theirs if name not in ours] if marked else []
         left_over = [name for name in left_over if not _left_by_design(name, backbone)]
         misfits = {
@@ -165,7 +167,7 @@ def _checkpoint_tensors(init_cfg: dict) -> tuple[dict[str, Tensor], bool]:
 
 
 def _read(path: str) -> dict:
-    """A checkpoint, of whose tensors only what is looked at is read."""
+    """Open a checkpoint; of its tensors, only those that are used are read from the file."""
     try:
         return torch.load(path, map_location='cpu', mmap=True, weights_only=True)
     except Exception:  # a URL, the old format, or no checkpoint, which MMEngine's loader explains

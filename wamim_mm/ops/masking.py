@@ -47,7 +47,7 @@ class Masking(NamedTuple):
 
     Attributes:
         mask: ``(N, h, w)`` bool over the mask units, True where hidden.
-        layout: Where the visible tokens are; what the encoder's ``geometry`` makes of the mask.
+        layout: Where the visible tokens are, computed from the mask by the encoder's ``geometry``.
     """
 
     mask: Tensor
@@ -88,8 +88,8 @@ def random_mask(
         generator: A CPU generator; None is torch's default one, which the run's seed sets.
 
     Returns:
-        ``(N, h, w)`` bool on the CPU, True where hidden. Geometry is worked out there, so that no
-        accelerator has to be waited for.
+        ``(N, h, w)`` bool on the CPU, True where hidden. What follows from a mask is computed on
+        the CPU too, so that the program does not wait for an accelerator.
 
     >>> random_mask(3, (4, 4), 0.75).sum((1, 2)).tolist()
     [12, 12, 12]
@@ -102,15 +102,15 @@ def random_mask(
 
 
 def drawn_mask(draw: float, grid: tuple[int, int], mask_ratio: float) -> Tensor:
-    """The mask that belongs to a number which was drawn for one sample.
+    """The mask that follows from a random number, which was drawn for one sample.
 
     Args:
-        draw: In [0, 1); one of 2**53 numbers, as generators draw them.
+        draw: In [0, 1), a multiple of 2**-53, as generators of random numbers give it.
         grid: Units along height and width, ``(h, w)``.
         mask_ratio: Share of hidden units, see `num_visible_units`.
 
     Returns:
-        ``(h, w)`` bool, True where hidden; always the same one for a number.
+        ``(h, w)`` bool, True where hidden; the same number always gives the same mask.
 
     >>> mask = drawn_mask(0.5, (4, 4), 0.75)
     >>> tuple(mask.shape), int(mask.sum()), torch.equal(mask, drawn_mask(0.5, (4, 4), 0.75))
@@ -257,7 +257,10 @@ def gather_tokens(x: Tensor, positions: Tensor) -> Tensor:
 
 
 class _GatherTokens(torch.autograd.Function):
-    """`torch.gather` along tokens, whose own backward pass keeps ``x`` for its shape alone."""
+    """`torch.gather` along tokens, with less memory.
+
+    The backward pass of `torch.gather` itself keeps all of ``x``, of which it needs the shape only.
+    """
 
     @staticmethod
     def forward(x: Tensor, positions: Tensor) -> Tensor:
@@ -282,7 +285,7 @@ def merge_tokens(
     """Concatenate the tokens of each ``ratio x ratio`` block into one token of a coarser grid.
 
     Args:
-        tokens: ``(N, L, C)``, in which every block is there as a whole or not at all.
+        tokens: ``(N, L, C)``; of every block, all tokens are there or none.
         positions: ``(N, L)`` flat indices on a grid that is ``width`` wide.
         width: Width of the fine grid, a multiple of ``ratio``.
         ratio: Tokens along a side of a block.

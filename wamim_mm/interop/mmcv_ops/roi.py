@@ -1,4 +1,4 @@
-"""What a region of interest is pooled into: RoIAlign and RoIPool."""
+"""Pooling of regions of interest: RoIAlign and RoIPool."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,7 @@ def _max_groups(
     if sampling_ratio > 0:
         counts = torch.full_like(size, sampling_ratio)
     else:
-        # At least one, where mmcv takes the maximum of no sample at all and returns a constant.
+        # At least one; mmcv may have none here, and then returns a constant as their maximum.
         counts = (size / size.new_tensor(output_size[::-1])).ceil().clamp(min=1)
     groups: dict[tuple[int, ...], list[int]] = {}
     for index, count in enumerate(counts.int().tolist()):
@@ -65,7 +65,7 @@ def roi_align_forward(
         output.copy_(tv.roi_align(input, rois, size, spatial_scale, sampling_ratio, aligned))
         return
     for members, rows, columns in _max_groups(rois, size, spatial_scale, sampling_ratio):
-        # With one sample a bin, an average over rows * columns times as many bins is the samples.
+        # With rows * columns times as many bins of one sample each, the averages are the samples.
         fine = (aligned_height * rows, aligned_width * columns)
         samples = tv.roi_align(input, rois[members], fine, spatial_scale, 1, aligned)
         largest, index = F.max_pool2d(samples, (rows, columns), return_indices=True)

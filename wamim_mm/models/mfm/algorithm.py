@@ -20,16 +20,15 @@ class MFM(BaseSelfSupervisor):
     Args:
         backbone: Any encoder whose last output is a feature map ``(N, C, h, w)``, such as
             mmpretrain's ``ResNet``, ``SwinTransformer``, or ``VisionTransformer`` with
-            ``out_type='featmap'``.
-            Earlier outputs are not used; where they have norms of their own, DDP needs
-            ``find_unused_parameters=True`` in the config.
+            ``out_type='featmap'``. Earlier outputs are not used; where they have norms of their
+            own, DDP needs ``find_unused_parameters=True`` in the config.
         head: `MFMHead`. Channels of the feature map are measured and filled in, and so is its
             stride, where it is not given and a power of two.
         degradation: `FrequencyFilter`, or for the restoration tasks `SuperResolution`, `Deblur` or
             `Denoise`.
         img_size: Side of the images, or ``(height, width)``.
         data_preprocessor: As in mmpretrain's self-supervised algorithms; its ``mean`` and ``std``,
-            on the scale of 0 to 255, lead from the inputs to images in [0, 1] and back.
+            on the scale of 0 to 255, turn the inputs into images in [0, 1] and back.
         init_cfg: Initialization config. None starts a ``VisionTransformer`` as MFM's release does,
             see `init_vit`, and other encoders as their library does.
 
@@ -119,9 +118,9 @@ class MFM(BaseSelfSupervisor):
                 f'MFM: built for images of {self.img_size}, got {tuple(inputs.shape[-2:])}; set '
                 "img_size or the pipeline's crop"
             )
-        # The target is the normalized image, as in all of mmpretrain's algorithms, and filters and
-        # clamps are of pixels in [0, 1]: there and back in one step each, constants first.
-        # A preprocessor that does not normalize has neither.
+        # The target is the normalized image, as in all of mmpretrain's algorithms. Filters and
+        # clamps need pixels in [0, 1], so the images are converted and converted back, in one step
+        # each. A preprocessor that does not normalize has neither mean nor std.
         mean = getattr(self.data_preprocessor, 'mean', 0.0) / 255
         std = getattr(self.data_preprocessor, 'std', 1.0) / 255
         draws = sample_draws(data_samples or ())
@@ -140,8 +139,8 @@ class MFM(BaseSelfSupervisor):
         Args:
             inputs: ``(N, 3, H, W)`` normalized images.
             degraded: What :meth:`degrade` made of them.
-            mask: The mask of that. Frequencies that were kept are the inputs' own: no loss is taken
-                there, so that predictions mean nothing.
+            mask: The mask of the frequencies that were kept. These are taken from the inputs: no
+                loss is computed there, so that predictions of them mean nothing.
 
         Returns:
             ``(N, 3, H, W)`` in the range of the inputs.
@@ -187,7 +186,7 @@ def feature_map(
     measured = height // rows
     found = f'{name} has a feature map of {rows} x {columns} for images of {height} x {width}'
     if stride is None and measured & (measured - 1):
-        # 240 pixels at a stride of 32 give 8 cells by padding, as a stride of 30 would.
+        # 240 pixels at a stride of 32 give 8 cells, because of padding; so does a stride of 30.
         raise ValueError(
             f'MFM: {found}, {measured} pixels a cell, which is no power of two and may come of '
             "padding; change img_size, or say the encoder's stride: head=dict(stride=...)"

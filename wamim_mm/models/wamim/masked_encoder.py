@@ -16,14 +16,16 @@ from ...ops.masking import VisibleTokens, to_device, visible_patches
 class MaskedEncoder(BaseModule):
     """Mixin of an encoder that takes ``forward(x, mask)`` and skips hidden tokens.
 
-    A subclass tells ``mask_unit``, ``feature_strides``, ``feature_channels`` and
-    ``features_normed``; the neck and the checks of `WaMIM` are built from them. Images with a mask
-    take two steps: ``geometry`` works out a layout, where the visible tokens are, from the mask
-    alone and on the CPU, best in the workers of the data loader; ``encode_visible`` computes, on
-    tensors of the images' device alone, so that ``torch.compile`` takes it as one graph.
+    A subclass defines ``mask_unit``, ``feature_strides``, ``feature_channels`` and
+    ``features_normed``; the neck and the checks of `WaMIM` are built from them.
+
+    Images with a mask are encoded in two steps. First ``geometry`` computes a layout, which says
+    where the visible tokens are. It needs the mask only and runs on the CPU, best in the workers of
+    the data loader. Then ``encode_visible`` computes the features. All its tensors are on the
+    device of the images, so that ``torch.compile`` can make one graph of it.
     """
 
-    #: The host's.
+    #: The host's, which is the next class in the order of methods.
     patch_embed: PatchEmbed
 
     @property
@@ -102,7 +104,7 @@ class MaskedEncoder(BaseModule):
         return self.encode_visible(x, self.lay_out(x, mask))
 
     def lay_out(self, x: Tensor, mask: Tensor) -> Any:
-        """What `encode_visible` needs to know of a mask, on the device of the images.
+        """The layout of a mask, which `encode_visible` needs, on the device of the images.
 
         Raises:
             ValueError: The mask is not a map of the mask units of ``x``, or its samples differ in

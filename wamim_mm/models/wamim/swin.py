@@ -29,8 +29,8 @@ class WaMIMSwinTransformer(MaskedEncoder, SwinTransformer):
     when its attention ignores masked tokens.
 
     A mask unit is what one token of the last stage covers, 32 pixels for four stages on patches of
-    4. Where a stage's grid is not a multiple of the window, the grid is padded as in mmpretrain:
-    the padding is attended to, like in the dense network, by the visible tokens of its window.
+    4. Where a stage's grid is not a multiple of the window, the grid is padded as in mmpretrain.
+    The visible tokens attend to the padding in their window, as in the dense network.
     """
 
     def __init__(self, *args, **kwargs) -> None:
@@ -165,7 +165,7 @@ def _group_attention(msa: WindowMSA, x: Tensor, groups: _Groups) -> Tensor:
     """
     batch, length, channels = x.shape
     num_groups, capacity = groups.slots.shape[1:]
-    # mmpretrain pads with zeros after the norm: padding has a key and a value, those of the biases.
+    # mmpretrain pads with zeros after the norm: key and value of the padding are the biases.
     num_padding = groups.inverse.shape[1] - length
     if num_padding:
         x = F.pad(x, (0, 0, 0, num_padding))  # (N, L + P, C)
@@ -201,7 +201,7 @@ def _merge_patches(merging: PatchMerging, x: Tensor, side: int) -> Tensor:
 
 
 def _check_stage(stage: SwinBlockSequence) -> None:
-    """Refuse what the visible-only forward does not compute: other attentions and mergings."""
+    """Raise ValueError for attentions and mergings that the visible-only forward cannot compute."""
     for block in stage.blocks:
         if type(block.attn) is not ShiftWindowMSA or type(block.attn.w_msa) is not WindowMSA:
             raise ValueError(

@@ -107,7 +107,7 @@ class WaveletTargetGenerator(BaseModule):
 
         Normalization is undone with the statistics of the images themselves, as MAE's pictures do.
         Details that no level predicts are zero. The approximation of the coarsest level is needed;
-        where it is not predicted, the mean colour of the image stands in for it.
+        where it is not predicted, the mean colour of the image is used in its place.
 
         Args:
             predictions: What :meth:`forward` returns, or predictions of it.
@@ -136,7 +136,7 @@ class WaveletTargetGenerator(BaseModule):
         return waverec2([approximation, *details], self.wavelet)
 
     def _normalized(self, target: Tensor) -> Tensor:
-        """A level's coefficients as `norm` says; layer norm is the fused form of that."""
+        """Normalize a level's coefficients as `norm` says; layer norm does it in one fused step."""
         if self.norm == 'none':
             return target
         if self.norm == 'subband':
