@@ -1,0 +1,1 @@
+"""Speed and memory beside other methods and libraries: what `make bench` runs."""

@@ -97,8 +97,10 @@ def test_full_size_model(path, no_initialization):
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
 def test_checkpoint_holds_the_backbone(path, no_initialization):
-    """Every tensor and no other, but for norms: those of outputs that only the pre-training reads,
-    and in fine-tuning a ViT the one behind the mean in the place of the one before it.
+    """Every tensor and no other, except for some norms.
+
+    These are the norms of outputs that only the pre-training reads; and where a ViT is fine-tuned,
+    the norm after the mean, which takes the place of the one before it.
     """
     cfg = Config.fromfile(path)
     init_cfg = cfg.model.backbone.init_cfg

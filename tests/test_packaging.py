@@ -10,7 +10,9 @@ if sys.version_info >= (3, 11):
 else:
     tomllib = pytest.importorskip('tomli')
 
-PROJECT = tomllib.loads((Path(__file__).parent.parent / 'pyproject.toml').read_text())['project']
+ROOT = Path(__file__).parent.parent
+PYPROJECT = tomllib.loads((ROOT / 'pyproject.toml').read_text())
+PROJECT = PYPROJECT['project']
 
 
 def test_installing_replaces_nothing():
@@ -24,3 +26,10 @@ def test_both_stacks_are_extras():
     extras = PROJECT['optional-dependencies']
     for stack in ('onedl', 'openmmlab'):
         assert sum('mm' in requirement for requirement in extras[stack]) == 5
+
+
+def test_the_wheel_holds_the_marker_of_types():
+    """Without ``py.typed`` type checkers ignore our annotations."""
+    patterns = PYPROJECT['tool']['setuptools']['package-data']['wamim_mm']
+    found = {path for pattern in patterns for path in (ROOT / 'wamim_mm').glob(pattern)}
+    assert ROOT / 'wamim_mm' / 'py.typed' in found

@@ -20,6 +20,7 @@ UV = 'uv==0.13.9'
 
 
 def main() -> None:
+    """Create the environment, or leave it as it is where it is complete and up to date."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--stack', choices=('onedl', 'openmmlab'), default='onedl')
     parser.add_argument('--venv', type=Path, default=ROOT / '.venv')

@@ -1,9 +1,9 @@
 """Masked image pre-training for OpenMMLab: WaMIM (wavelets) and MFM (frequencies).
 
-In a config: ``custom_imports = dict(imports=['wamim_mm'])``. Importing the package is quick, as it
-imports none of the libraries: patches are applied to them when they are imported, and our classes
-are registered when something is looked up in a registry of MMEngine, or asked for by name
-(``wamim_mm.WaMIM``). `wamim_mm.ops` needs torch and PyWavelets alone.
+In a config: ``custom_imports = dict(imports=['wamim_mm'])``. Importing the package is quick,
+because it imports none of the libraries. Patches are applied to them when they are imported; our
+classes are registered at the first lookup in a registry of MMEngine, or when one of them is used by
+name (``wamim_mm.WaMIM``). `wamim_mm.ops` needs only torch and PyWavelets.
 """
 
 from importlib import import_module
@@ -76,7 +76,7 @@ def _register_at_first_lookup() -> None:
 
     def register_first(registry: Registry) -> None:
         Registry.import_from_location = look_up
-        # Who has mmengine without mmpretrain uses our wavelets alone.
+        # Without mmpretrain only `wamim_mm.ops` can be used, which registers nothing.
         if find_spec('mmpretrain') is not None:
             register()
         look_up(registry)

@@ -1,6 +1,5 @@
 """PyWavelets is the oracle."""
 
-import doctest
 import warnings
 
 import numpy as np
@@ -177,8 +176,3 @@ def test_missing_details_are_zeros():
 def test_refuses(call, message):
     with pytest.raises(ValueError, match=message):
         call(torch.randn(4, 4))
-
-
-def test_examples():
-    failures, tests = doctest.testmod(wavelets)
-    assert tests > 0 and failures == 0

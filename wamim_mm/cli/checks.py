@@ -1,4 +1,4 @@
-"""What the arguments name must be there: looked at before anything heavy is imported."""
+"""Check that what the arguments name exists, before anything heavy is imported."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def import_custom_modules(cfg: Config) -> None:
     """Import what a config's ``custom_imports`` names, often a whole library.
 
     Raises:
-        ImportError: A module of these is not there.
+        ImportError: One of these modules does not exist.
     """
     from mmengine.utils import import_modules_from_strings
 
@@ -37,7 +37,7 @@ def import_custom_modules(cfg: Config) -> None:
 
 
 def check_checkpoint(path: str) -> None:
-    """Raise FileNotFoundError unless it is there; other storages (``s3://``) are not looked at."""
+    """Raise FileNotFoundError unless it exists; other storages (``s3://``) are not checked."""
     if not Path(path).is_file() and '://' not in path:
         raise FileNotFoundError(f'checkpoint {path!r} does not exist')
 
@@ -60,10 +60,10 @@ def find_images(path: Path) -> list[Path]:
 
 
 def check_data(dataset: dict) -> None:
-    """Raise FileNotFoundError unless what the dataset's config names is there.
+    """Raise FileNotFoundError unless what the dataset's config names exists.
 
-    Looks into wrappers (``dataset``, ``datasets``) too. Paths on other storages (``s3://``) are
-    left to their owners.
+    Datasets inside wrappers (``dataset``, ``datasets``) are checked too, paths on other storages
+    (``s3://``) are not.
     """
     for inner in [dataset.get('dataset'), *(dataset.get('datasets') or [])]:
         if inner:

@@ -26,6 +26,7 @@ PACKAGES = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
 
 
 def main() -> None:
+    """Draw the curves, write both files and print a summary."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('work_dir', type=Path)
     parser.add_argument('--out', type=Path, required=True, help='path of both files, no suffix')

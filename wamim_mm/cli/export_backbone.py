@@ -17,6 +17,7 @@ from .checks import check_checkpoint
 
 
 def parse_args() -> argparse.Namespace:
+    """Read the command line; end the program if the arguments are wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('checkpoint')
     parser.add_argument('out', type=Path)
@@ -25,6 +26,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
+    """Write the backbone and print how to load it."""
     args = parse_args()
     try:
         check_checkpoint(args.checkpoint)

@@ -15,6 +15,7 @@ from .checks import check_checkpoint, find_images, import_custom_modules, read_c
 
 
 def parse_args() -> argparse.Namespace:
+    """Read the command line; end the program if the arguments are wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config')
     parser.add_argument('checkpoint')
@@ -26,6 +27,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
+    """Draw the pictures and print where they are."""
     args = parse_args()
     try:
         cfg = read_config(args.config)

@@ -1,11 +1,12 @@
-"""From the command line to a Runner: what the commands that run one share."""
+"""From the command line to a Runner: what all commands that run one have in common."""
 
 from __future__ import annotations
 
 import os
 from argparse import Action, ArgumentParser, Namespace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .checks import check_data, import_custom_modules, read_config
 
@@ -65,7 +66,7 @@ def load_config(args: Namespace) -> Config:
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
     if cfg.get('default_scope') == 'mmpretrain':
-        # mmpretrain's own configs count on its tools for this.
+        # In mmpretrain's own configs it is missing: mmpretrain's tools set it.
         for name in LOADERS:
             if cfg.get(name) is not None:
                 cfg[name].setdefault('collate_fn', dict(type='default_collate'))
@@ -79,9 +80,9 @@ def build_runner(
     allow_partial_backbone: bool = False,
     amp: str | None = None,
 ) -> Runner:
-    """Build the Runner of a config, after a look at the data that it will read.
+    """Build the Runner of a config, after checks of the data that it will read.
 
-    What it will do is said on the screen before torch is imported.
+    A line on the screen says what it will do, before torch is imported.
 
     Args:
         cfg: The config.
@@ -125,19 +126,26 @@ def build_runner(
     use_cpu_processes(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else QuietRunner.from_cfg(cfg)
     for name in loaders:
-        # Annotations are read now, and not when training begins, so that mistakes come at once.
+        # Annotations are read now and not when training begins, so that errors appear at once.
         loop = name.replace('dataloader', 'loop')
         if cfg.get(name) is not None and getattr(runner, f'_{loop}') is not None:
             check_annotations(
-                lambda loop=loop: getattr(runner, loop).dataloader.dataset,
+                partial(_dataset_of, runner, loop),
                 cfg[name].dataset,
                 cfg.get('default_scope'),
             )
     return runner
 
 
+def _dataset_of(runner: Runner, loop: str) -> Any:
+    return getattr(runner, loop).dataloader.dataset
+
+
 def _is_first_process() -> bool:
-    """Known before there is a process group; each launcher has its own variable for it."""
+    """Whether this is the first process, before there is a process group.
+
+    Each launcher sets another variable for it.
+    """
     names = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
     return next((os.environ[name] for name in names if name in os.environ), '0') == '0'
 

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 from ..imagenet_c import CORRUPTIONS
 from .checks import check_checkpoint, check_data, import_custom_modules, read_config
@@ -23,6 +24,7 @@ SEVERITY = 3
 
 
 def parse_args() -> argparse.Namespace:
+    """Read the command line; end the program if the arguments are wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config')
     parser.add_argument('checkpoint')
@@ -46,6 +48,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
+    """Score the encoders, print the accuracies and write them if asked."""
     args = parse_args()
     splits = ('train', args.val)
     try:
@@ -99,13 +102,15 @@ def main() -> None:
         ]
     bar.close()
     pretrained, *random = scores.pop('clean')
-    result = {
+    scored: Any = val.dataset  # torch's type of data sets has no length
+    fitted: Any = train.dataset
+    result: dict[str, Any] = {
         'pretrained': pretrained,
         'random': mean(random),
         'random_seeds': random,
-        'chance': 1 / len(val.dataset.CLASSES),
-        'train_images': len(train.dataset),
-        'val_images': len(val.dataset),
+        'chance': 1 / len(scored.CLASSES),
+        'train_images': len(fitted),
+        'val_images': len(scored),
     }
     if scores:
         result['corruptions'] = {

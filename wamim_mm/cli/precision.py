@@ -1,4 +1,4 @@
-"""Automatic mixed precision on the device that is there."""
+"""Automatic mixed precision on the device of the machine."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +16,9 @@ DTYPES = {'bf16': torch.bfloat16, 'fp16': torch.float16}
 def use_amp(cfg: Config, amp: str) -> None:
     """Train and test in mixed precision.
 
-    MMEngine's loops of validation and testing know ``fp16=True`` alone, which means torch's default
-    for the device: testing sets that default. Validation while training stays in float32, as in
-    MMEngine's own commands.
+    MMEngine's loops of validation and testing have only ``fp16=True``, which means torch's default
+    type for the device; so this default is set for testing. Validation during training stays in
+    float32, as in MMEngine's own commands.
 
     Args:
         cfg: The config, which is changed.
@@ -42,7 +42,7 @@ def use_amp(cfg: Config, amp: str) -> None:
         else:
             cfg.optim_wrapper.type = 'AmpOptimWrapper'
             cfg.optim_wrapper.dtype = str(DTYPES[amp]).removeprefix('torch.')
-            # bfloat16 has the range of float32: nothing underflows that a scale would save.
+            # bfloat16 has the range of float32: gradients do not underflow, so no scale is needed.
             if amp == 'bf16':
                 cfg.optim_wrapper.loss_scale = dict(enabled=False)
             else:

@@ -18,7 +18,7 @@ import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..imagenet_c import CORRUPTIONS, SEVERITIES
 from .checks import check_checkpoint, check_data
@@ -39,6 +39,7 @@ IMAGENET_C_PIPELINE = [
 
 
 def parse_args() -> argparse.Namespace:
+    """Read the command line; end the program if the arguments are wrong."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -66,6 +67,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
+    """Test the classifier, print the table and write the numbers if asked."""
     args = parse_args()
     try:
         cfg = load_config(args)
@@ -94,7 +96,7 @@ def prepare(args: argparse.Namespace, cfg: Config) -> Runner:
         raise ValueError(
             f'{args.config} is not a config of mmpretrain: there are no classes to score'
         )
-    given = (cfg.get('test_dataloader') or {}).get('dataset') or {}
+    given: Any = (cfg.get('test_dataloader') or {}).get('dataset') or {}
     if 'pipeline' not in given:
         raise ValueError(f'{args.config} has no test_dataloader.dataset with a pipeline')
     folders = {} if args.on == 'corruptions' else benchmark(args, given.pipeline)

@@ -1,13 +1,13 @@
-"""The screen of a run starts with what matters; its log file has everything."""
+"""A run prints only the messages that matter; its log file has all of them."""
 
 import logging
 
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
-#: How the messages of MMEngine begin that are for the file only: its account of the machine and of
-#: its hooks, the whole config (which lies beside the log, too), what it says of every parameter,
-#: and what it says of its own old names.
+#: The beginnings of MMEngine's messages that are for the file only: its descriptions of the machine
+#: and of its hooks, the whole config (which is also written beside the log), a line about every
+#: parameter, and warnings about its own old names.
 FILE_ONLY = (
     'System environment:',
     'Config:',
@@ -18,7 +18,7 @@ FILE_ONLY = (
     '"FileClient" will be deprecated',
     '"HardDiskBackend" is the alias',
 )
-#: How the one for each frozen parameter ends.
+#: The end of the message about each frozen parameter.
 FROZEN = 'is skipped since its requires_grad=False'
 
 
@@ -32,7 +32,7 @@ class QuietRunner(Runner):
     """MMEngine's Runner with a shorter screen."""
 
     def build_logger(self, *args, **kwargs) -> MMLogger:
-        """MMEngine's logger; all but files are spared what is for files only."""
+        """MMEngine's logger; messages that are for files only are written to files only."""
         logger = super().build_logger(*args, **kwargs)
         for handler in logger.handlers:
             if not isinstance(handler, logging.FileHandler):

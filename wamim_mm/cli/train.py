@@ -11,6 +11,7 @@ from .launch import add_common_arguments, build_runner, load_config
 
 
 def parse_args() -> argparse.Namespace:
+    """Read the command line; end the program if the arguments are wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config')
     parser.add_argument(
@@ -35,6 +36,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
+    """Train, or go on with a run that was interrupted."""
     args = parse_args()
     try:
         cfg = load_config(args)

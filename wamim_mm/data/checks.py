@@ -14,10 +14,11 @@ SAMPLED = 100  # images that are looked for
 
 
 def check_annotations(build: Callable[[], Any], dataset: dict, scope: str | None) -> None:
-    """Build a dataset and hold it against its images and classes.
+    """Build a dataset and compare its annotations with its images and classes.
 
-    COCO's file takes many seconds to parse. mmdet has to, and is left alone with it: `check_coco`
-    parses it again only where building fails or the result is suspicious, to say what is wrong.
+    An annotation file of COCO takes many seconds to parse, and mmdet parses it anyway. `check_coco`
+    parses it a second time, to say what is wrong, only where building fails or the result is
+    suspicious.
 
     Args:
         build: Returns the dataset.
@@ -52,12 +53,12 @@ def _is_suspicious(dataset: Any) -> bool:
 
 
 def check_coco(dataset: dict, scope: str | None) -> None:
-    """Hold the annotation file of a dataset in COCO's format against its images and classes.
+    """Compare the annotation file of a dataset in COCO's format with its images and classes.
 
-    mmdet stops at a missing image whenever it comes to it, passes over annotations whose category
-    is none of the dataset's classes, and fails without a hint where none is left. Looks into
-    wrappers (``dataset``, ``datasets``) too. Datasets of other formats or on other storages
-    (``backend_args``) are left to their owners.
+    By itself, mmdet stops at a missing image only when it reaches this image. It skips annotations
+    whose category is not one of the dataset's classes, and fails without a hint if no annotation is
+    left. Datasets inside wrappers (``dataset``, ``datasets``) are checked too; datasets of other
+    formats or on other storages (``backend_args``) are not.
 
     Args:
         dataset: Config of the dataset.
@@ -76,7 +77,7 @@ def check_coco(dataset: dict, scope: str | None) -> None:
         kind = registry.get(kind) if isinstance(kind, str) else kind
         if not hasattr(kind, 'COCOAPI') or dataset.get('backend_args'):
             return
-        # Knows its paths and classes, and has read nothing.
+        # With lazy_init it knows its paths and classes, and has not read anything.
         unread = registry.build({**dataset, 'pipeline': [], 'lazy_init': True})
     ann_file = unread.ann_file
     try:
@@ -89,7 +90,7 @@ def check_coco(dataset: dict, scope: str | None) -> None:
 
 
 def _check_images(ann_file: str, images: list[dict], folder: str) -> None:
-    # LVIS has no names, but addresses.
+    # LVIS gives addresses in place of file names.
     paths = [os.path.join(folder, image['file_name']) for image in images if 'file_name' in image]
     # Each folder is listed once: to ask for 100,000 files one by one is slow on network storage.
     present = {part: set(os.listdir(part)) for part in {os.path.dirname(path) for path in paths}}

@@ -9,15 +9,15 @@ from mmpretrain.registry import TRANSFORMS
 
 from ..imagenet_c import CORRUPTIONS, SEVERITIES
 
-#: What the package asks for.
+#: The smallest side, in pixels, that the package accepts.
 MIN_SIDE = 32
-#: These draw from a generator of their own.
+#: These take a seed for a generator of their own.
 SEEDED = ('impulse_noise', 'glass_blur')
 
 
 @TRANSFORMS.register_module()
 class Corrupt(BaseTransform):
-    """Corrupt an image, always in the same way: its own pixels seed the random draws.
+    """Corrupt an image, always in the same way: the seed is computed from its pixels.
 
     The parameters are those of ImageNet-C, made for 224 x 224. (mmdet has a transform of this name
     for the same package, whose draws differ from run to run.)
@@ -28,7 +28,7 @@ class Corrupt(BaseTransform):
         channel_order: ``'bgr'``, what ``LoadImageFromFile`` gives, or ``'rgb'``.
 
     Raises:
-        ValueError: An argument is none of these.
+        ValueError: An argument has another value than these.
         ImportError: The package ``imagecorruptions-imaug`` is not installed.
     """
 
@@ -74,7 +74,7 @@ class Corrupt(BaseTransform):
 
     def _corrupt(self, rgb: np.ndarray) -> np.ndarray:
         rgb = np.ascontiguousarray(rgb)
-        seed = zlib.crc32(f'{self.corruption} {self.severity}'.encode(), zlib.crc32(rgb))
+        seed = zlib.crc32(f'{self.corruption} {self.severity}'.encode(), zlib.crc32(rgb.data))
         own = dict(seed=seed) if self.corruption in SEEDED else {}
         # The others draw from NumPy's global generator, which is left as it was.
         state = np.random.get_state()  # noqa: NPY002
@@ -98,7 +98,8 @@ def corrupted(pipeline: Sequence[dict], corruption: str, severity: int) -> list[
 
     Args:
         pipeline: Transforms of a data set, with ``PackInputs`` among them.
-        corruption, severity: As for ``Corrupt``.
+        corruption: As for `Corrupt`.
+        severity: As for `Corrupt`.
 
     Raises:
         ValueError: There is no ``PackInputs``.

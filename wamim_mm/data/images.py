@@ -1,4 +1,4 @@
-"""How an image reaches a model's input size, for a look at the model."""
+"""From an image file to a model's input size, for commands that look at a model."""
 
 
 def centre_crop_pipeline(size: tuple[int, int]) -> list[dict]:

@@ -1,4 +1,4 @@
-"""Loading and cropping an image in one step, so that no more is decoded than is looked at."""
+"""Loading and cropping an image in one step, so that less of the file has to be decoded."""
 
 import io
 
@@ -25,12 +25,14 @@ REDUCED = {
 class LoadRandomResizedCrop(RandomResizedCrop):
     """``LoadImageFromFile`` and ``RandomResizedCrop`` in one, with the same crops from one seed.
 
-    Faster than the two for two reasons. The crop is drawn before the image is decoded, from the
-    size in the file's head: a JPEG file whose crop is at least four times the output is decoded at
-    a half, a quarter or an eighth of its size, so that it stays twice as large as the output, the
-    crop's borders rounded to its pixels. And torch resizes, which is several times faster than
-    Pillow and differs from it by a grey level of 255 at most in nearly all pixels; in the others,
-    each cuts off overshoots on its own way.
+    It is faster than these two for two reasons:
+
+    - The crop is drawn before the image is decoded, from the size in the file's header. A JPEG file
+      whose crop is at least four times as large as the output is decoded at a half, a quarter or an
+      eighth of its size. The crop then is still at least twice as large as the output; its borders
+      are rounded to whole pixels.
+    - torch resizes the image, several times faster than Pillow. The two differ by at most one of
+      255 grey levels in nearly all pixels; in the others they clip overshoots differently.
 
     Takes ``img_path`` and adds ``img``, ``(height, width, 3)`` uint8 in the order BGR,
     ``img_shape`` and ``ori_shape``.
@@ -43,7 +45,7 @@ class LoadRandomResizedCrop(RandomResizedCrop):
         backend_args: Where files come from, see `mmengine.fileio.get`.
 
     Raises:
-        ValueError: Another interpolation; while loading: a file that is no image.
+        ValueError: The interpolation is another; or, while loading, the file is not an image.
     """
 
     def __init__(
@@ -84,23 +86,24 @@ class LoadRandomResizedCrop(RandomResizedCrop):
 
 
 def is_jpeg(data: bytes) -> bool:
+    """Whether a file is a JPEG, from its first two bytes."""
     return data.startswith(b'\xff\xd8')
 
 
 def image_size(data: bytes) -> tuple[int, int]:
-    """Height and width of an encoded image as OpenCV will decode it, from its head alone."""
+    """Height and width of an encoded image as OpenCV will decode it, from its header alone."""
     with Image.open(io.BytesIO(data)) as image:
         width, height = image.size
-        turned = image.getexif().get(EXIF_ORIENTATION, 1) >= 5  # by a quarter
+        turned = image.getexif().get(EXIF_ORIENTATION, 1) >= 5  # by 90 degrees
     return (width, height) if turned else (height, width)
 
 
 def reduction(crop: tuple[int, int], out: tuple[int, int]) -> int:
     """By how much to scale while decoding, so that the crop stays twice as large as the output.
 
-    libjpeg scales otherwise than the resizing that follows. That changes the targets' finest level
-    by 0.1 % of their variance, as saving the file once more would; without the reserve by 0.7 %
-    (docs/results/bench_decoding.json).
+    libjpeg scales in another way than the resizing that follows. This changes the targets' finest
+    level by 0.1 % of their variance, as much as saving the file once more. If the crop were not
+    kept twice as large, it would be 0.7 % (docs/results/bench_decoding.json).
     """
     return next(
         r for r in REDUCED if r == 1 or all(c >= 2 * r * o for c, o in zip(crop, out, strict=True))

@@ -1,7 +1,7 @@
 """Masks and layouts made where a batch is put together: in the workers of the data loader.
 
-What hangs on a mask alone would otherwise be worked out in the training process, in every step,
-while an accelerator waits.
+Otherwise the training process would compute what depends on a mask alone, in every step, while an
+accelerator waits.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,7 +37,8 @@ class MaskedCollate:
     Args:
         collate: Puts the samples of a batch together: ``inputs`` and ``data_samples``.
         geometry: From masks to their layout, see `MaskedEncoder`.
-        grid, mask_ratio: See `sample_masks`.
+        grid: Mask units along height and width.
+        mask_ratio: Share of hidden units.
     """
 
     def __init__(
@@ -59,5 +60,5 @@ class MaskedCollate:
         if mask is None:
             return batch
         for sample in batch['data_samples']:
-            sample.pop('mask', None)  # else every one goes to the device by itself
+            sample.pop('mask', None)  # else each is copied to the device by itself
         return dict(batch, masking=Masking(mask, self.geometry(mask)))

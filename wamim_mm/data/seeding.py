@@ -1,13 +1,13 @@
 """Every random draw of a sample comes from (seed, epoch, index) alone.
 
-MMEngine seeds data workers, so that what a sample looks like hangs on their number and on that of
-the processes, and a resumed run draws again what its beginning drew. Here the sampler says with
-each index in which epoch it is, and the dataset seeds the generators of Python, NumPy and torch for
-each sample. Nothing has to be stored to go on where a run stopped.
+MMEngine seeds the data workers. Then a sample depends on the number of workers and of processes,
+and a resumed run repeats the draws from the beginning of the run. Here the sampler gives the epoch
+with each index, and the dataset seeds the generators of Python, NumPy and torch for each sample. So
+a run can be resumed without stored states of generators.
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,17 +21,18 @@ __all__ = ['EpochSampler', 'SampleIndex', 'SeededDataset', 'seed_draws']
 
 
 class SampleIndex(int):
-    """An index into a dataset that knows when it is drawn.
+    """An index into a dataset that knows its epoch.
 
     Attributes:
-        epoch: How often the whole dataset was gone through before.
-        copy: Which one it is, where a sampler draws an index several times in an epoch.
+        epoch: How many passes over the whole dataset came before.
+        copy: 0, 1, ... where a sampler gives the same index several times in an epoch.
     """
 
     epoch: int
     copy: int
 
     def __new__(cls, index: int, epoch: int, copy: int = 0) -> 'SampleIndex':
+        """An int cannot take its attributes in ``__init__``, so they are set here."""
         self = super().__new__(cls, index)
         self.epoch, self.copy = epoch, copy
         return self
@@ -42,17 +43,17 @@ class SampleIndex(int):
 
 @DATA_SAMPLERS.register_module()
 class EpochSampler(Sampler):
-    """Another sampler, whose indices say in which epoch they are.
+    """Wraps another sampler, so that its indices know their epoch (`SampleIndex`).
 
     Args:
         dataset: The dataset.
         sampler: Config of the sampler; MMEngine's ``DefaultSampler`` and ``InfiniteSampler``,
-            mmpretrain's ``RepeatAugSampler``, or another that deals its indices out to the
+            mmpretrain's ``RepeatAugSampler``, or another that distributes its indices over the
             processes in turn.
-        seed: Of the order.
+        seed: Seed of the order.
     """
 
-    def __init__(self, dataset: Dataset, sampler: dict, seed: int) -> None:
+    def __init__(self, dataset: Sized, sampler: dict, seed: int) -> None:
         self.dataset = dataset
         # Samplers add the epoch to their seed: the order of seed 0 in epoch 1 would be that of
         # seed 1 in epoch 0.
@@ -83,14 +84,13 @@ class EpochSampler(Sampler):
 
 @DATASETS.register_module()
 class SeededDataset(Dataset):
-    """Another dataset, whose samples draw from generators that (seed, epoch, index) set.
+    """Wraps another dataset; generators are seeded with (seed, epoch, index) for each sample.
 
-    Everything but indexing goes to the other dataset, whose classes hooks read, and whose pipeline
-    they change.
+    All attributes are those of the other dataset: hooks read its classes and change its pipeline.
 
     Args:
         dataset: Config of the dataset.
-        seed: Of all draws.
+        seed: Seed of all draws.
     """
 
     def __init__(self, dataset: dict, seed: int) -> None:
@@ -119,7 +119,7 @@ class SeededDataset(Dataset):
 def seeded(*numbers: int) -> Iterator[None]:
     """Let the generators of Python, NumPy and torch's CPU start from these numbers for a while.
 
-    Afterwards they are where they were: without workers, models draw from them too.
+    Afterwards their states are restored: without workers, models draw from them too.
 
     Args:
         *numbers: 0 or more.
@@ -140,7 +140,7 @@ def seeded(*numbers: int) -> Iterator[None]:
 def seed_draws(loader: dict, seed: int) -> None:
     """Let a data loader's config draw its samples from (seed, epoch, index).
 
-    Left as it is: a loader that was changed before, or whose sampler is no config.
+    A loader that was changed before, or whose sampler is not a config, is left as it is.
 
     Args:
         loader: Config of a data loader; changed in place.

@@ -4,6 +4,7 @@ import base64
 import html
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -91,8 +92,14 @@ def write_report(out: Path, runs: dict[str, str], tasks: dict[str, str]) -> dict
     Returns:
         What metrics.json holds.
     """
-    metrics = {'runs': {}, 'downstream': {}, 'versions': versions(), 'machine': machine()}
-    rows, sections = [], []
+    metrics: dict[str, Any] = {
+        'runs': {},
+        'downstream': {},
+        'versions': versions(),
+        'machine': machine(),
+    }
+    rows: list[tuple[str, ...]] = []
+    sections: list[str] = []
     for name, title in runs.items():
         steps = scalars(out / name)
         levels = sorted(key for key in steps[0] if key.startswith('loss_level'))
@@ -116,7 +123,7 @@ def write_report(out: Path, runs: dict[str, str], tasks: dict[str, str]) -> dict
                 pictures=as_source((out / name / 'reconstruction.png').read_bytes()),
             )
         )
-    downstream = []
+    downstream: list[tuple[str, ...]] = []
     for name, title in tasks.items():
         found = {start: scores(out / name / start) for start in ('pre-trained', 'scratch')}
         metrics['downstream'][name] = found

@@ -36,6 +36,7 @@ TASKS = {'mask-rcnn_swin': ('Mask R-CNN', 'swin'), 'upernet_swin': ('UperNet', '
 
 
 def main() -> None:
+    """Run the stages that are not done yet, and write the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--out', type=Path, default=ROOT / 'work_dirs' / 'demo')
     out = parser.parse_args().out.resolve()
@@ -134,6 +135,7 @@ def train(label: str, config: Path, work_dir: Path, scenes: Path, *options: str)
 
 
 def config_of(name: str) -> Path:
+    """The file of a config of the demo, by its name."""
     return ROOT / 'configs' / 'demo' / f'{name}.py'
 
 
@@ -235,7 +237,7 @@ def training_share(text: str, epochs: int) -> float:
 def epochs(config: Path) -> int:
     """Epochs of a pre-training config; those of the base where it does not say."""
     texts = [path.read_text() for path in (config, config.with_name('_base_.py'))]
-    return int(re.search(r'max_epochs = (\d+)', '\n'.join(texts))[1])
+    return int(re.findall(r'max_epochs = (\d+)', '\n'.join(texts))[0])
 
 
 def show(path: Path) -> Path:

@@ -93,7 +93,9 @@ def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def follow_parent() -> None:
-        parent_process().join()
+        parent = parent_process()
+        assert parent is not None  # a worker has one
+        parent.join()
         os._exit(1)
 
     threading.Thread(target=follow_parent, daemon=True).start()

@@ -106,21 +106,25 @@ def pattern(rng: np.random.Generator, size: int, name: str) -> np.ndarray:
         return _waves(u / period)
     if name == 'dotted':  # three waves at 60 degrees: a triangular lattice of bumps
         h = math.sqrt(3) / 2
-        return sum(_waves(w / period) for w in (u, u / 2 + h * v, u / 2 - h * v))
+        first, second, third = (_waves(w / period) for w in (u, u / 2 + h * v, u / 2 - h * v))
+        return first + second + third
     raise ValueError(f'pattern: name must be one of {PATTERNS}, got {name!r}')
 
 
 def _cells(rng: np.random.Generator, size: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a Voronoi diagram of about `count * count` cells: for every pixel, how much nearer its
-    own seed is than the next, in cells, and its cell's random value in [0, 1).
+    """Voronoi diagram of about `count * count` cells, as two values for every pixel.
+
+    Returns:
+        `(size, size)` each: how much nearer the pixel's own seed is than the next one, in cells;
+        and the random value of its cell, in [0, 1).
     """
     x, y = (count * c for c in grid(size))
     column, row = x.astype(np.intp), y.astype(np.intp)
     # One seed in each square of a grid: the nearest two are then among the 3 x 3 squares around.
     jitter_x, jitter_y, value = rng.random((3, count + 2, count + 2), dtype=np.float32)
-    nearest = np.full((size, size), np.inf, dtype=np.float32)
-    second = nearest.copy()
-    shade = np.zeros((size, size), dtype=np.float32)
+    nearest: np.ndarray = np.full((size, size), np.inf, dtype=np.float32)
+    second: np.ndarray = nearest.copy()
+    shade: np.ndarray = np.zeros((size, size), dtype=np.float32)
     for i in range(3):
         for j in range(3):
             at = (row + i, column + j)

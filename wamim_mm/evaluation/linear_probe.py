@@ -7,8 +7,9 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import DefaultSampler, default_collate
 from mmengine.runner import set_random_seed
+from mmpretrain.models import BaseSelfSupervisor
 from mmpretrain.registry import DATASETS, MODELS
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
@@ -18,7 +19,7 @@ from ..data.images import centre_crop_pipeline
 __all__ = ['LinearProbe', 'build_encoder', 'extract_features', 'fit_linear_probe', 'split_loader']
 
 
-def build_encoder(cfg: Config, seed: int) -> nn.Module:
+def build_encoder(cfg: Config, seed: int) -> BaseSelfSupervisor:
     """The config's model at random initialization, its backbone yielding feature maps."""
     set_random_seed(seed)
     model_cfg = cfg.model.copy()
@@ -60,16 +61,16 @@ def split_loader(
 
 @torch.no_grad()
 def extract_features(
-    models: Sequence[nn.Module], batches: Iterable[dict]
+    models: Sequence[BaseSelfSupervisor], batches: Iterable[dict]
 ) -> tuple[list[Tensor], Tensor]:
     """Means over the positions of the encoders' feature maps, one after another.
 
-    All of ``out_indices`` are used, not the last alone: WaMIM trains each of them, and dense tasks
-    read each of them.
+    All of ``out_indices`` are used and not only the last: WaMIM trains each of them, and dense
+    tasks use each of them.
 
     Args:
         models: Self-supervised models of mmpretrain; their backbones yield feature maps.
-        batches: What a data loader with labels yields; it is gone through once for all models.
+        batches: What a data loader with labels yields; one pass serves all models.
 
     Returns:
         For each model ``(N, C)`` float features, ``C`` summed over the feature maps; and ``(N,)``
@@ -96,7 +97,7 @@ class LinearProbe(NamedTuple):
     bias: Tensor
 
     def accuracy(self, features: Tensor, labels: Tensor) -> float:
-        """The share of samples classified rightly, 0 to 1; ``(N, C)`` features, ``(N,)`` labels."""
+        """The share of correct samples, 0 to 1, from ``(N, C)`` features and ``(N,)`` labels."""
         scores = (features - self.mean) / self.std @ self.weight + self.bias
         return (scores.argmax(1) == labels).float().mean().item()
 
@@ -108,8 +109,8 @@ def fit_linear_probe(
 ) -> LinearProbe:
     """Multinomial logistic regression on standardized features.
 
-    The weight of its L2 penalty is chosen on every fifth training sample, so that the test samples
-    have no say in it; then the regression is fitted to all training samples.
+    The weight of its L2 penalty is chosen on every fifth training sample, so that it does not
+    depend on the test samples. Then the regression is fitted to all training samples.
 
     Args:
         features: ``(N, C)`` float features of the training samples.

@@ -7,11 +7,10 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.logging import MMLogger
-from mmengine.model import revert_sync_batchnorm
+from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmengine.registry import MODELS, VISUALIZERS, init_default_scope
 from mmengine.runner import load_checkpoint
 from mmengine.visualization import Visualizer
-from torch import nn
 from tqdm import tqdm
 
 
@@ -25,7 +24,7 @@ def draw_predictions(
         checkpoint: What a training run of it wrote.
         paths: Images.
         root: A folder above them all.
-        out: The folder of the pictures, which lie in it as the images do in ``root``.
+        out: The folder for the pictures, with the same subfolders as ``root``.
         score: Least score of a box to draw.
 
     Raises:
@@ -45,7 +44,7 @@ def draw_predictions(
         draw(visualizer, path, sample, (out / path.relative_to(root)).with_suffix('.png'), score)
 
 
-def build(cfg: Config, checkpoint: str) -> tuple[nn.Module, dict]:
+def build(cfg: Config, checkpoint: str) -> tuple[BaseModel, dict]:
     """The config's model with the checkpoint's weights, and the meta data of its training set."""
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     model = MODELS.build(cfg.model)
@@ -61,7 +60,7 @@ def build(cfg: Config, checkpoint: str) -> tuple[nn.Module, dict]:
 
 
 def without_annotations(pipeline: list[dict]) -> list[dict]:
-    """The test pipeline, for images that have none."""
+    """The test pipeline without its steps that load annotations."""
     return [step for step in pipeline if not step['type'].endswith('LoadAnnotations')]
 
 

@@ -93,7 +93,7 @@ def modulus(pictures: Tensor) -> Tensor:
 
 
 def four_decades(share: Tensor) -> Tensor:
-    """1 and above to 1, 0.0001 and below to 0, on a logarithmic scale."""
+    """Map 0.0001 to 0 and 1 to 1 on a logarithmic scale; values outside are clamped."""
     return (1 + share.clamp(1e-4, 1).log10() / 4).clamp(min=0)
 
 

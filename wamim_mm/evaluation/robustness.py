@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from mmengine.model import is_model_wrapper
 from mmengine.registry import LOOPS
@@ -31,7 +32,7 @@ def mean_corruption_error(top1: Mapping[str, Mapping[int, float]]) -> float:
         top1: Top-1 accuracy in %, by corruption (all 15) and severity (all 5).
 
     Raises:
-        ValueError: Corruptions or severities are others than those of the benchmark.
+        ValueError: Corruptions or severities are not those of the benchmark.
     """
     if set(top1) != set(ALEXNET_ERRORS):
         differ = sorted(set(top1) ^ set(ALEXNET_ERRORS))
@@ -45,7 +46,7 @@ def mean_corruption_error(top1: Mapping[str, Mapping[int, float]]) -> float:
 
 
 def folder_classes(folder: Path, count: int) -> list[int]:
-    """Which of the 1000 outputs of an ImageNet-1K classifier the class folders stand for.
+    """Which of the 1000 outputs of an ImageNet-1K classifier belong to the class folders.
 
     Outputs are in the order of the sorted WordNet ids, after which ImageNet's folders are named.
 
@@ -81,10 +82,11 @@ def folder_classes(folder: Path, count: int) -> list[int]:
 
 def check_head(model: nn.Module, classes: int) -> None:
     """Raise ValueError unless the classifier has as many classes as the data."""
-    model = model.module if is_model_wrapper(model) else model
-    count = getattr(getattr(model, 'head', None), 'num_classes', None)
+    classifier: Any = model.module if is_model_wrapper(model) else model
+    count = getattr(getattr(classifier, 'head', None), 'num_classes', None)
     if count is None:
-        raise ValueError(f'{type(model).__name__} has no classification head (head.num_classes)')
+        name = type(classifier).__name__
+        raise ValueError(f'{name} has no classification head (head.num_classes)')
     if count != classes:
         raise ValueError(f'model.head.num_classes is {count}, and the data has {classes} classes')
 
@@ -93,7 +95,7 @@ def summarize(on: str, top1: dict[str, float]) -> dict:
     """What is written: accuracies and errors in %; ``mce`` where AlexNet's numbers apply."""
     if on not in ('imagenet-c', 'corruptions'):
         return {'on': on, 'top1': top1[on]}
-    corruptions = {}
+    corruptions: dict[str, dict[int, float]] = {}
     for name, value in top1.items():
         if name != 'clean':
             corruption, severity = name.split('/')
@@ -133,7 +135,7 @@ def table(result: dict) -> str:
 class SubsetAccuracy(Accuracy):
     """Top-1 in a data set that has some of the classifier's classes: the others cannot win.
 
-    So are ImageNet-A and ImageNet-R scored (arXiv 1907.07174, 2006.16241).
+    This is how ImageNet-A and ImageNet-R are scored (arXiv 1907.07174, 2006.16241).
 
     Args:
         classes: ``classes[label]`` is the classifier's output for the data set's ``label``.
@@ -153,7 +155,8 @@ class SubsetAccuracy(Accuracy):
 class DatasetsTestLoop(TestLoop):
     """Test on several data sets, with the workers and batches of the config's ``test_dataloader``.
 
-    ``datasets``, configs by name, is set before the run: 75 of them would drown the logged config.
+    ``datasets``, configs by name, is set before the run and is not part of the config: 75 of them
+    would make the logged config unreadable.
     ``Runner.test`` then returns the metrics by name.
     """
 
@@ -161,7 +164,7 @@ class DatasetsTestLoop(TestLoop):
 
     def run(self) -> dict[str, dict]:
         """Test on one data set after another."""
-        metrics = {}
+        metrics: dict[str, dict] = {}
         for name, dataset in self.datasets.items():
             self.runner.logger.info(f'data set {len(metrics) + 1}/{len(self.datasets)}: {name}')
             loader = dict(self.runner.cfg.test_dataloader, dataset=dataset)

@@ -1,7 +1,7 @@
 """Hand a pre-trained backbone over to other libraries, in their names and layouts.
 
-No tensor is lost in silence: a conversion renames all weights that it is given, timm and
-transformers load the result strictly, and what a target has no place for is named.
+No tensor is lost without a message: a conversion renames all weights that it is given, timm and
+transformers load the result strictly, and weights that a target has no place for are named.
 """
 
 from importlib import import_module

@@ -4,9 +4,10 @@ import ast
 from dataclasses import dataclass
 from typing import Any
 
+from mmengine.model import BaseModule
 from mmengine.runner.checkpoint import CheckpointLoader
 from mmpretrain import models
-from torch import Tensor, nn
+from torch import Tensor
 
 # Registered name -> the class of mmpretrain that has the same arguments and tensors.
 _HOSTS = {
@@ -17,8 +18,8 @@ _HOSTS = {
     'ResNet': 'ResNet',
 }
 
-# Arguments that change what a backbone computes, with the values that other libraries can take
-# over; the first of them is the default.
+# Arguments that change what a backbone computes, with the values that other libraries support too;
+# the first of them is the default.
 _CONVERTIBLE: dict[str, dict[str, list]] = {
     'VisionTransformer': dict(
         in_channels=[3],
@@ -81,7 +82,7 @@ class Backbone:
         """The state dict without the index tables that follow from Swin's window size."""
         return {k: v for k, v in self.tensors.items() if 'relative_position_index' not in k}
 
-    def build(self, target: str) -> nn.Module:
+    def build(self, target: str) -> BaseModule:
         """Mmpretrain's module, with these tensors, for a target that has no such class.
 
         Raises:
@@ -106,10 +107,11 @@ class Backbone:
         return module
 
 
-def _windows_are_timms(args: dict[str, Any], module: nn.Module) -> bool:
-    """Whether a Swin's stages differ in their windows alone, and as timm's: no larger than the grid.
+def _windows_are_timms(args: dict[str, Any], module: Any) -> bool:
+    """Whether a Swin's stages differ only in their windows, and each is as in timm.
 
-    Swin-L is pre-trained so: windows of 14, and of 7 in the last stage, which has 7 x 7 tokens.
+    timm's windows are no larger than the stage's grid. Swin-L is pre-trained like that: windows of
+    14, and of 7 in the last stage, which has 7 x 7 tokens.
     """
     stages = args.get('stage_cfgs', {})
     if not isinstance(stages, list | tuple) or any(set(cfg) - {'window_size'} for cfg in stages):
@@ -154,9 +156,10 @@ def read_backbone(checkpoint: str) -> Backbone:
 def _backbone_config(config: str) -> tuple[str | None, dict[str, Any]]:
     """The scope of ``model.backbone`` and its config.
 
-    `Config.fromstring` would run the text as a program, and checkpoints come from anywhere: only
-    literals and ``dict(...)`` are read here, which is all that MMEngine writes. A hook that stored
-    plain data would be as long, and know nothing of checkpoints that others or earlier runs wrote.
+    `Config.fromstring` would run the text as a program, and a checkpoint may come from anybody. So
+    only literals and ``dict(...)`` are read here; MMEngine writes nothing else. (A hook that stored
+    plain data in checkpoints would be as long, and would not help with checkpoints of others or of
+    earlier runs.)
     """
     assigned = {
         statement.targets[0].id: statement.value
@@ -178,7 +181,7 @@ class _DictCalls(ast.NodeTransformer):
         self.generic_visit(node)
         if not isinstance(node.func, ast.Name) or node.func.id != 'dict' or node.args:
             return node  # literal_eval refuses it
-        keys = [ast.Constant(keyword.arg) for keyword in node.keywords]
+        keys: list[ast.expr | None] = [ast.Constant(keyword.arg) for keyword in node.keywords]
         return ast.Dict(keys, [keyword.value for keyword in node.keywords])
 
 

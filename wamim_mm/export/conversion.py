@@ -7,7 +7,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from torch import Tensor, nn
+from mmpretrain.models import SwinTransformer
+from torch import Tensor
 
 Rules = list[tuple[str, str | Callable[[re.Match], str]]]
 
@@ -55,11 +56,11 @@ def reorder_patch_merging(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def last_norm(swin: nn.Module) -> str:
+def last_norm(swin: SwinTransformer) -> str:
     """Name of the norm of Swin's last stage.
 
     Raises:
-        ValueError: It has none, as the stage is no output.
+        ValueError: It has none, because the last stage is not an output.
     """
     last = len(swin.depths) - 1
     if last not in swin.out_indices:
@@ -83,7 +84,7 @@ def call(function: str, *args: Any, **kwargs: Any) -> str:
 
 def side(pair: tuple[int, int]) -> int | tuple[int, int]:
     """A height and width as one number where they are equal."""
-    return pair[0] if pair[0] == pair[1] else tuple(pair)
+    return pair[0] if pair[0] == pair[1] else (pair[0], pair[1])
 
 
 def library(name: str) -> ModuleType:

@@ -18,10 +18,10 @@ _MMSEG_VIT: Rules = [
 
 
 def to_mmpretrain(backbone: Backbone) -> Handover:
-    """The names stay, under ``backbone.``, the prefix in mmpretrain's own configs.
+    """Keep all names, with the prefix of mmpretrain's own configs, ``backbone.``.
 
-    So do Swin's index tables: mmpretrain removes them from the checkpoint when it resizes the bias
-    tables for another window, and fails where there are none.
+    Swin's index tables are kept too: mmpretrain removes them from the checkpoint when it resizes
+    the bias tables for another window, and fails where there are none.
     """
     state = {f'backbone.{name}': tensor for name, tensor in backbone.tensors.items()}
     return Handover(_save(backbone, state), [f'init_cfg={call("dict", **_PREFIXED)}'], [])
@@ -47,8 +47,8 @@ def to_mmseg(backbone: Backbone) -> Handover:
 def _vit(backbone: Backbone, target: str) -> Handover:
     """Mmseg's ViT takes names without a prefix, and has no norm behind a mean pooling.
 
-    It has no bias in its patch embedding either, unless with ``patch_bias=True``, which none of
-    mmseg's configs has. The bias becomes a part of the position embedding, which is added next.
+    Its patch embedding has no bias, except with ``patch_bias=True``, which none of mmseg's configs
+    uses. So the bias is added to the position embedding, which the model adds next.
     """
     module = backbone.build(target)
     settings = module.arch_settings
@@ -78,9 +78,9 @@ def _vit(backbone: Backbone, target: str) -> Handover:
 
 
 def _swin(backbone: Backbone, target: str) -> Handover:
-    """Both Swins strip ``backbone.``, and mmdet's skips what has another prefix.
+    """Both Swins remove the prefix ``backbone.``, and mmdet's ignores names without it.
 
-    The index tables stay behind: mmdet's, of another window size, refuses them.
+    The index tables are left out: mmdet's Swin of another window size refuses them.
     """
     module = backbone.build(target)
     state = {f'backbone.{name}': tensor for name, tensor in backbone.weights.items()}

@@ -1,7 +1,10 @@
 """For timm: a state dict that its model loads strictly."""
 
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from mmpretrain.models import ResNet, SwinTransformer, VisionTransformer
+from torch import Tensor
 
 from .backbone import Backbone
 from .conversion import (
@@ -46,9 +49,10 @@ def to_timm(backbone: Backbone) -> Handover:
     return _CONVERT[backbone.host](module, backbone.weights)
 
 
-def _vit(module: nn.Module, weights: dict[str, Tensor]) -> Handover:
-    """Timm has one norm behind the blocks: of all tokens, or else of their mean."""
-    left_out, norm = [], {}
+def _vit(module: VisionTransformer, weights: dict[str, Tensor]) -> Handover:
+    """Timm has one norm after the blocks: of all tokens, or of their mean."""
+    left_out: list[str] = []
+    norm: dict[str, Any] = {}
     if module.final_norm:
         left_out = [name for name in weights if name.startswith('ln2.')]
     elif module.out_type == 'avg_featmap':
@@ -74,8 +78,8 @@ def _vit(module: nn.Module, weights: dict[str, Tensor]) -> Handover:
     )
 
 
-def _swin(module: nn.Module, weights: dict[str, Tensor]) -> Handover:
-    """Timm norms the last stage only."""
+def _swin(module: SwinTransformer, weights: dict[str, Tensor]) -> Handover:
+    """Timm has a norm for the last stage only."""
     last = last_norm(module)
     left_out = [name for name in weights if name.startswith('norm') and last not in name]
     image, patch = (
@@ -99,14 +103,14 @@ def _swin(module: nn.Module, weights: dict[str, Tensor]) -> Handover:
     )
 
 
-def _resnet(module: nn.Module, weights: dict[str, Tensor]) -> Handover:
+def _resnet(module: ResNet, weights: dict[str, Tensor]) -> Handover:
     return _handover(weights, [], f'resnet{module.depth}', 'ResNet', {})
 
 
 _CONVERT = {'VisionTransformer': _vit, 'SwinTransformer': _swin, 'ResNet': _resnet}
 
 
-def _size(module: nn.Module, names: dict[str, str]) -> str | None:
+def _size(module: VisionTransformer | SwinTransformer, names: dict[str, str]) -> str | None:
     """Timm's name for the size of a ViT or Swin."""
     for name, size in names.items():
         if module.arch_zoo[name] == module.arch_settings:

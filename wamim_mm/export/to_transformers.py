@@ -1,8 +1,10 @@
 """For transformers: a folder that ``from_pretrained`` takes."""
 
 from types import ModuleType
+from typing import Any
 
-from torch import Tensor, nn
+from mmpretrain.models import ResNet, SwinTransformer, VisionTransformer
+from torch import Tensor
 
 from .backbone import Backbone
 from .conversion import (
@@ -65,7 +67,9 @@ def to_transformers(backbone: Backbone) -> Handover:
     return _CONVERT[backbone.host](transformers, module, _split_qkv(backbone.weights))
 
 
-def _vit(transformers: ModuleType, module: nn.Module, weights: dict[str, Tensor]) -> Handover:
+def _vit(
+    transformers: ModuleType, module: VisionTransformer, weights: dict[str, Tensor]
+) -> Handover:
     if not module.final_norm:
         raise ValueError(
             'VisionTransformer with final_norm=False cannot be converted for transformers, whose '
@@ -88,12 +92,14 @@ def _vit(transformers: ModuleType, module: nn.Module, weights: dict[str, Tensor]
     return Handover(model.save_pretrained, [usage], left_out)
 
 
-def _swin(transformers: ModuleType, module: nn.Module, weights: dict[str, Tensor]) -> Handover:
+def _swin(
+    transformers: ModuleType, module: SwinTransformer, weights: dict[str, Tensor]
+) -> Handover:
     """SwinBackbone has the norm of every stage; SwinModel has the last one's only.
 
     The folder serves both: SwinBackbone contains a SwinModel, which gets a copy of the last norm.
-    They differ where a stage is one window wide: there SwinBackbone goes on shifting windows, as
-    mmdet and mmseg do, and SwinModel does not, as mmpretrain in pre-training.
+    They differ where a stage is one window wide. There SwinBackbone still shifts windows, like
+    mmdet and mmseg; SwinModel does not, like mmpretrain in pre-training.
     """
     last = last_norm(module)
     config = transformers.SwinConfig(
@@ -117,7 +123,7 @@ def _swin(transformers: ModuleType, module: nn.Module, weights: dict[str, Tensor
     return Handover(model.save_pretrained, usage, [])
 
 
-def _resnet(transformers: ModuleType, module: nn.Module, weights: dict[str, Tensor]) -> Handover:
+def _resnet(transformers: ModuleType, module: ResNet, weights: dict[str, Tensor]) -> Handover:
     """ResNetBackbone and ResNetModel have the same tensors; a folder of one is one of the other."""
     block, depths = module.arch_settings[module.depth]
     config = transformers.ResNetConfig(
@@ -147,8 +153,8 @@ def _split_qkv(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return split
 
 
-def _load(cls: type, config, state: dict[str, Tensor], **kwargs) -> nn.Module:
-    """A model with these tensors.
+def _load(cls: Any, config: Any, state: dict[str, Tensor], **kwargs) -> Any:
+    """A model of one of transformers' classes, with these tensors.
 
     Raises:
         RuntimeError: One is missing, left over or of another shape.

@@ -10,13 +10,14 @@ from .pretrained_fit import RESIZED, new_by_design
 
 @HOOKS.register_module()
 class CheckpointFitHook(Hook):
-    """Refuse a checkpoint of another architecture, where MMEngine warns and goes on.
+    """Refuse a checkpoint of another architecture; MMEngine itself only warns.
 
     Args:
-        strict: Every tensor of the model must be there in its shape, as in resuming and testing.
-            Otherwise, as in training that starts from ``load_from``, every weight of the backbone,
-            but those that are new by design (see `PretrainedFitHook`) and those in another shape
-            that hosts resize; what else is missing starts at random.
+        strict: If True, as in resuming and testing, every tensor of the model must be in the
+            checkpoint, in the same shape. If False, as in training that starts from ``load_from``,
+            only the weights of the backbone must be, except those that are new by design (see
+            `PretrainedFitHook`), and those that hosts resize may have another shape. Other weights
+            that are missing are initialized at random.
     """
 
     def __init__(self, strict: bool) -> None:

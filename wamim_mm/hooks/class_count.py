@@ -11,21 +11,22 @@ HEADS = ('head', 'decode_head', 'auxiliary_head', 'data_preprocessor')
 
 @HOOKS.register_module()
 class ClassCountHook(Hook):
-    """Hold the classes of a classifier's or segmentor's heads against the training set's.
+    """Compare the number of classes of a classifier's or segmentor's heads with the training set.
 
-    By themselves mmpretrain and mmsegmentation do not: with too few classes they stop with an index
-    out of range in the first batch that has the label, with too many they train on. mmpretrain's
-    ``ClassNumCheckHook``, which none of its configs uses, also refuses classifiers that are right
-    (a data preprocessor without mixup has ``num_classes=None``) and segmentors (their data sets
-    have no ``CLASSES``); mmsegmentation has none, mmdet has ``NumClassCheckHook`` in its configs.
-    The data preprocessor's ``num_classes``, which mixup needs, counts as a head's.
+    mmpretrain and mmsegmentation do not do this by themselves: with too few classes they stop with
+    an index out of range in the first batch that has the label, with too many they train on.
+    mmpretrain has a ``ClassNumCheckHook``, which none of its configs uses. It also refuses correct
+    classifiers (a data preprocessor without mixup has ``num_classes=None``) and segmentors (their
+    data sets have no ``CLASSES``). mmsegmentation has no such hook; mmdet has
+    ``NumClassCheckHook``, and uses it in its configs. The data preprocessor's ``num_classes``,
+    which mixup needs, is checked like that of a head.
     """
 
     def before_train(self, runner: Runner) -> None:
         """Compare the numbers.
 
         Raises:
-            ValueError: They differ; the message has both.
+            ValueError: They differ; the message gives both numbers.
         """
         dataset = getattr(runner.train_dataloader, 'dataset', None)
         classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')

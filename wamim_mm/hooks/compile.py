@@ -21,7 +21,7 @@ class CompileHook(Hook):
     """Compile encoder and decoder before training, each as one graph.
 
     ``--cfg-options default_hooks.compile.type=CompileHook`` turns it on. MMEngine's own
-    ``compile=True`` takes the whole ``train_step`` instead, whose masks, logging and optimizer
+    ``compile=True`` compiles the whole ``train_step`` instead, where masks, logging and optimizer
     break the graph.
 
     Args:
@@ -48,21 +48,22 @@ def compile_model(model: nn.Module, **options: Any) -> None:
 
     Args:
         model: `WaMIM` or `MFM`.
-        options: Of ``torch.compile``; a break in the graph is an error whatever they are.
+        options: Of ``torch.compile``; whatever they are, a break in the graph is an error.
 
     Raises:
         TypeError: The model has no ``compile_targets``.
     """
-    if not hasattr(model, 'compile_targets'):
+    targets = getattr(model, 'compile_targets', None)
+    if targets is None:
         raise TypeError(
             f'CompileHook: {type(model).__name__} does not say what to compile; pre-training '
             "models do. For others MMEngine has the config key 'compile'"
         )
     for module in model.modules():
         if isinstance(module, DropPath):
-            # mmpretrain's rates are NumPy's numbers, which end a graph.
+            # mmpretrain's rates are NumPy scalars, which break a graph.
             module.drop_prob = float(module.drop_prob)
-    for target in model.compile_targets:
+    for target in targets:
         part, method = target.split('.')
         owner = getattr(model, part)
         compiled = torch.compile(getattr(owner, method), fullgraph=True, **options)
@@ -70,7 +71,7 @@ def compile_model(model: nn.Module, **options: Any) -> None:
 
 
 def _for_any_mask(compiled: Callable) -> Callable:
-    """Masks of Swin differ in their number of window groups: no graph is to be made for each."""
+    """Make one graph for all numbers of window groups, which differ from mask to mask in Swin."""
 
     @functools.wraps(compiled)
     def call(*args: Any) -> Any:

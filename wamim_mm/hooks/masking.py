@@ -1,13 +1,13 @@
-"""Masks and window groups leave the training process."""
+"""Masks and window groups are made in the workers and not in the training process."""
 
 from collections.abc import Callable
+from typing import Any
 
 from mmengine.dataset import default_collate
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
-from torch import nn
 
 from ..data.masking import MaskedCollate
 
@@ -16,9 +16,9 @@ from ..data.masking import MaskedCollate
 class MaskingHook(Hook):
     """Let the workers of the data loader make WaMIM's masks and the layouts that follow from them.
 
-    The numbers are the model's: mask ratio, mask unit, windows. Without this hook, or where samples
-    have neither a mask nor a number to draw one from (`RandomDraw`), the model draws and lays out
-    by itself. Models without a masked encoder are left alone.
+    Mask ratio, mask unit and windows are those of the model. Without this hook, or where samples
+    have neither a mask nor a number from which one follows (`RandomDraw`), the model itself makes
+    masks and layouts. Models without a masked encoder are not changed.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -30,7 +30,7 @@ class MaskingHook(Hook):
         loader.collate_fn = masked_collate(model, loader.collate_fn)
 
 
-def masked_collate(model: nn.Module, collate: Callable = default_collate) -> MaskedCollate:
+def masked_collate(model: Any, collate: Callable = default_collate) -> MaskedCollate:
     """A collate function that makes the masks of a `WaMIM` model, and their layout."""
     grid = model.backbone.mask_grid(*model.img_size)
     return MaskedCollate(collate, model.backbone.geometry, grid, model.mask_ratio)

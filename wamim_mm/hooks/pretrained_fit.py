@@ -1,14 +1,14 @@
-"""A pre-trained backbone must reach the model whole: hosts load what fits and go on."""
+"""A pre-trained backbone must be loaded completely: hosts load only what fits, and go on."""
 
 import re
 from collections.abc import Collection
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseModule, is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import CheckpointLoader, Runner
-from torch import Tensor, nn
+from torch import Tensor
 
 # What hosts resize to another input or window size while they load.
 RESIZED = ('pos_embed', 'relative_position_bias_table')
@@ -17,20 +17,22 @@ SHOWN = 5  # names in a message
 
 @HOOKS.register_module()
 class PretrainedFitHook(Hook):
-    """Hold the backbone against the checkpoint of its ``init_cfg=dict(type='Pretrained', ...)``.
+    """Compare the backbone with the checkpoint of its ``init_cfg=dict(type='Pretrained', ...)``.
 
     mmengine, mmdet and mmseg each load a pre-trained backbone in their own way, and none of them
-    stops when names do not fit. This hook asks none of them: it compares names and shapes before
-    the weights are initialized, values afterwards, and reports the count. Integer buffers are left
-    out, as they are computed. Nothing is checked when a run resumes or starts from ``load_from``,
-    nor for an original Swin checkpoint that the backbone converts itself.
+    stops when names do not fit. So this hook does not rely on them: it compares names and shapes
+    before the weights are initialized, and values afterwards, and reports how many were loaded.
+    Integer buffers are left out, because the model computes them. Nothing is checked when a run
+    resumes or starts from ``load_from``, nor for an original Swin checkpoint that the backbone
+    converts itself.
 
-    Two kinds of tensors differ by design and are reported, not refused: the norm behind a mean
-    pooling, which no pre-training has, and norms of the pre-training that the backbone goes
-    without. Both are told from the backbone itself, see `new_by_design` and `_left_by_design`.
+    Two kinds of tensors differ by design; they are reported and do not count as errors: the norm
+    after a mean pooling, which no pre-training has, and norms of the pre-training that the backbone
+    was built without. The hook finds both from the backbone itself, see `new_by_design` and
+    `_left_by_design`.
 
     Args:
-        allow_partial: Log a misfit instead of raising an error.
+        allow_partial: Log what does not fit instead of raising an error.
     """
 
     priority = 'VERY_HIGH'  # before hooks that change weights
@@ -70,7 +72,7 @@ class PretrainedFitHook(Hook):
             and theirs[name].shape != ours[name].shape
             and not name.endswith(RESIZED)
         ]
-        # A file that does not mark its backbone may hold a classifier's head too.
+        # A file without a prefix for the backbone may hold a classifier's head too.
         left_over = [name for name in theirs if name not in ours] if marked else []
         left_over = [name for name in left_over if not _left_by_design(name, backbone)]
         misfits = {
@@ -94,9 +96,9 @@ class PretrainedFitHook(Hook):
             ValueError: The backbone holds other values than the checkpoint.
         """
         theirs, self._theirs = self._theirs, None
-        if theirs is None:
-            return
         backbone = _pretrained_backbone(runner)
+        if theirs is None or backbone is None:
+            return
         ours = _float_tensors(backbone)
         common = [name for name in ours if name in theirs]
         resized = [name for name in common if theirs[name].shape != ours[name].shape]
@@ -131,7 +133,7 @@ class PretrainedFitHook(Hook):
         runner.logger.warning(problem)
 
 
-def _pretrained_backbone(runner: Runner) -> nn.Module | None:
+def _pretrained_backbone(runner: Runner) -> BaseModule | None:
     """The backbone, if its weights come from a checkpoint that can be compared with it."""
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     backbone = getattr(model, 'backbone', None)
@@ -143,7 +145,7 @@ def _pretrained_backbone(runner: Runner) -> nn.Module | None:
     return backbone
 
 
-def _float_tensors(backbone: nn.Module) -> dict[str, Tensor]:
+def _float_tensors(backbone: BaseModule) -> dict[str, Tensor]:
     return {name: t for name, t in backbone.state_dict().items() if t.is_floating_point()}
 
 
@@ -166,14 +168,14 @@ def _checkpoint_tensors(init_cfg: dict) -> tuple[dict[str, Tensor], bool]:
 
 
 def _read(path: str) -> dict:
-    """A checkpoint, of whose tensors only what is looked at is read."""
+    """Open a checkpoint; of its tensors, only those that are used are read from the file."""
     try:
         return torch.load(path, map_location='cpu', mmap=True, weights_only=True)
     except Exception:  # a URL, the old format, or no checkpoint, which MMEngine's loader explains
         return CheckpointLoader.load_checkpoint(path, map_location='cpu')
 
 
-def new_by_design(backbone: nn.Module, theirs: Collection[str]) -> list[str]:
+def new_by_design(backbone: BaseModule, theirs: Collection[str]) -> list[str]:
     """Names of the backbone's tensors that no checkpoint of pre-training can have.
 
     mmpretrain's ViT with ``out_type='avg_featmap'`` pools first and norms after, with ``ln2``: MAE,
@@ -189,7 +191,7 @@ def new_by_design(backbone: nn.Module, theirs: Collection[str]) -> list[str]:
     return [] if any(name in theirs for name in new) else new
 
 
-def _left_by_design(name: str, backbone: nn.Module) -> bool:
+def _left_by_design(name: str, backbone: BaseModule) -> bool:
     """Whether it is a norm of the pre-training that this backbone was built without.
 
     A ViT's final norm ``ln1`` with ``final_norm=False``; Swin's ``norm<i>`` of a stage that is no

@@ -1,5 +1,6 @@
-"""Patches only: what exists because other libraries differ or err."""
+"""Patches only: what is needed because other libraries differ from each other or have bugs."""
 
+from functools import partial
 from importlib import import_module
 
 from . import mmcv_ext, quick_imports
@@ -7,7 +8,7 @@ from .imports import after_import
 
 __all__ = ['after_import', 'install']
 
-# Module of a library -> the patch that follows its import, a module of this package.
+# Module of a library -> the patch that is applied after its import, a module of this package.
 _PATCHES = {
     'mmengine.logging': 'debug_prints',
     'mmengine.runner.checkpoint': 'checkpoints',
@@ -19,10 +20,14 @@ _PATCHES = {
 def install() -> None:
     """Have every patch applied as soon as its library is imported. Imports no library itself.
 
-    The patches make up for what mmcv lacks, make loading checkpoints safe, and let mmpretrain work
-    beside newer libraries; each module of this package says what it does.
+    The patches replace what mmcv lacks, make loading checkpoints safe, and let mmpretrain work with
+    newer libraries; each module of this package says what it does.
     """
     mmcv_ext.install()
     quick_imports.install()
     for module, patch in _PATCHES.items():
-        after_import(module, lambda patch=patch: import_module(f'.{patch}', __name__).install())
+        after_import(module, partial(_apply, patch))
+
+
+def _apply(patch: str) -> None:
+    import_module(f'.{patch}', __name__).install()

@@ -2,12 +2,12 @@
 
 MMEngine's own checkpoints hold a few classes that torch's weights-only unpickler does not know, so
 the official mmengine 0.10.7 cannot resume under torch >= 2.6. onedl-mmengine 0.10.12 loads a
-refused file a second time, with `weights_only=False`, and so runs whatever a hostile file holds;
-its first attempt allows the real `getattr`, which is enough to run code as well. In both, the http
-road asks torch for `weights_only=False`.
+refused file a second time, with `weights_only=False`, and so runs the code in a hostile file; its
+first attempt allows the real `getattr`, which is enough to run code as well. In both, downloads
+over http are loaded with `weights_only=False`.
 
-Left as they are: FlexibleRunner's DeepSpeed and ColossalAI engines, which read files themselves;
-and the official mmengine's loaders for pavi, petrel and files under MMENGINE_HOME, which leave
+Not patched are FlexibleRunner's DeepSpeed and ColossalAI engines, which read files themselves; and
+the official mmengine's loaders for pavi, petrel and files under MMENGINE_HOME, which leave
 `weights_only` to torch's default (True, unless TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD is set).
 """
 
@@ -25,13 +25,14 @@ from typing import Any
 import numpy as np
 import torch
 
-# How torch >= 2.6 words a refusal. What else fails in the unpickler is a damaged or foreign file.
+# The text of a refusal by torch >= 2.6. All other errors of the unpickler are damaged or foreign
+# files.
 _REFUSED = re.compile(
     r"GLOBAL ([\w.]*\w) |unrecognized function (<[^>]+>)|got <class '([^']+)'>", re.ASCII
 )
-# What torch raises for files cut short at every length, and for other formats: nearly anything.
+# What torch raises for files that are cut short, at any length, and for files of other formats.
 _UNREADABLE = (UnpicklingError, EOFError, IndexError, ValueError, struct.error)
-# RuntimeErrors say more than that (no CUDA device, out of memory), so these are told by their text.
+# RuntimeErrors have other causes too (no CUDA device, out of memory): their text tells which.
 _UNREADABLE_TEXT = re.compile(r'archive|unexpected EOF|magic number|corrupt')
 
 _load = functools.partial(torch.load, weights_only=True)
@@ -49,10 +50,10 @@ def _allowed() -> list[tuple[Any, str]]:
     }
 
     def method(owner: Any, name: str) -> Any:
-        """Stand in for `getattr`: a pickle of protocol 2 writes a method as `getattr(cls, name)`.
+        """Replaces `getattr`: a pickle of protocol 2 writes a method as `getattr(cls, name)`.
 
-        The real one is no guest for the list: with it a file reaches any attribute of any object
-        (`__globals__`, ...), and through torch's own `_rebuild_from_type_v2` calls it.
+        The real one must not be on the list: with it a file can reach any attribute of any object
+        (`__globals__`, ...), and can call it through torch's own `_rebuild_from_type_v2`.
         """
         if not isinstance(owner, type) or name not in methods.get(owner, ()):
             owner = getattr(owner, '__qualname__', type(owner).__qualname__)
@@ -67,7 +68,8 @@ def _allowed() -> list[tuple[Any, str]]:
     allowed += [(np.ndarray, 'numpy.ndarray'), (np.dtype, 'numpy.dtype')]
     # The functions that arrays and scalars pickle themselves with, under both names of their module
     # (numpy 2 renamed it), so that a file of one numpy loads with the other.
-    for function in (np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0]):
+    functions: list[Any] = [np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0]]
+    for function in functions:
         for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
             allowed.append((function, f'{module}.{function.__name__}'))
     # The class of a dtype must be listed for its state to be set: numbers, never objects.
@@ -100,7 +102,8 @@ def _explained(loader: Callable[..., Any]) -> Callable[..., Any]:
             if isinstance(error, OSError):
                 unreadable = error.errno == errno.EINVAL  # a seek to before the start of a cut file
             else:
-                unreadable = isinstance(error, _UNREADABLE) or _UNREADABLE_TEXT.search(text)
+                in_text = _UNREADABLE_TEXT.search(text) is not None
+                unreadable = isinstance(error, _UNREADABLE) or in_text
             if not unreadable:
                 raise
             reason = text.split('WeightsUnpickler error:')[-1].strip().split('\n')[0]
@@ -124,10 +127,10 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
 
 
 def install() -> None:
-    """Make every road of MMEngine to a checkpoint load weights only; calling it again is harmless.
+    """Let every loader of MMEngine load weights only; calling it again is harmless.
 
     Afterwards `load_checkpoint`, `CheckpointLoader`, `Runner.resume`, `init_cfg=dict(type=
-    'Pretrained')` and the rest raise, with the file's name and the way out:
+    'Pretrained')` and the rest raise an error that names the file and says what to do:
 
     * `pickle.UnpicklingError` for a file that holds a class outside the allow-list,
     * `RuntimeError` for a file that is cut short, damaged or no checkpoint,
@@ -137,10 +140,10 @@ def install() -> None:
 
     if checkpoint.load_url is _load_url:
         return
-    torch.serialization.add_safe_globals(_allowed())
-    # Two patches, as MMEngine offers no hook at these places. The first closes http(s)://,
+    torch.serialization.add_safe_globals([*_allowed()])
+    # Two patches, because MMEngine has no hook at these places. The first is for http(s)://,
     # torchvision://, open-mmlab:// and mmcls://, which all download through this name; the second
-    # what onedl-mmengine's other loaders call. The official mmengine has no such function.
+    # is for onedl-mmengine's other loaders. The official mmengine has no such function.
     checkpoint.load_url = _load_url
     if hasattr(checkpoint, '_safe_torch_load'):
         checkpoint._safe_torch_load = _load

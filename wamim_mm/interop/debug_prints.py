@@ -1,17 +1,19 @@
 """MMEngine's ``print_log`` without a logger prints debug messages too.
 
-The fork's mmpretrain, mmdet and mmseg say so, whenever they are imported, that they did without a
-package of their makers (``Could not import OneDL``).
+So whenever they are imported, the fork's mmpretrain, mmdet and mmseg print that a package of their
+authors is not installed (``Could not import OneDL``).
 """
 
 import functools
 import logging
 from importlib import import_module
+from typing import Any
 
 
 def install() -> None:
-    """Let ``print_log`` without a logger keep debug messages to itself."""
-    modules = [import_module(f'mmengine.{name}') for name in ('logging', 'logging.logger')]
+    """Let ``print_log`` without a logger drop debug messages."""
+    names = ('mmengine.logging', 'mmengine.logging.logger')
+    modules: list[Any] = [import_module(name) for name in names]
     print_log = modules[0].print_log
 
     @functools.wraps(print_log)

@@ -1,4 +1,4 @@
-"""Several processes on a machine without a GPU, which MMEngine does not provide for."""
+"""Several processes on a machine without a GPU, which MMEngine does not support."""
 
 import torch
 import torch.distributed as dist
@@ -8,8 +8,8 @@ from mmengine.config import Config
 def use_cpu_processes(cfg: Config) -> None:
     """Make ``--launcher pytorch`` work on CPUs, with gloo; do nothing where there is a GPU.
 
-    MMEngine sets a CUDA device before it starts the process group, and gives the model wrapper that
-    device; a group that runs already and an explicit wrapper keep it from both.
+    MMEngine sets a CUDA device before it starts the process group, and gives that device to the
+    model wrapper. It does neither if the group is running already and the wrapper is in the config.
     """
     if cfg.launcher != 'pytorch' or torch.cuda.is_available():
         return

@@ -1,4 +1,4 @@
-"""Patches wait for the library that they are for: nothing is imported to be patched."""
+"""Patches are applied when their library is imported: no library is imported to be patched."""
 
 import sys
 from collections.abc import Callable
@@ -12,7 +12,7 @@ __all__ = ['after_import', 'around_import']
 
 
 def after_import(module: str, patch: Callable[[], object]) -> None:
-    """Call ``patch`` when ``module`` has been imported, at once where it is there already."""
+    """Call ``patch`` after ``module`` is imported; at once if it is imported already."""
 
     @contextmanager
     def patched():
@@ -23,7 +23,7 @@ def after_import(module: str, patch: Callable[[], object]) -> None:
 
 
 def around_import(module: str, context: Callable[[], AbstractContextManager]) -> None:
-    """Run the code of ``module`` in a context; of one that is there already, that is no code."""
+    """Run the code of ``module`` in a context; if it has run already, only enter and leave it."""
     finder = next((f for f in sys.meta_path if isinstance(f, _Finder)), None)
     if finder is None:
         finder = _Finder()
@@ -35,7 +35,7 @@ def around_import(module: str, context: Callable[[], AbstractContextManager]) ->
 
 
 class _Finder(MetaPathFinder):
-    """Finds what the other finders find, and puts the contexts around its code."""
+    """Finds what the other finders find, and runs its code in the contexts."""
 
     def __init__(self) -> None:
         self.contexts: dict[str, list[Callable[[], AbstractContextManager]]] = {}

@@ -1,7 +1,7 @@
 """mmcv's operators where mmcv was installed without compiled ones.
 
-mmdet cannot be imported without `mmcv._ext`, the compiled operators. `install` has the
-module `mmcv_ops.stand_in`, made of torchvision and plain torch, imported in its place.
+mmdet cannot be imported without `mmcv._ext`, the compiled operators. After `install`, the module
+`mmcv_ops.stand_in`, made of torchvision and plain torch, is imported in its place.
 """
 
 import sys
@@ -22,25 +22,26 @@ _STAND_IN = Path(__file__).parent / 'mmcv_ops' / 'stand_in.py'
 def install() -> None:
     """Make `mmcv.ops` importable without compiled operators; calling it again changes nothing.
 
-    Compiled ones win. Nothing is imported before something asks for `mmcv._ext`; then torchvision
-    is needed.
+    Compiled operators are used if there are any. Nothing is imported until something imports
+    `mmcv._ext`; then torchvision is needed.
 
     Warns:
-        UserWarning: in that moment, if mmcv has compiled operators that do not load, such as after
-            an update of torch. The stand-in is put in their place.
+        UserWarning: at that moment, if mmcv has compiled operators that do not load, for example
+            after an update of torch. The stand-in is used in their place.
     """
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
 
 
 class _Finder(MetaPathFinder):
-    """Finds mmcv's compiled operators, and the stand-in where there are none."""
+    """Finds mmcv's compiled operators, or the stand-in if there are none."""
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
         if name != _NAME:
             return None
         # Under mmcv's name, so that the module has a spec: mmengine looks for one.
         stand_in = spec_from_file_location(_NAME, _STAND_IN)
+        assert stand_in is not None  # None is for suffixes that are not Python's
         compiled = PathFinder.find_spec(name, path, target)
         if compiled is None:
             return stand_in
@@ -49,10 +50,10 @@ class _Finder(MetaPathFinder):
 
 
 class _CompiledOrStandIn(Loader):
-    """Loads compiled operators and, where they do not load, the stand-in."""
+    """Loads compiled operators, or the stand-in if they do not load."""
 
     def __init__(self, compiled: ModuleSpec, stand_in: ModuleSpec) -> None:
-        self.loader = compiled.loader
+        self.loader: Any = compiled.loader
         self.stand_in = stand_in
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:

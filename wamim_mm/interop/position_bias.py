@@ -28,7 +28,7 @@ def install() -> None:
 
 
 def _with_interp2d(function: Callable) -> Callable:
-    """Give ``scipy.interpolate.interp2d`` back to a function while it runs."""
+    """Let a function find ``scipy.interpolate.interp2d`` again while it runs."""
 
     @functools.wraps(function)
     def call(*args, **kwargs):
@@ -39,7 +39,7 @@ def _with_interp2d(function: Callable) -> Callable:
 
 
 def _interp2d(x: list, y: list, z: np.ndarray, kind: str) -> Callable:
-    """What SciPy's migration guide names in place of ``interp2d`` on a grid."""
+    """What SciPy's migration guide recommends in place of ``interp2d`` on a grid."""
     from scipy.interpolate import RectBivariateSpline
 
     assert kind == 'cubic', kind

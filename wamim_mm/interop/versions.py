@@ -1,4 +1,4 @@
-"""One clear error for an environment that cannot work, in place of a traceback from inside it."""
+"""One clear error for an environment that cannot work, in place of a traceback from a library."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _library_problems() -> list[str]:
                 f"{module}: {both} are installed together and overwrite each other's files; run "
                 f'`pip uninstall -y {" ".join(found)}`, then install one of them'
             )
-        # A checkout on the path has no metadata: it is there, in a version nobody can tell.
+        # A checkout on the path has no metadata: it can be imported, but its version is unknown.
         elif not found and module not in _OPTIONAL and importlib.util.find_spec(module) is None:
             problems.append(f'{module}: not installed, {needed} is needed')
         for name, version in found.items():
@@ -86,7 +86,7 @@ def _torchvision_problems() -> list[str]:
         return []
     try:
         import torchvision  # noqa: F401
-    except Exception as error:  # whatever it is, mmpretrain would end with the same
+    except Exception as error:  # whatever it is, importing mmpretrain would raise it too
         return [
             f'torchvision: {found[1]} does not work with torch {found[0]} ({error}); run '
             '`pip install --force-reinstall torch torchvision`, both from the same index'

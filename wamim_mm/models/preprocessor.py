@@ -9,8 +9,9 @@ class PretrainDataPreprocessor(SelfSupDataPreprocessor):
     """mmpretrain's preprocessor, with the masks that the loader's workers have made.
 
     Args:
-        *args, **kwargs: Those of `SelfSupDataPreprocessor`; ``non_blocking`` is True by default,
-            as the loader pins what goes to an accelerator.
+        *args: Those of `SelfSupDataPreprocessor`.
+        non_blocking: True by default, because the loader pins what goes to an accelerator.
+        **kwargs: Those of `SelfSupDataPreprocessor`.
     """
 
     def __init__(self, *args, non_blocking: bool = True, **kwargs) -> None:

@@ -1,4 +1,4 @@
-"""Pure functions on tensors; nothing here knows of OpenMMLab."""
+"""Pure functions on tensors; nothing here uses OpenMMLab."""
 
 from .fourier import frequency_filter, low_pass_mask
 from .masking import VisibleTokens, gather_tokens, merge_tokens, random_mask

@@ -37,11 +37,14 @@ def low_pass_mask(
 
     Raises:
         ValueError: The radius is negative or not finite.
+
+    >>> low_pass_mask((4, 4), 1.5).int().tolist()
+    [[0, 0, 0, 0], [0, 1, 1, 1], [0, 1, 1, 1], [0, 1, 1, 1]]
     """
     if not 0 <= radius < math.inf:
         raise ValueError(f'low_pass_mask: radius must be 0 or more and finite, got {radius}')
     rows, columns = (torch.arange(side, device=device) - side // 2 for side in size)
-    # Squared distances are whole numbers, and these are under a number if under its ceiling.
+    # Squared distances are whole numbers: one is below radius**2 exactly if below its ceiling.
     return (rows[:, None] ** 2 + columns**2) < math.ceil(radius**2)
 
 
@@ -57,6 +60,12 @@ def frequency_filter(x: Tensor, mask: Tensor) -> Tensor:
 
     Raises:
         ValueError: The mask is not boolean or does not fit the images.
+
+    Frequency 0 alone leaves the mean:
+
+    >>> x = torch.tensor([[[[0.0, 1.0], [0.5, 0.5]]]])
+    >>> frequency_filter(x, low_pass_mask((2, 2), 1)).tolist()
+    [[[[0.5, 0.5], [0.5, 0.5]]]]
     """
     return filter_spectrum(x, mask).clamp(0, 1)
 
@@ -84,9 +93,9 @@ def fold_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:
     """Weights on the half spectrum that do what a mask does on the whole one.
 
     The weight of a frequency is the mean of the mask at ``k`` and at ``-k``: the real part of an
-    inverse transform averages the two. It is 1/2 where a mask has no point symmetry about its
-    centre, and always 0 or 1 for circles: a side of even length has a row at ``-H / 2`` that is its
-    own partner.
+    inverse transform averages the two. It is 1/2 where the mask differs at the two, and always 0
+    or 1 for circles, which are symmetric. (The row at ``-H / 2`` of a side of even length is its
+    own partner.)
 
     Args:
         mask: ``(..., H, W)`` bool over the centred spectrum.
@@ -94,6 +103,11 @@ def fold_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:
 
     Returns:
         ``(..., H, W // 2 + 1)``, not centred.
+
+    Of the frequencies -2, -1, 0 and 1, the mask keeps 0 and 1, so that 1 and -1 get half each:
+
+    >>> fold_mask(torch.tensor([[False, False, True, True]]), torch.float32).tolist()
+    [[1.0, 0.5, 0.0]]
     """
     whole: Tensor = torch.fft.ifftshift(mask, dim=(-2, -1)).to(dtype)
     opposite = whole.flip((-2, -1)).roll((1, 1), (-2, -1))
@@ -101,14 +115,20 @@ def fold_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def pair_counts(width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """``(W // 2 + 1)``: columns of the whole spectrum that each column of the half stands for.
+    """How many columns of the whole spectrum each column of the half spectrum represents.
 
-    2 with the conjugate one, and 1 for column 0 and, where the width is even, the last.
+    Returns ``(W // 2 + 1)`` counts: 2 for a column with a conjugate one in the other half; 1 for
+    column 0 and, where the width is even, for the last one.
+
+    >>> pair_counts(4, torch.int64, torch.device('cpu')).tolist()
+    [1, 2, 1]
+    >>> pair_counts(5, torch.int64, torch.device('cpu')).tolist()
+    [1, 2, 2]
     """
     columns = torch.arange(width // 2 + 1, device=device)
     return torch.where((2 * columns) % width == 0, 1, 2).to(dtype)
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """Float64 as it is, all else as float32: half precision loses small frequencies."""
+    """Float64 stays as it is, all else becomes float32: half precision loses small frequencies."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

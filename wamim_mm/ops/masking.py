@@ -47,7 +47,7 @@ class Masking(NamedTuple):
 
     Attributes:
         mask: ``(N, h, w)`` bool over the mask units, True where hidden.
-        layout: Where the visible tokens are; what the encoder's ``geometry`` makes of the mask.
+        layout: Where the visible tokens are, computed from the mask by the encoder's ``geometry``.
     """
 
     mask: Tensor
@@ -59,6 +59,9 @@ def num_visible_units(grid: tuple[int, int], mask_ratio: float) -> int:
 
     Raises:
         ValueError: The ratio is not between 0 and 1, or hides every unit or none.
+
+    >>> num_visible_units((7, 7), 0.75)
+    12
     """
     total = grid[0] * grid[1]
     if not 0 < mask_ratio < 1:
@@ -85,8 +88,11 @@ def random_mask(
         generator: A CPU generator; None is torch's default one, which the run's seed sets.
 
     Returns:
-        ``(N, h, w)`` bool on the CPU, True where hidden. Geometry is worked out there, so that no
-        accelerator has to be waited for.
+        ``(N, h, w)`` bool on the CPU, True where hidden. What follows from a mask is computed on
+        the CPU too, so that the program does not wait for an accelerator.
+
+    >>> random_mask(3, (4, 4), 0.75).sum((1, 2)).tolist()
+    [12, 12, 12]
     """
     visible = num_visible_units(grid, mask_ratio)
     rank = torch.rand(batch, grid[0] * grid[1], generator=generator).argsort(dim=1)
@@ -96,14 +102,19 @@ def random_mask(
 
 
 def drawn_mask(draw: float, grid: tuple[int, int], mask_ratio: float) -> Tensor:
-    """The mask that belongs to a number which was drawn for one sample.
+    """The mask that follows from a random number, which was drawn for one sample.
 
     Args:
-        draw: In [0, 1); one of 2**53 numbers, as generators draw them.
-        grid, mask_ratio: As in `random_mask`.
+        draw: In [0, 1), a multiple of 2**-53, as generators of random numbers give it.
+        grid: Units along height and width, ``(h, w)``.
+        mask_ratio: Share of hidden units, see `num_visible_units`.
 
     Returns:
-        ``(h, w)`` bool, True where hidden; always the same one for a number.
+        ``(h, w)`` bool, True where hidden; the same number always gives the same mask.
+
+    >>> mask = drawn_mask(0.5, (4, 4), 0.75)
+    >>> tuple(mask.shape), int(mask.sum()), torch.equal(mask, drawn_mask(0.5, (4, 4), 0.75))
+    ((4, 4), 12, True)
     """
     generator = torch.Generator().manual_seed(int(draw * 2**53))
     return random_mask(1, grid, mask_ratio, generator)[0]
@@ -115,7 +126,8 @@ def sample_masks(samples: Sequence[Any], grid: tuple[int, int], mask_ratio: floa
     Args:
         samples: Each holds (``in``) an attribute ``mask``, ``(h, w)`` bool, or ``draw``, in [0, 1);
             or none of them has either.
-        grid, mask_ratio: Of the masks that follow from numbers, see `drawn_mask`.
+        grid: Units along height and width of a mask that follows from a number.
+        mask_ratio: Share of hidden units of such a mask, see `drawn_mask`.
 
     Returns:
         ``(N, h, w)`` bool on the CPU, or None where no sample has one.
@@ -165,6 +177,9 @@ def visible_units(mask: Tensor) -> Tensor:
     Raises:
         ValueError: Not boolean, a sample without visible units, or samples that differ in their
             number.
+
+    >>> visible_units(torch.tensor([[[True, False], [False, True]]])).tolist()
+    [[1, 2]]
     """
     if mask.dtype != torch.bool or mask.ndim != 3:
         raise ValueError(
@@ -191,6 +206,9 @@ def unit_tokens(units: Tensor, width: int, side: int) -> Tensor:
     Returns:
         ``(N, K * side**2)`` flat indices on the grid of tokens, which is ``width * side`` wide;
         unit after unit, row-major inside each.
+
+    >>> unit_tokens(torch.tensor([[1]]), width=2, side=2).tolist()
+    [[2, 3, 6, 7]]
     """
     inner = torch.arange(side, device=units.device)
     rows = (units // width)[..., None, None] * side + inner[:, None]  # (N, K, side, 1)
@@ -239,7 +257,10 @@ def gather_tokens(x: Tensor, positions: Tensor) -> Tensor:
 
 
 class _GatherTokens(torch.autograd.Function):
-    """`torch.gather` along tokens, whose own backward pass keeps ``x`` for its shape alone."""
+    """`torch.gather` along tokens, with less memory.
+
+    The backward pass of `torch.gather` itself keeps all of ``x``, of which it needs the shape only.
+    """
 
     @staticmethod
     def forward(x: Tensor, positions: Tensor) -> Tensor:
@@ -264,7 +285,7 @@ def merge_tokens(
     """Concatenate the tokens of each ``ratio x ratio`` block into one token of a coarser grid.
 
     Args:
-        tokens: ``(N, L, C)``, in which every block is there as a whole or not at all.
+        tokens: ``(N, L, C)``; of every block, all tokens are there or none.
         positions: ``(N, L)`` flat indices on a grid that is ``width`` wide.
         width: Width of the fine grid, a multiple of ``ratio``.
         ratio: Tokens along a side of a block.
@@ -272,6 +293,10 @@ def merge_tokens(
     Returns:
         ``(N, L / ratio**2, ratio**2 * C)`` tokens, row-major inside a block, and their positions on
         the coarse grid.
+
+    >>> tokens, positions = torch.arange(4.0).view(1, 4, 1), torch.tensor([[2, 3, 6, 7]])
+    >>> [x.tolist() for x in merge_tokens(tokens, positions, width=4, ratio=2)]
+    [[[[0.0, 1.0, 2.0, 3.0]]], [[1]]]
     """
     if ratio == 1:
         return tokens, positions

@@ -1,8 +1,8 @@
 """Two-dimensional discrete wavelet transform of batched tensors.
 
 The filters, the names, the order of the coefficients and the borders are those of PyWavelets
-(https://pywavelets.readthedocs.io), which is also the oracle of the tests. What PyWavelets does not
-have: leading batch dimensions, gradients and devices.
+(https://pywavelets.readthedocs.io), with which the tests compare. PyWavelets does not have leading
+batch dimensions, gradients or devices; this module does.
 """
 
 from collections.abc import Iterable, Sequence
@@ -59,7 +59,7 @@ def wavedec2(
         x: ``(..., H, W)``, at least 1 x 1. Half precision and integers are computed in float32.
         wavelet: Name of an orthogonal or biorthogonal wavelet of PyWavelets.
         mode: How the signal goes on beyond its border.
-        level: Number of levels, 0 or more. None: as many as PyWavelets holds sensible for the size.
+        level: Number of levels, 0 or more. None: as many as PyWavelets computes by default.
 
     Returns:
         ``[cA_n, (cH_n, cV_n, cD_n), ..., (cH_1, cV_1, cD_1)]``: the approximation of the coarsest
@@ -126,6 +126,10 @@ def waverec2(
     Raises:
         ValueError: Unknown wavelet or mode, no approximation, or shapes that do not belong
             together.
+
+    >>> x = torch.arange(16.0).view(1, 4, 4)
+    >>> torch.allclose(waverec2(wavedec2(x, 'db2', level=1), 'db2'), x, atol=1e-5)
+    True
     """
     bank = filter_bank(wavelet)
     _check_mode(mode)
@@ -152,7 +156,7 @@ def waverec2(
 
 
 def _checked(x: Tensor, wavelet: str, mode: Mode) -> tuple[FilterBank, Tensor]:
-    """The filters, and the images in floating point, of a decomposition that can be made."""
+    """Check the arguments of a decomposition; return the filters and the images as floats."""
     bank = filter_bank(wavelet)
     _check_mode(mode)
     x = _as_float(x)
@@ -202,8 +206,8 @@ def _analysis(x: Tensor, taps: tuple[float, ...], mode: Mode, dim: int) -> Tenso
     """Filter and keep every second value along one dimension.
 
     With ``F`` taps ``f``, ``out[o] = sum_j f[j] x[2 o + s - j]``, where ``s`` is 1, and ``F / 2``
-    for ``'periodization'``. A sum of slices rather than a convolution: float32 stays float32, where
-    cuDNN would turn to TF32, and autocast to half precision.
+    for ``'periodization'``. This is a sum of slices and no convolution, because float32 must stay
+    float32: cuDNN would compute a convolution in TF32, and autocast in half precision.
     """
     size, length = x.shape[dim], len(taps)
     if mode == 'periodization':
@@ -241,9 +245,10 @@ def _synthesis(c: Tensor, taps: tuple[float, ...], mode: Mode, dim: int) -> Tens
 
 
 def _haar_analysis2(x: Tensor, mode: Mode) -> tuple[Tensor, Details]:
-    """`_analysis2` for the Haar wavelet: butterflies on strided views.
+    """`_analysis2` for the Haar wavelet: sums and differences of strided views.
 
-    With the mean ``m`` of ``a`` and ``b``, ``(a - b) / 2`` is ``a - m``: no pass only to scale.
+    With the mean ``m`` of ``a`` and ``b``, ``(a - b) / 2`` is ``a - m``: this saves one pass over
+    the data, which would only scale it.
     """
     x = _even_sides(x, mode)
     left, right = x[..., 0::2], x[..., 1::2]

@@ -3,9 +3,9 @@
 Dense window attention cuts the grid into windows; in shifted layers the windows at the border fall
 into parts that do not see each other. We call such a part a *cell*: two tokens attend to each other
 exactly if they are in the same cell. When most tokens are hidden, cells are nearly empty, so
-several are packed into one *window group* of fixed capacity, and a group is attended to at once
-under the rule above. GreenMIM (arXiv 2205.13515) packs one mask for a whole batch; here each sample
-has its own.
+several cells are packed into one *window group* of fixed capacity. Attention is computed for a
+whole group at once, under the rule above. GreenMIM (arXiv 2205.13515) packs one mask for a whole
+batch; here each sample has its own.
 """
 
 from collections.abc import Sequence
@@ -36,8 +36,8 @@ class WindowGroups(NamedTuple):
 
     Attributes:
         slots: ``(N, G, S)`` int64, the token in each slot; 0 in an empty slot.
-        cells: ``(N, G, S)`` int64, the cell of each slot; -1 in an empty slot, so that empty slots
-            attend to one another and no row of the attention is without a key.
+        cells: ``(N, G, S)`` int64, the cell of each slot; -1 in an empty slot. So empty slots
+            attend to one another, and every row of the attention has a key.
         offsets: ``(N, G, S)`` int64, the in-window offset of each slot (see `window_cells`).
         inverse: ``(N, L)`` int64, the slot of each token.
     """
@@ -64,11 +64,11 @@ class Windows(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """What the layout of a stage depends on, beside the mask.
+    """What the layout of a stage depends on, apart from the mask.
 
     Attributes:
-        windows: The different ones of its blocks.
-        halves: Whether it ends in a patch merging, after which a side has half the tokens.
+        windows: Those of its blocks, each different one once.
+        halves: Whether the stage ends in a patch merging, which halves the tokens along a side.
     """
 
     windows: tuple[Windows, ...]
@@ -81,7 +81,7 @@ class SwinLayout(NamedTuple):
     Attributes:
         units: ``(N, K)`` int64, the visible units.
         positions: ``(N, L)`` int64 for each stage, the flat positions of the visible tokens on the
-            stage's grid, then the same on the grid that the last stage puts out.
+            stage's grid, then the same on the grid of the last stage's output.
         groups: For each stage, the `WindowGroups` of each of its `Windows`. They hold the visible
             tokens, then the padding of the stage's grid.
     """
@@ -92,10 +92,13 @@ class SwinLayout(NamedTuple):
 
 
 def padding_positions(grid: tuple[int, int], window: int) -> tuple[tuple[int, int], Tensor]:
-    """The grid padded at the bottom and right to whole windows, and the positions that this adds.
+    """Pad a grid at the bottom and right to whole windows, and list the added positions.
 
     Returns:
         ``(H_pad, W_pad)`` and the flat indices, on the padded grid, of the ``P`` added positions.
+
+    >>> padding_positions((2, 3), window=2)
+    ((2, 4), tensor([3, 7]))
     """
     height, width = (-(-side // window) * window for side in grid)
     inside = torch.zeros(height, width, dtype=torch.bool)
@@ -106,8 +109,8 @@ def padding_positions(grid: tuple[int, int], window: int) -> tuple[tuple[int, in
 def window_cells(grid: tuple[int, int], window: int, shift: int) -> tuple[Tensor, Tensor]:
     """Cell and in-window offset of every position of a grid.
 
-    Shifting the windows cyclically and masking what does not belong together, as Swin does, is the
-    same as cutting the grid at ``shift, shift + window, ...``.
+    Swin shifts the windows cyclically and masks what does not belong together. This has the same
+    result as cutting the grid at ``shift, shift + window, ...``.
 
     Args:
         grid: ``(H, W)``, multiples of ``window``.
@@ -117,6 +120,12 @@ def window_cells(grid: tuple[int, int], window: int, shift: int) -> tuple[Tensor
     Returns:
         Two ``(H * W,)`` int64 tensors: the cell, and ``row * (2 * window - 1) + column`` inside the
         window. The difference of two offsets tells the pair's relative position.
+
+    >>> cell, offset = window_cells((2, 4), window=2, shift=1)
+    >>> cell.view(2, 4).tolist()
+    [[0, 1, 1, 2], [3, 4, 4, 5]]
+    >>> offset.view(2, 4).tolist()
+    [[4, 3, 4, 3], [1, 0, 1, 0]]
     """
     moved = [torch.arange(side) + (window - shift) % window for side in grid]
     (row, row_in), (column, column_in) = ((m // window, m % window) for m in moved)
@@ -137,6 +146,12 @@ def group_windows(cells: Tensor, offsets: Tensor, window: int) -> WindowGroups:
     Returns:
         The groups, on the CPU. A group holds one full window, or all tokens where they are fewer;
         then they stay in their order.
+
+    Cells 0 and 1 with three and two tokens need two groups of four slots:
+
+    >>> cells = torch.tensor([[0, 1, 0, 1, 0]])
+    >>> group_windows(cells, torch.zeros_like(cells), window=2).cells.tolist()
+    [[[0, 0, 0, -1], [1, 1, -1, -1]]]
     """
     batch, length = cells.shape
     if length <= window**2:
@@ -168,9 +183,9 @@ def group_windows(cells: Tensor, offsets: Tensor, window: int) -> WindowGroups:
 
 
 def swin_layout(mask: Tensor, stages: Sequence[Stage]) -> SwinLayout:
-    """Lay the visible tokens of a Swin Transformer out.
+    """Where the visible tokens of a Swin Transformer are, and which attend to which.
 
-    A mask unit is what one token of the last stage covers.
+    A mask unit is the square that one token of the last stage covers.
 
     Args:
         mask: ``(N, h, w)`` bool over the mask units, True where hidden, on the CPU.
@@ -239,7 +254,8 @@ def relative_index(cells: Tensor, offsets: Tensor, window: int) -> Tensor:
 def _first_fit_decreasing(counts: NDArray[np.int64], capacity: int) -> NDArray[np.int64]:
     """Bin packing of every row of ``(N, M)`` sizes at once.
 
-    Returns ``(N, M)``: bin times capacity, plus the room taken in the bin before the item came.
+    Returns ``(N, M)``: the number of the item's bin times the capacity, plus the room that was
+    taken in this bin before.
     """
     batch, items = counts.shape
     order = np.argsort(-counts, axis=1, kind='stable')

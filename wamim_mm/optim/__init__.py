@@ -1,4 +1,4 @@
-"""How parameters become groups of an optimizer."""
+"""Parameter groups of an optimizer."""
 
 from .groups import MergedOptimWrapperConstructor
 from .layer_decay import LayerDecayOptimWrapperConstructor

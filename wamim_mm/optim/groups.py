@@ -1,10 +1,10 @@
-"""Few parameter groups: an optimizer works through them one after another."""
+"""As few parameter groups as possible: an optimizer handles them one after another."""
 
 from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
-# What an optimizer does not read: names, and how MMEngine came to a rate.
+# What an optimizer does not read: names, and the factors that MMEngine has applied already.
 LABELS = ('params', 'param_name', 'lr_mult', 'decay_mult')
 
 
@@ -31,8 +31,8 @@ def merge_groups(groups: list[dict], **defaults: float | None) -> list[dict]:
         defaults: What the optimizer sets where a group says nothing.
 
     Returns:
-        A group for each distinct setting, in the order in which they come first; of names of
-        parameters, the first one's stays.
+        A group for each distinct setting, in the order of first occurrence. Of the names of
+        parameters, a group keeps the first.
     """
     merged: dict[tuple, dict] = {}
     for group in groups:

@@ -5,6 +5,7 @@ from functools import partial
 from types import SimpleNamespace
 
 from mmengine.logging import print_log
+from mmengine.model import BaseModule
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from mmpretrain.engine import LearningRateDecayOptimWrapperConstructor
 from mmpretrain.models import ResNet, SwinTransformer, VisionTransformer
@@ -123,11 +124,11 @@ def layer_depths(model: nn.Module) -> Callable[[str], tuple[int, int]]:
     return depths
 
 
-def _rule(backbone: nn.Module) -> Callable[[str, str], tuple[int, int]] | None:
+def _rule(backbone: BaseModule) -> Callable[[str, str], tuple[int, int]] | None:
     """Mmpretrain's rule for this backbone.
 
-    The backbones of mmdet and mmsegmentation have no rule, but mmpretrain's structure and names;
-    its rules read no more of a backbone than the numbers of blocks.
+    The backbones of mmdet and mmsegmentation have no rule of their own. But their structure and
+    names are those of mmpretrain, whose rules read only the numbers of blocks from a backbone.
     """
     if hasattr(backbone, 'get_layer_depth'):
         return backbone.get_layer_depth

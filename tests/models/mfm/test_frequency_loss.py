@@ -10,8 +10,9 @@ SIZES = [(16, 16), (15, 15), (12, 18), (18, 9)]
 
 
 def direct(pred, target, mask=None, gamma=1.0, weights=None, patches=1, mean_spectrum=False):
-    """MFM's formulas as they stand: two whole complex spectra, patch by patch, frequency by
-    frequency. ``weights``: None, or ``(gamma, log, over the batch)``.
+    """MFM's formulas as they stand: two whole complex spectra, without any shortcut.
+
+    Patch by patch, frequency by frequency. ``weights``: None, or ``(gamma, log, over the batch)``.
     """
 
     def spectrum(x):

@@ -1,1 +1,1 @@
-"""mmcv's detection operators, a module for each family; `stand_in` is what mmcv gets to see."""
+"""mmcv's detection operators, a module for each family; mmcv imports `stand_in`."""

@@ -25,7 +25,7 @@ def _deform_conv(
         mask: Tensor | None = None,
         bias: Tensor | None = None,
     ) -> Tensor:
-        # torchvision reads both numbers of groups off the shapes, and would not notice.
+        # torchvision computes both numbers of groups from the shapes, and would not notice.
         if input.shape[1] != group * weight.shape[1]:
             raise RuntimeError(
                 f'deformable convolution: with group={group} and a weight of shape '
@@ -82,7 +82,8 @@ def deform_conv_forward(
         weight: `(C', C / group, kH, kW)`.
         offset: `(N, 2 * deformable_group * kH * kW, H', W')`, as `(y, x)` for each kernel entry.
         output: `(N, C', H', W')`, written.
-        columns, ones: scratch space of the compiled operator, unused.
+        columns: scratch space of the compiled operator, unused.
+        ones: scratch space too, unused.
         geometry: `dH`, `dW` (the stride), `padH`, `padW`, `dilationH`, `dilationW`, `group`,
             `deformable_group`; others are unused.
 
@@ -106,9 +107,9 @@ def deform_conv_backward_input(
     """Two gradients of `deform_conv_forward`, added to `grad_input` and `grad_offset`.
 
     The other arguments are those of the forward operator and `grad_output`, of its output's shape.
-    At a sample exactly one pixel before the image, as at the border while all offsets are still
-    zero, bilinear interpolation has a kink. torchvision then takes the offset gradient of the side
-    towards the image, compiled mmcv that of the other side, zero.
+    At a sample exactly one pixel outside the image, such as at the border while all offsets are
+    still zero, bilinear interpolation has two one-sided derivatives. torchvision takes that of the
+    side towards the image, compiled mmcv that of the other side, zero.
     """
 
     def forward(input: Tensor, offset: Tensor) -> Tensor:
@@ -160,10 +161,14 @@ def modulated_deform_conv_forward(
     """Deformable convolution v2 (Zhu et al., 2019), by `torchvision.ops.deform_conv2d`.
 
     Args:
-        input, weight, offset, output: as in `deform_conv_forward`.
+        input: as in `deform_conv_forward`.
+        weight: as in `deform_conv_forward`.
         bias: `(C',)`, or empty without `with_bias`.
+        ones: scratch space of the compiled operator, unused.
+        offset: as in `deform_conv_forward`.
         mask: `(N, deformable_group * kH * kW, H', W')`, a factor for each sample.
-        ones, columns: scratch space of the compiled operator, unused.
+        output: as in `deform_conv_forward`.
+        columns: scratch space too, unused.
         with_bias: whether to add `bias`.
         geometry: `stride_h`, `stride_w`, `pad_h`, `pad_w`, `dilation_h`, `dilation_w`, `group`,
             `deformable_group`; others are unused.
@@ -196,7 +201,7 @@ def modulated_deform_conv_backward(
     """The gradients of `modulated_deform_conv_forward`, added to the buffers named `grad_*`.
 
     The other arguments are those of the forward operator and `grad_output`, of its output's shape.
-    The offset gradient is subject to the remark at `deform_conv_backward_input`.
+    For the offset gradient, see the remark at `deform_conv_backward_input`.
     """
     inputs = [input, offset, weight, mask] + [bias] * with_bias
     buffers = [grad_input, grad_offset, grad_weight, grad_mask] + [grad_bias] * with_bias

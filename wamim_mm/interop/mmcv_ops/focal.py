@@ -10,7 +10,7 @@ from .tensors import full
 def _focal(
     input: Tensor, target: Tensor, weight: Tensor, alpha: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Sign (1 at the target class, else -1), logit of the truth and factor of each entry, (N, C).
+    """Sign (1 at the target class, else -1), logit of the truth, and factor, each `(N, C)`.
 
     The truth is "it is this class" at the target class and "it is not" at the others.
     """
@@ -34,7 +34,7 @@ def sigmoid_focal_loss_forward(
         target: int64 `(N,)`, a class, or `C` for background.
         weight: `(C,)`, the weight of a row by its target class; or empty, all 1.
         output: `(N, C)`, written.
-        gamma: how much to hold back entries that are right already.
+        gamma: how much less entries count that are predicted well already.
         alpha: `factor` at the target class; `1 - alpha` elsewhere.
     """
     _, logit, factor = _focal(input, target, weight, alpha)
@@ -49,6 +49,6 @@ def sigmoid_focal_loss_backward(
     Written to `grad_input` `(N, C)`; the other arguments are those of the forward operator.
     """
     sign, logit, factor = _focal(input, target, weight, alpha)
-    # By hand: autograd makes 0 * inf of it where the loss is saturated and gamma is below 1.
+    # By hand: autograd would compute 0 * inf where the loss is saturated and gamma is below 1.
     p, q = torch.sigmoid(logit), torch.sigmoid(-logit)
     grad_input.copy_(-factor * sign * q**gamma * (q - gamma * p * F.logsigmoid(logit)))

@@ -10,8 +10,8 @@ from .tensors import full
 def _with_offset(boxes: Tensor, offset: int) -> Tensor:
     """Boxes whose plain `x2 - x1` is the width that mmcv means, `x2 - x1 + offset`.
 
-    The overlap `min(x2) - max(x1) + offset` grows by the same amount, so moving the far corner is
-    all that torchvision needs.
+    The overlap `min(x2) - max(x1) + offset` grows by the same amount, so for torchvision it is
+    enough to move the second corner.
     """
     return full(boxes) + boxes.new_tensor([0, 0, offset, offset])
 
@@ -47,8 +47,8 @@ def softnms(
 ) -> Tensor:
     """Soft-NMS (Bodla et al., 2017): lower the scores of overlapping boxes, pick the best, repeat.
 
-    As in mmcv, the very first pick is not held against `min_score`. Boxes of equal score are picked
-    in their order, which compiled mmcv does not promise.
+    As in mmcv, the first pick is not compared with `min_score`. Boxes of equal score are picked in
+    their order, which compiled mmcv does not guarantee.
 
     Args:
         boxes: `(N, 4)`, as `(x1, y1, x2, y2)`.
@@ -75,7 +75,7 @@ def softnms(
         picked.append(best)
 
         left = left[left != best]
-        # Two boxes without area have an overlap of 0 / 0, which is none.
+        # Two boxes without area have an overlap of 0 / 0, which counts as 0.
         iou = tv.box_iou(shifted[best, None], shifted[left])[0].nan_to_num()
         if method == 2:
             factor = torch.exp(-(iou**2) / sigma)

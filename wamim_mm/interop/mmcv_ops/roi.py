@@ -1,4 +1,4 @@
-"""What a region of interest is pooled into: RoIAlign and RoIPool."""
+"""Pooling of regions of interest: RoIAlign and RoIPool."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,7 @@ def _max_groups(
     if sampling_ratio > 0:
         counts = torch.full_like(size, sampling_ratio)
     else:
-        # At least one, where mmcv takes the maximum of no sample at all and returns a constant.
+        # At least one; mmcv may have none here, and then returns a constant as their maximum.
         counts = (size / size.new_tensor(output_size[::-1])).ceil().clamp(min=1)
     groups: dict[tuple[int, ...], list[int]] = {}
     for index, count in enumerate(counts.int().tolist()):
@@ -47,10 +47,12 @@ def roi_align_forward(
         input: `(N, C, H, W)`.
         rois: `(R, 5)`, as `(index into N, x1, y1, x2, y2)`.
         output: `(R, C, aligned_height, aligned_width)`, written.
-        argmax_y, argmax_x: of `output`'s shape with `pool_mode` 0, else empty. Written: row and
-            column, within its bin, of the largest sample (compiled mmcv keeps its position in the
-            image there; only `roi_align_backward` reads them).
-        aligned_height, aligned_width: bins of a roi.
+        argmax_y: of `output`'s shape with `pool_mode` 0, else empty. Written: the row, within its
+            bin, of the largest sample. (Compiled mmcv writes its position in the image instead;
+            only `roi_align_backward` reads it.)
+        argmax_x: the same for the column.
+        aligned_height: rows of bins of a roi.
+        aligned_width: columns of bins of a roi.
         spatial_scale: factor from the coordinates of `rois` to those of `input`.
         sampling_ratio: samples a bin along each axis; 0 takes about one for each pixel of `input`.
         pool_mode: 0 maximum, 1 average.
@@ -63,7 +65,7 @@ def roi_align_forward(
         output.copy_(tv.roi_align(input, rois, size, spatial_scale, sampling_ratio, aligned))
         return
     for members, rows, columns in _max_groups(rois, size, spatial_scale, sampling_ratio):
-        # With one sample a bin, an average over rows * columns times as many bins is the samples.
+        # With rows * columns times as many bins of one sample each, the averages are the samples.
         fine = (aligned_height * rows, aligned_width * columns)
         samples = tv.roi_align(input, rois[members], fine, spatial_scale, 1, aligned)
         largest, index = F.max_pool2d(samples, (rows, columns), return_indices=True)
@@ -136,7 +138,8 @@ def roi_pool_forward(
         rois: `(R, 5)`, as `(index into N, x1, y1, x2, y2)`, the last pixel included.
         output: `(R, C, pooled_height, pooled_width)`, zeros, written.
         argmax: int32, of `output`'s shape, written: `y * W + x` of the maximum, -1 if none.
-        pooled_height, pooled_width: bins of a roi.
+        pooled_height: rows of bins of a roi.
+        pooled_width: columns of bins of a roi.
         spatial_scale: factor from the coordinates of `rois` to those of `input`.
     """
     height, width = input.shape[2:]

@@ -1,10 +1,10 @@
 """mmcv's detection operators in torchvision and plain torch.
 
-`mmcv_ext` has this file imported under the name `mmcv._ext` where mmcv was installed without
+`mmcv_ext` imports this file under the name `mmcv._ext` where mmcv was installed without
 compiled operators. Each function has the name, the arguments and the output buffers with which
 `mmcv/ops/*.py` (mmcv 2.1 and onedl-mmcv 2.3) calls the compiled one: results are written in place
-into tensors that the caller made. What an operator means is taken from `mmcv/ops/csrc`. Nothing
-here is bound to a device, but only the CPU is tested. Half precision is computed in float32.
+into tensors that the caller made. What an operator computes is defined in `mmcv/ops/csrc`. The code
+runs on any device, but only the CPU is tested. Half precision is computed in float32.
 Operators that are missing here raise NotImplementedError when called.
 """
 

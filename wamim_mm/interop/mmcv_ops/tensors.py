@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def full(x: Tensor) -> Tensor:
-    """`x` in float32 or, if it has it already, float64."""
+    """`x` as float32, or as it is if it is float64."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 

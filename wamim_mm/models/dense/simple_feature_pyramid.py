@@ -13,8 +13,8 @@ NORM = dict(type='mmpretrain.LN2d', eps=1e-6)  # over the channels of a position
 class SimpleFeaturePyramid(BaseModule):
     """Feature pyramid of a plain backbone (ViTDet, arXiv 2203.16527, section 3).
 
-    The backbone's last map, of stride 16, is brought to strides 4, 8, 16 and 32 by transposed
-    convolutions and max pooling, side by side. A 1 x 1 and a 3 x 3 convolution, each followed by a
+    Transposed convolutions and max pooling bring the backbone's last map, of stride 16, to strides
+    4, 8, 16 and 32, each from the map itself. A 1 x 1 and a 3 x 3 convolution, each followed by a
     layer norm over the channels, make every scale's output. A fifth of stride 64, for the region
     proposals, is every second position of the fourth, as in Mask R-CNN's FPN.
 

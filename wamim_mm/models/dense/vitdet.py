@@ -22,9 +22,9 @@ class ViTDet(VisionTransformer):
     is kept at that size and resized (bicubic) to each input's grid.
 
     As in ViTDet, there is no class token among the patches, and a grid that is not a multiple of
-    the window is padded with zeros after the block's first norm; the padding is attended to. Unlike
-    in ViTDet, positions are absolute only, without relative ones in the attention, and the output
-    is normalized by the final norm, as it was in pre-training.
+    the window is padded with zeros after the block's first norm; tokens attend to the padding.
+    Unlike in ViTDet, positions are absolute only, without relative ones in the attention, and the
+    output is normalized by the final norm, as it was in pre-training.
 
     Args:
         window_size: Side of a window in tokens.
@@ -32,7 +32,8 @@ class ViTDet(VisionTransformer):
             block of each quarter: 2, 5, 8 and 11 of 12.
         with_cp: Whether to compute the blocks' activations again in the backward pass (activation
             checkpointing) in order to save memory.
-        *args, **kwargs: Those of `VisionTransformer`, but for ``out_type``.
+        *args: Those of `VisionTransformer`.
+        **kwargs: Those of `VisionTransformer`, except ``out_type``.
 
     Raises:
         ValueError: There is no block of an index in ``global_blocks``.
@@ -58,10 +59,10 @@ class ViTDet(VisionTransformer):
         self.global_blocks = frozenset(global_blocks)
         self.with_cp = with_cp
         if self.cls_token is not None:
-            # Unused: kept for the checkpoint's sake, frozen so that no gradient is waited for.
+            # Unused: kept because checkpoints hold it, frozen so that DDP expects no gradient.
             self.cls_token.requires_grad = False
         for layer in self.layers:
-            # Attention sees windows as samples; a path is dropped for an image, not for a window.
+            # Attention sees each window as a sample; a path must be dropped for a whole image.
             layer.drop_path, layer.attn.out_drop = layer.attn.out_drop, nn.Identity()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -102,7 +103,7 @@ class ViTDet(VisionTransformer):
 def _block(layer: TransformerEncoderLayer, x: Tensor, window: int | None) -> Tensor:
     """`TransformerEncoderLayer.forward` on a map ``(N, H, W, C)``, attention within windows.
 
-    ``window`` is None where the whole map is attended to.
+    ``window`` is None where attention is over the whole map.
     """
     attended = layer.ln1(x)
     if window is None:

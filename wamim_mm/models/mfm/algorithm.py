@@ -1,7 +1,5 @@
 """MFM: Masked Frequency Modeling (ICLR 2023, arXiv 2206.07706) and its restoration tasks."""
 
-from collections.abc import Sequence
-
 import torch
 from mmpretrain.models import BaseSelfSupervisor, VisionTransformer
 from mmpretrain.registry import MODELS
@@ -11,6 +9,7 @@ from torch import Tensor, nn
 from ...ops.fourier import filter_spectrum
 from ...ops.masking import sample_draws
 from .degradations import FrequencyFilter
+from .head import MFMHead
 from .initialization import init_vit
 
 
@@ -21,16 +20,15 @@ class MFM(BaseSelfSupervisor):
     Args:
         backbone: Any encoder whose last output is a feature map ``(N, C, h, w)``, such as
             mmpretrain's ``ResNet``, ``SwinTransformer``, or ``VisionTransformer`` with
-            ``out_type='featmap'``.
-            Earlier outputs are not used; where they have norms of their own, DDP needs
-            ``find_unused_parameters=True`` in the config.
+            ``out_type='featmap'``. Earlier outputs are not used; where they have norms of their
+            own, DDP needs ``find_unused_parameters=True`` in the config.
         head: `MFMHead`. Channels of the feature map are measured and filled in, and so is its
             stride, where it is not given and a power of two.
         degradation: `FrequencyFilter`, or for the restoration tasks `SuperResolution`, `Deblur` or
             `Denoise`.
         img_size: Side of the images, or ``(height, width)``.
         data_preprocessor: As in mmpretrain's self-supervised algorithms; its ``mean`` and ``std``,
-            on the scale of 0 to 255, lead from the inputs to images in [0, 1] and back.
+            on the scale of 0 to 255, turn the inputs into images in [0, 1] and back.
         init_cfg: Initialization config. None starts a ``VisionTransformer`` as MFM's release does,
             see `init_vit`, and other encoders as their library does.
 
@@ -40,6 +38,7 @@ class MFM(BaseSelfSupervisor):
             the degradation.
     """
 
+    head: MFMHead
     #: What `CompileHook` compiles: encoder and decoder.
     compile_targets = ('backbone.forward', 'head.forward')
 
@@ -53,8 +52,8 @@ class MFM(BaseSelfSupervisor):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
-        degradation = MODELS.build(degradation)
-        degradation.check_size(height, width)
+        degrading = MODELS.build(degradation)
+        degrading.check_size(height, width)
         encoder = MODELS.build(backbone)
         channels, stride = feature_map(encoder, height, width, head.get('stride'))
         super().__init__(
@@ -64,13 +63,13 @@ class MFM(BaseSelfSupervisor):
             init_cfg=init_cfg,
         )
         patch_factor = self.head.loss_module.patch_factor
-        if isinstance(degradation, FrequencyFilter) and patch_factor > 1:
+        if isinstance(degrading, FrequencyFilter) and patch_factor > 1:
             raise ValueError(
                 'MFM: FrequencyFilter removes frequencies of the whole image, whose loss needs '
                 f'patch_factor=1, got {patch_factor}'
             )
         self.head.loss_module.check_size(height, width)
-        self.degradation = degradation
+        self.degradation = degrading
         self.img_size = (height, width)
 
     def init_weights(self) -> None:
@@ -87,8 +86,9 @@ class MFM(BaseSelfSupervisor):
 
         Args:
             inputs: ``(N, 3, H, W)`` normalized images.
-            data_samples: Samples with a number ``draw``, in [0, 1), are degraded as follows from
-                it.
+            data_samples: A sample with a number ``draw``, in [0, 1), is degraded in the way that
+                follows from this number. Otherwise the degradation is random.
+            **kwargs: Not used; mmpretrain's algorithms accept them.
 
         Returns:
             ``loss``, over the frequencies that were removed, or all for the restoration tasks.
@@ -118,9 +118,9 @@ class MFM(BaseSelfSupervisor):
                 f'MFM: built for images of {self.img_size}, got {tuple(inputs.shape[-2:])}; set '
                 "img_size or the pipeline's crop"
             )
-        # The target is the normalized image, as in all of mmpretrain's algorithms, and filters and
-        # clamps are of pixels in [0, 1]: there and back in one step each, constants first.
-        # A preprocessor that does not normalize has neither.
+        # The target is the normalized image, as in all of mmpretrain's algorithms. Filters and
+        # clamps need pixels in [0, 1], so the images are converted and converted back, in one step
+        # each. A preprocessor that does not normalize has neither mean nor std.
         mean = getattr(self.data_preprocessor, 'mean', 0.0) / 255
         std = getattr(self.data_preprocessor, 'std', 1.0) / 255
         draws = sample_draws(data_samples or ())
@@ -139,8 +139,8 @@ class MFM(BaseSelfSupervisor):
         Args:
             inputs: ``(N, 3, H, W)`` normalized images.
             degraded: What :meth:`degrade` made of them.
-            mask: The mask of that. Frequencies that were kept are the inputs' own: no loss is taken
-                there, so that predictions mean nothing.
+            mask: The mask of the frequencies that were kept. These are taken from the inputs: no
+                loss is computed there, so that predictions of them mean nothing.
 
         Returns:
             ``(N, 3, H, W)`` in the range of the inputs.
@@ -151,7 +151,7 @@ class MFM(BaseSelfSupervisor):
         return prediction + filter_spectrum(inputs - prediction, mask)
 
 
-def last(outputs: Tensor | Sequence[Tensor]) -> Tensor:
+def last(outputs: Tensor | tuple[Tensor, ...] | list[Tensor]) -> Tensor:
     """The last of an encoder's outputs, or its only one."""
     return outputs[-1] if isinstance(outputs, tuple | list) else outputs
 
@@ -164,7 +164,8 @@ def feature_map(
 
     Args:
         encoder: The encoder.
-        height, width: Of the images.
+        height: Height of the images, in pixels.
+        width: Width of the images, in pixels.
         stride: What the config says; None to measure it.
 
     Raises:
@@ -185,7 +186,7 @@ def feature_map(
     measured = height // rows
     found = f'{name} has a feature map of {rows} x {columns} for images of {height} x {width}'
     if stride is None and measured & (measured - 1):
-        # 240 pixels at a stride of 32 give 8 cells by padding, as a stride of 30 would.
+        # 240 pixels at a stride of 32 give 8 cells, because of padding; so does a stride of 30.
         raise ValueError(
             f'MFM: {found}, {measured} pixels a cell, which is no power of two and may come of '
             "padding; change img_size, or say the encoder's stride: head=dict(stride=...)"

@@ -1,12 +1,12 @@
 """What is taken from the images that MFM and its restoration tasks restore.
 
-All are modules of one form: ``check_size(height, width)`` raises ValueError where images of that
-size cannot be degraded, and ``forward(images, draws)`` takes ``(N, C, H, W)`` images in [0, 1] and
-returns the degraded ones with the mask of the frequencies that were kept, or None where every
+All modules have the same two methods. ``check_size(height, width)`` raises ValueError where images
+of that size cannot be degraded. ``forward(images, draws)`` takes ``(N, C, H, W)`` images in [0, 1]
+and returns the degraded ones, and the mask of the frequencies that were kept, or None where every
 frequency is to be restored. They run on the device of the images.
 
-``draws`` is ``(N,)`` float64 in [0, 1) on the CPU, a number for each sample from which all that is
-random about its degradation follows; None lets torch's own generators decide.
+``draws`` is ``(N,)`` float64 in [0, 1) on the CPU: one number for each sample, which decides all
+that is random about its degradation. With None, torch's own generators decide.
 """
 
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ class FrequencyFilter(nn.Module):
 
     Args:
         radius: Frequencies nearer to 0 are low, the others high.
-        outer_radius: Where given, high ends here and the filters are those of a band: either the
-            frequencies between the two radii are kept, in place of high-pass, or all others.
+        outer_radius: Where given, high frequencies end here. Then either the frequencies between
+            the two radii are kept, in place of high-pass, or all others, in place of low-pass.
         low_pass_prob: Probability to keep the low frequencies.
         per: ``'sample'``: drawn for every image; ``'batch'``: once for all.
 
@@ -119,7 +119,7 @@ class SuperResolution(nn.Module):
             )
 
     def forward(self, images: Tensor, draws: Tensor | None = None) -> tuple[Tensor, None]:
-        """Images of few details, and no mask; nothing is drawn."""
+        """Images with fewer details, and no mask; nothing is random here."""
         height, width = images.shape[-2:]
         small = (height // self.scale, width // self.scale)
         down = F.interpolate(images, size=small, mode='bicubic').clamp(0, 1)
@@ -205,7 +205,7 @@ class Denoise(nn.Module):
         self.sigma = sigma
 
     def check_size(self, height: int, width: int) -> None:
-        """Any size will do."""
+        """Accept any size."""
 
     def forward(self, images: Tensor, draws: Tensor | None = None) -> tuple[Tensor, None]:
         """Noisy images, and no mask."""
@@ -215,8 +215,8 @@ class Denoise(nn.Module):
     def noise(images: Tensor, draws: Tensor | None) -> Tensor:
         """Standard normal numbers of the images' shape.
 
-        From the device's own generators: to draw a number for every pixel on the CPU would keep an
-        accelerator waiting. So they hang on the kind of device.
+        They come from a generator on the device of the images, because an accelerator would have
+        to wait for numbers from the CPU. So they depend on the kind of device.
         """
         if draws is None:
             return torch.randn_like(images)

@@ -18,8 +18,8 @@ class FrequencyLoss(nn.Module):
 
     Args:
         gamma: Exponent of the distance.
-        with_matrix: Weigh every frequency with its own distance, without a gradient, so that
-            frequencies that are far off count more.
+        with_matrix: Weight every frequency by its own distance, so that frequencies that are far
+            off count more. No gradient flows through the weights.
         matrix_gamma: Exponent of that weight.
         log_matrix: Take ``log(1 + weight)``.
         batch_matrix: Divide weights by their maximum over the batch; False: by that of each
@@ -93,7 +93,7 @@ class FrequencyLoss(nn.Module):
                 f'{tuple(pred.shape)} and {tuple(target.shape)}'
             )
         self.check_size(*pred.shape[-2:])
-        # The transform is linear: one of the difference does for two.
+        # The transform is linear: one transform of the difference replaces two.
         difference = self._patches(at_least_float32(pred) - at_least_float32(target))
         batch, *_, height, width = difference.shape
         if self.ave_spectrum:
@@ -126,10 +126,10 @@ class FrequencyLoss(nn.Module):
 
 
 def _power(modulus: Tensor, gamma: float) -> Tensor:
-    """``modulus ** gamma`` whose gradient is finite at 0 as well.
+    """``modulus ** gamma`` with a finite gradient at 0 too.
 
-    Under 1, the slope grows without bound towards 0; there, the gradient is 0, as that of the
-    modulus itself.
+    For ``gamma`` below 1, the slope grows without bound towards 0. At 0 the gradient is set to 0,
+    which is also the gradient of the modulus itself there.
     """
     if gamma >= 1:
         return modulus**gamma

@@ -36,7 +36,7 @@ class MFMHead(BaseModule):
         return self.shuffle(self.projection(features))
 
     def loss(self, features: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
-        """Loss of the image that the features stand for.
+        """Loss of the image that is predicted from the features.
 
         Args:
             features: ``(N, in_channels, h, w)``.

@@ -9,6 +9,10 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from ...ops.masking import Masking, num_visible_units, random_mask, sample_masks, to_device
+from .decoder import WaMIMDecoder
+from .head import WaMIMHead
+from .masked_encoder import MaskedEncoder
+from .targets import WaveletTargetGenerator
 
 
 @MODELS.register_module()
@@ -18,8 +22,9 @@ class WaMIM(BaseSelfSupervisor):
     Args:
         backbone: A masked encoder, `WaMIMViT` or `WaMIMSwinTransformer`; the entries of its
             ``out_indices`` are paired with the target levels, shallowest with finest.
-        neck: `WaMIMDecoder`. What encoder and targets fix, it gets from them.
-        head: `WaMIMHead`. Its levels are the target generator's.
+        neck: `WaMIMDecoder`. The arguments that follow from the encoder and the targets are filled
+            in.
+        head: `WaMIMHead`. Its levels are filled in from the target generator.
         target_generator: `WaveletTargetGenerator`.
         mask_ratio: Share of mask units that are hidden.
         data_preprocessor: As in mmpretrain's self-supervised algorithms.
@@ -30,6 +35,10 @@ class WaMIM(BaseSelfSupervisor):
             together; the message says which, with the numbers.
     """
 
+    backbone: MaskedEncoder
+    neck: WaMIMDecoder
+    head: WaMIMHead
+    target_generator: WaveletTargetGenerator
     #: What `CompileHook` compiles: encoder and decoders, without the geometry on the CPU.
     compile_targets = ('backbone.encode_visible', 'neck.forward')
 
@@ -89,7 +98,7 @@ class WaMIM(BaseSelfSupervisor):
         mode: str = 'tensor',
         masking: Masking | None = None,
     ):
-        """Mmpretrain's entry; ``masking`` is what the loader's workers made for :meth:`loss`."""
+        """What mmpretrain calls; ``masking`` comes from the loader's workers, see :meth:`loss`."""
         if mode == 'loss':
             return self.loss(inputs, data_samples, masking)
         return super().forward(inputs, data_samples, mode)
@@ -104,11 +113,11 @@ class WaMIM(BaseSelfSupervisor):
 
         Args:
             inputs: ``(N, 3, H, W)`` normalized images.
-            data_samples: A sample with a field ``mask``, ``(H / unit, W / unit)`` bool, True where
-                hidden, brings its own, and one with a number ``draw`` the mask that follows from
-                it; otherwise masks are drawn.
-            masking: Masks and layout of the batch, on the device of the images, in the place of
-                those of the samples.
+            data_samples: They may hold the masks: in a field ``mask``, ``(H / unit, W / unit)``
+                bool, True where hidden, or as a number ``draw``, from which the mask follows. If
+                they hold neither, masks are drawn at random.
+            masking: Masks and layout of the batch, on the device of the images. If given, they are
+                used in place of those of the samples.
 
         Returns:
             ``loss_level<l>`` for each level, weighted.
@@ -122,7 +131,7 @@ class WaMIM(BaseSelfSupervisor):
 
     @torch.no_grad()
     def reconstruct(self, inputs: Tensor, data_samples: list[DataSample] | None = None) -> Tensor:
-        """The images that the predicted coefficients stand for, by the inverse wavelet transform.
+        """Turn the predicted coefficients into images, by the inverse wavelet transform.
 
         Args:
             inputs: ``(N, 3, H, W)`` normalized images.
@@ -136,7 +145,7 @@ class WaMIM(BaseSelfSupervisor):
         return self.target_generator.to_images(predictions, inputs)
 
     def masking(self, inputs: Tensor, data_samples: Sequence[DataSample] | None = None) -> Masking:
-        """Masks and layout where no worker has made them; see :meth:`masks`."""
+        """Masks and layout, for batches without those of a worker; see :meth:`masks`."""
         mask = self.masks(inputs, data_samples)
         return Masking(to_device(mask, inputs.device), self.backbone.lay_out(inputs, mask))
 

@@ -19,7 +19,7 @@ class WaMIMDecoder(BaseModule):
     """Predict wavelet coefficients of level ``levels[i]`` from feature ``i`` (WaMIM, section 3.3).
 
     The first six arguments describe the encoder and the targets. `WaMIM` fills them in from those
-    two, so that a config names the others only.
+    two, so that a config has to name the others only.
 
     Args:
         in_channels: Channels of each feature.
@@ -28,15 +28,15 @@ class WaMIMDecoder(BaseModule):
         levels: Wavelet level that each feature predicts, finest first.
         out_channels: Channels of a level's target.
         img_size: Height and width of the images.
-        strides: Pixels per token of each decoder; a multiple of the feature's stride. Coarser than
-            the feature, a decoder works on fewer tokens, each of which sees a block of the
-            feature's and predicts a block of coefficients. One number serves all levels.
+        strides: Pixels per token of each decoder, a multiple of the feature's stride; one number
+            is for all levels. A decoder that is coarser than its feature works on fewer tokens:
+            each of them sees a block of the feature's tokens and predicts a block of coefficients.
         embed_dims: Width of the decoders.
         num_heads: Attention heads.
         num_layers: Transformer blocks of each decoder.
-        norm_raw: Whether a feature that the encoder has not normed gets a layer norm of its own on
-            its way into the decoder, as in LocalMIM. ViT's blocks before the last leave a residual
-            stream whose scale grows from block to block.
+        norm_raw: Whether a feature that the encoder has not normed gets a layer norm before the
+            decoder, as in LocalMIM. Without it, the scale of a ViT's features grows from block to
+            block, as only the last one is normed.
 
     Raises:
         ValueError: Numbers of features, levels and strides differ, or a stride does not fit the
@@ -67,6 +67,7 @@ class WaMIMDecoder(BaseModule):
                 f'{tuple(levels)}, {len(in_channels)} features and {len(strides)} strides; change '
                 "the backbone's out_indices, the target generator's levels or the neck's strides"
             )
+        self.strides = list(strides)
         self.decoders = nn.ModuleList(
             LevelDecoder(
                 in_channels=channels,
@@ -85,11 +86,6 @@ class WaMIMDecoder(BaseModule):
             )
         )
 
-    @property
-    def strides(self) -> list[int]:
-        """Pixels per token of each decoder."""
-        return [decoder.stride for decoder in self.decoders]
-
     def forward(self, features: Sequence[VisibleTokens]) -> list[Tensor]:
         """Predict every level.
 
@@ -103,7 +99,7 @@ class WaMIMDecoder(BaseModule):
 
 
 class LevelDecoder(BaseModule):
-    """Transformer blocks over all positions of a grid, hidden ones held by a mask token.
+    """Transformer blocks over all positions of a grid; a mask token fills the hidden ones.
 
     Args: see `WaMIMDecoder`; ``norm_input`` is whether the feature is normed here.
     """

@@ -1,32 +1,61 @@
 """What the two masked encoders have in common."""
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from mmcv.cnn.bricks.transformer import PatchEmbed
+from mmengine.model import BaseModule
 from torch import Tensor
 from torch.nn import functional as F
 
 from ...ops.masking import VisibleTokens, to_device, visible_patches
 
 
-class MaskedEncoder:
+class MaskedEncoder(BaseModule):
     """Mixin of an encoder that takes ``forward(x, mask)`` and skips hidden tokens.
 
-    A subclass tells ``mask_unit``, ``feature_strides``, ``feature_channels`` and
-    ``features_normed``; the neck and the checks of `WaMIM` are built from them. Images with a mask
-    take two steps: ``geometry`` works out a layout, where the visible tokens are, from the mask
-    alone and on the CPU, best in the workers of the data loader; ``encode_visible`` computes, on
-    tensors of the images' device alone, so that ``torch.compile`` takes it as one graph.
+    A subclass defines ``mask_unit``, ``feature_strides``, ``feature_channels`` and
+    ``features_normed``; the neck and the checks of `WaMIM` are built from them.
+
+    Images with a mask are encoded in two steps. First ``geometry`` computes a layout, which says
+    where the visible tokens are. It needs the mask only and runs on the CPU, best in the workers of
+    the data loader. Then ``encode_visible`` computes the features. All its tensors are on the
+    device of the images, so that ``torch.compile`` can make one graph of it.
     """
 
-    mask_unit: int
-    feature_strides: list[int]
-    feature_channels: list[int]
-    features_normed: list[bool]
-    #: From a mask on the CPU to the layout that `encode_visible` takes: a tensor, or tensors in
-    #: (named) tuples. Holds no part of the model, so that it goes to another process cheaply.
-    geometry: Callable[[Tensor], Any]
+    #: The host's, which is the next class in the order of methods.
+    patch_embed: PatchEmbed
+
+    @property
+    @abstractmethod
+    def mask_unit(self) -> int:
+        """Side of a mask unit in pixels."""
+
+    @property
+    @abstractmethod
+    def feature_strides(self) -> list[int]:
+        """Pixels per token along a side, for each output."""
+
+    @property
+    @abstractmethod
+    def feature_channels(self) -> list[int]:
+        """Channels of each output."""
+
+    @property
+    @abstractmethod
+    def features_normed(self) -> list[bool]:
+        """Whether each output is normed already."""
+
+    @property
+    @abstractmethod
+    def geometry(self) -> Callable[[Tensor], Any]:
+        """From a mask on the CPU to the layout that `encode_visible` takes.
+
+        The layout is a tensor, or tensors in (named) tuples. The function holds no part of the
+        model, so that it goes to another process cheaply.
+        """
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
@@ -75,7 +104,7 @@ class MaskedEncoder:
         return self.encode_visible(x, self.lay_out(x, mask))
 
     def lay_out(self, x: Tensor, mask: Tensor) -> Any:
-        """What `encode_visible` needs to know of a mask, on the device of the images.
+        """The layout of a mask, which `encode_visible` needs, on the device of the images.
 
         Raises:
             ValueError: The mask is not a map of the mask units of ``x``, or its samples differ in

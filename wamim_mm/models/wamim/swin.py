@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from mmcv.cnn.bricks.transformer import PatchMerging
 from mmpretrain.models import SwinTransformer
-from mmpretrain.models.backbones.swin_transformer import SwinBlock
+from mmpretrain.models.backbones.swin_transformer import SwinBlock, SwinBlockSequence
 from mmpretrain.models.utils import ShiftWindowMSA, WindowMSA, resize_pos_embed
 from mmpretrain.registry import MODELS
 from torch import Tensor
@@ -29,8 +29,8 @@ class WaMIMSwinTransformer(MaskedEncoder, SwinTransformer):
     when its attention ignores masked tokens.
 
     A mask unit is what one token of the last stage covers, 32 pixels for four stages on patches of
-    4. Where a stage's grid is not a multiple of the window, the grid is padded as in mmpretrain:
-    the padding is attended to, like in the dense network, by the visible tokens of its window.
+    4. Where a stage's grid is not a multiple of the window, the grid is padded as in mmpretrain.
+    The visible tokens attend to the padding in their window, as in the dense network.
     """
 
     def __init__(self, *args, **kwargs) -> None:
@@ -125,7 +125,7 @@ def _windows_of(block: SwinBlock) -> Windows:
     return Windows(attn.window_size, attn.shift_size, attn.pad_small_map)
 
 
-def _windows(stage: torch.nn.Module) -> list[Windows]:
+def _windows(stage: SwinBlockSequence) -> list[Windows]:
     """The different windows of a stage's blocks, in the order in which they come."""
     return list(dict.fromkeys(_windows_of(block) for block in stage.blocks))
 
@@ -165,7 +165,7 @@ def _group_attention(msa: WindowMSA, x: Tensor, groups: _Groups) -> Tensor:
     """
     batch, length, channels = x.shape
     num_groups, capacity = groups.slots.shape[1:]
-    # mmpretrain pads with zeros after the norm: padding has a key and a value, those of the biases.
+    # mmpretrain pads with zeros after the norm: key and value of the padding are the biases.
     num_padding = groups.inverse.shape[1] - length
     if num_padding:
         x = F.pad(x, (0, 0, 0, num_padding))  # (N, L + P, C)
@@ -200,8 +200,8 @@ def _merge_patches(merging: PatchMerging, x: Tensor, side: int) -> Tensor:
     return merging.reduction(x)
 
 
-def _check_stage(stage: torch.nn.Module) -> None:
-    """Refuse what the visible-only forward does not compute: other attentions and mergings."""
+def _check_stage(stage: SwinBlockSequence) -> None:
+    """Raise ValueError for attentions and mergings that the visible-only forward cannot compute."""
     for block in stage.blocks:
         if type(block.attn) is not ShiftWindowMSA or type(block.attn.w_msa) is not WindowMSA:
             raise ValueError(

@@ -1,6 +1,7 @@
 """Wavelet coefficients as the targets of masked image modeling."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmengine.model import BaseModule
@@ -94,7 +95,8 @@ class WaveletTargetGenerator(BaseModule):
             if level not in self.levels:
                 x = approximation2(x, self.wavelet)
                 continue
-            x, details = wavedec2(x, self.wavelet, level=1)
+            coeffs: list[Any] = wavedec2(x, self.wavelet, level=1)
+            x, details = coeffs
             subbands = dict(zip(SUBBANDS, (x, *details), strict=True))
             per_level.append(torch.cat([subbands[name] for name in self.subbands], dim=1))
         return per_level
@@ -105,7 +107,7 @@ class WaveletTargetGenerator(BaseModule):
 
         Normalization is undone with the statistics of the images themselves, as MAE's pictures do.
         Details that no level predicts are zero. The approximation of the coarsest level is needed;
-        where it is not predicted, the mean colour of the image stands in for it.
+        where it is not predicted, the mean colour of the image is used in its place.
 
         Args:
             predictions: What :meth:`forward` returns, or predictions of it.
@@ -134,7 +136,7 @@ class WaveletTargetGenerator(BaseModule):
         return waverec2([approximation, *details], self.wavelet)
 
     def _normalized(self, target: Tensor) -> Tensor:
-        """A level's coefficients as `norm` says; layer norm is the fused form of that."""
+        """Normalize a level's coefficients as `norm` says; layer norm does it in one fused step."""
         if self.norm == 'none':
             return target
         if self.norm == 'subband':

@@ -47,9 +47,9 @@ class WaMIMViT(MaskedEncoder, VisionTransformer):
     def init_weights(self) -> None:
         """Initialize as MAE (and LocalMIM) does, in mmpretrain's `MAEViT`.
 
-        The host's initialization first; then sines and cosines for the position embedding, the
-        uniform Xavier of a linear layer for the patch embedding, which is one over flattened
-        patches, and a normal of deviation 0.02 for the class token.
+        First the host's own initialization. Then sines and cosines for the position embedding; for
+        the patch embedding the uniform Xavier initialization of a linear layer, which it is over
+        flattened patches; and a normal distribution of deviation 0.02 for the class token.
         """
         super().init_weights()
         if isinstance(self.init_cfg, dict) and self.init_cfg.get('type') == 'Pretrained':
