@@ -304,7 +304,7 @@ class Training:
 
 
 def preprocessor(cfg: Config) -> dict:
-    """Mmpretrain's configs have it beside the model, ours in it."""
+    """mmpretrain's configs have it beside the model, ours in it."""
     return cfg.model.get('data_preprocessor') or cfg.data_preprocessor
 
 

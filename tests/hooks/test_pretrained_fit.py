@@ -118,7 +118,7 @@ def test_a_misfit_can_be_accepted(checkpoint):
 
 
 def test_weights_meant_for_the_original_swin(checkpoint):
-    """Mmdet's own configs ask for a conversion that fails on our names, far from the cause."""
+    """mmdet's own configs ask for a conversion that fails on our names, far from the cause."""
     backbone = mmdet_swin(init_cfg=pretrained(checkpoint), convert_weights=True)
     with pytest.raises(ValueError, match=r'set model\.backbone\.convert_weights=False'):
         report(backbone)
@@ -130,7 +130,7 @@ def test_resized_tables_count_as_loaded(checkpoint):
 
 
 def test_names_of_another_library_are_refused(checkpoint):
-    """Mmseg's ViT has names of its own: of a pre-training checkpoint it takes nothing."""
+    """mmseg's ViT has names of its own: of a pre-training checkpoint it takes nothing."""
     backbone = mmseg.models.VisionTransformer(
         img_size=32, embed_dims=8, num_layers=1, num_heads=2, init_cfg=pretrained(checkpoint)
     )

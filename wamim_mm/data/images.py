@@ -2,7 +2,7 @@
 
 
 def centre_crop_pipeline(size: tuple[int, int]) -> list[dict]:
-    """Mmpretrain transforms that read a file and take its centre, in ``size`` (height, width)."""
+    """mmpretrain transforms that read a file and take its centre, in ``size`` (height, width)."""
     return [
         dict(type='LoadImageFromFile'),
         dict(type='ResizeEdge', scale=max(size), edge='short', backend='pillow'),

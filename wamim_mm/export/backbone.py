@@ -83,7 +83,7 @@ class Backbone:
         return {k: v for k, v in self.tensors.items() if 'relative_position_index' not in k}
 
     def build(self, target: str) -> BaseModule:
-        """Mmpretrain's module, with these tensors, for a target that has no such class.
+        """mmpretrain's module, with these tensors, for a target that has no such class.
 
         Raises:
             ValueError: It computes what the target's class cannot.

@@ -45,7 +45,7 @@ def to_mmseg(backbone: Backbone) -> Handover:
 
 
 def _vit(backbone: Backbone, target: str) -> Handover:
-    """Mmseg's ViT takes names without a prefix, and has no norm behind a mean pooling.
+    """mmseg's ViT takes names without a prefix, and has no norm behind a mean pooling.
 
     Its patch embedding has no bias, except with ``patch_bias=True``, which none of mmseg's configs
     uses. So the bias is added to the position embedding, which the model adds next.
@@ -90,7 +90,7 @@ def _swin(backbone: Backbone, target: str) -> Handover:
 
 
 def _resnet(backbone: Backbone, target: str) -> Handover:
-    """Mmdet's and mmseg's configs name ResNet checkpoints without a prefix."""
+    """mmdet's and mmseg's configs name ResNet checkpoints without a prefix."""
     module = backbone.build(target)
     return Handover(_save(backbone, backbone.weights), _usage(backbone, depth=module.depth), [])
 

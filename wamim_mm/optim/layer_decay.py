@@ -125,7 +125,7 @@ def layer_depths(model: nn.Module) -> Callable[[str], tuple[int, int]]:
 
 
 def _rule(backbone: BaseModule) -> Callable[[str, str], tuple[int, int]] | None:
-    """Mmpretrain's rule for this backbone.
+    """mmpretrain's rule for this backbone.
 
     The backbones of mmdet and mmsegmentation have no rule of their own. But their structure and
     names are those of mmpretrain, whose rules read only the numbers of blocks from a backbone.
