@@ -176,6 +176,10 @@ def test_batch_of_one_and_autocast(backbone):
             dict(backbone=VIT | dict(patch_size=14, img_size=112), neck=dict(strides=14)),
             'stride 14 and the 4 pixels of a coefficient of level 2',
         ),
+        (
+            dict(backbone=VIT | dict(img_size=32), levels=(1, 2, 3, 5)),
+            "level 5 of 32 x 32 images is 1 x 1, which norm='subband' turns to zero",
+        ),
         (dict(targets=dict(wavelet='hear')), "unknown wavelet 'hear'"),
         (dict(targets=dict(norm='pixel')), 'norm must be one of'),
     ],

@@ -56,7 +56,7 @@ class WaMIM(BaseSelfSupervisor):
         targets = MODELS.build(target_generator)
         grid = encoder.mask_grid(*encoder.img_size)
         num_visible_units(grid, mask_ratio)
-        targets.check_size(*encoder.img_size)
+        targets.check_training_size(*encoder.img_size)
         if list(encoder.out_indices) != sorted(encoder.out_indices):
             raise ValueError(
                 f'WaMIM: out_indices must ascend, got {tuple(encoder.out_indices)}: the shallowest '

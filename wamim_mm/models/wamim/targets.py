@@ -70,6 +70,20 @@ class WaveletTargetGenerator(BaseModule):
                     f'got {height} x {width}; resize, or drop level {level}'
                 )
 
+    def check_training_size(self, height: int, width: int) -> None:
+        """Raise ValueError unless every level has something to predict in images of this size.
+
+        With ``norm='subband'``, a level of one position is its own mean: its targets are all zero.
+        """
+        self.check_size(height, width)
+        for level in self.levels:
+            if self.norm == 'subband' and height == width == 2**level:
+                raise ValueError(
+                    f"WaveletTargetGenerator: level {level} of {height} x {width} images is 1 x 1, "
+                    "which norm='subband' turns to zero; use larger images, drop the level, or "
+                    "set norm='token' or 'none'"
+                )
+
     @torch.no_grad()
     def forward(self, images: Tensor) -> list[Tensor]:
         """Targets of the images.
