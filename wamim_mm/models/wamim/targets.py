@@ -79,7 +79,7 @@ class WaveletTargetGenerator(BaseModule):
         for level in self.levels:
             if self.norm == 'subband' and height == width == 2**level:
                 raise ValueError(
-                    f"WaveletTargetGenerator: level {level} of {height} x {width} images is 1 x 1, "
+                    f'WaveletTargetGenerator: level {level} of {height} x {width} images is 1 x 1, '
                     "which norm='subband' turns to zero; use larger images, drop the level, or "
                     "set norm='token' or 'none'"
                 )
