@@ -3,7 +3,7 @@
 from functools import partial
 from importlib import import_module
 
-from . import mmcv_ext, quick_imports
+from . import frozen_stages, mmcv_ext, quick_imports
 from .imports import after_import
 
 __all__ = ['after_import', 'install']
@@ -12,6 +12,7 @@ __all__ = ['after_import', 'install']
 _PATCHES = {
     'mmengine.logging': 'debug_prints',
     'mmengine.runner.checkpoint': 'checkpoints',
+    'mmengine.runner.runner': 'accumulation',
     'mmpretrain.utils.dependency': 'multimodal',
     'mmpretrain.models': 'position_bias',
 }
@@ -25,6 +26,7 @@ def install() -> None:
     """
     mmcv_ext.install()
     quick_imports.install()
+    frozen_stages.install()
     for module, patch in _PATCHES.items():
         after_import(module, partial(_apply, patch))
 
