@@ -3,7 +3,10 @@
 from types import SimpleNamespace
 
 import pytest
+import torch
+from mmengine.evaluator import Evaluator
 from mmpretrain.engine import ClassNumCheckHook
+from mmpretrain.evaluation import Accuracy
 from mmpretrain.models import ClsDataPreprocessor, LinearClsHead
 from mmseg.datasets import BaseSegDataset
 from mmseg.models import FCNHead
@@ -14,7 +17,8 @@ from wamim_mm.hooks.class_count import ClassCountHook
 
 def check(model, classes=('a', 'b', 'c')):
     dataset = SimpleNamespace(metainfo=dict(classes=classes))
-    runner = SimpleNamespace(model=model, train_dataloader=SimpleNamespace(dataset=dataset))
+    loader = SimpleNamespace(dataset=dataset)
+    runner = SimpleNamespace(model=model, train_dataloader=loader, val_loop=None)
     ClassCountHook().before_train(runner)
 
 
@@ -64,3 +68,31 @@ def test_why_mmpretrains_hook_will_not_do():
 def test_other_numbers_are_refused(model, message):
     with pytest.raises(ValueError, match=message):
         check(model)
+
+
+@pytest.mark.parametrize(
+    ('topk', 'classes', 'kept'), [((1, 5), 3, (1,)), ((5,), 3, (1,)), ((1, 5), 5, (1, 5))]
+)
+def test_ranks_that_there_are_not_are_left_out(topk, classes, kept):
+    """In training and in testing; the metric then scores without an error."""
+    dataset = SimpleNamespace(metainfo=dict(classes=tuple(map(str, range(classes)))))
+    warned = []
+    for moment in ('before_train', 'before_test'):
+        metric = Accuracy(topk=topk)
+        loop = SimpleNamespace(
+            evaluator=Evaluator(metric), dataloader=SimpleNamespace(dataset=dataset)
+        )
+        runner = SimpleNamespace(
+            model=classifier(classes, None),
+            train_dataloader=loop.dataloader,
+            val_loop=loop,
+            test_loop=loop,
+            logger=SimpleNamespace(warning=warned.append),
+        )
+        getattr(ClassCountHook(), moment)(runner)
+        assert metric.topk == kept
+        scores = torch.eye(classes)
+        metric.compute_metrics(
+            [dict(pred_score=s, gt_label=torch.tensor([i])) for i, s in enumerate(scores)]
+        )
+    assert len(warned) == (2 if kept != topk else 0)

@@ -1,5 +1,6 @@
 """The head must have as many classes as the data."""
 
+from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
@@ -20,6 +21,9 @@ class ClassCountHook(Hook):
     data sets have no ``CLASSES``). mmsegmentation has no such hook; mmdet has
     ``NumClassCheckHook``, and uses it in its configs. The data preprocessor's ``num_classes``,
     which mixup needs, is checked like that of a head.
+
+    It also takes ranks that there are not out of mmpretrain's ``Accuracy``: top-5 of three classes
+    ends a run with an error, after the first epoch.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -43,3 +47,22 @@ class ClassCountHook(Hook):
                         f'{len(classes)} classes ({", ".join(map(str, classes[:3]))}, ...); set '
                         f'model.{name}.num_classes={len(classes)}, or look at the data root'
                     )
+        if runner.val_loop is not None:
+            _drop_ranks(runner, runner.val_loop.evaluator, len(classes))
+
+    def before_test(self, runner: Runner) -> None:
+        """Drop ranks that the data set has not enough classes for."""
+        loop = runner.test_loop
+        classes = (getattr(loop.dataloader.dataset, 'metainfo', None) or {}).get('classes')
+        if classes is not None:
+            _drop_ranks(runner, loop.evaluator, len(classes))
+
+
+def _drop_ranks(runner: Runner, evaluator: Evaluator, classes: int) -> None:
+    for metric in evaluator.metrics:
+        ranks = getattr(metric, 'topk', None)
+        if isinstance(ranks, tuple) and max(ranks) > classes:
+            metric.topk = tuple(k for k in ranks if k <= classes) or (1,)
+            runner.logger.warning(
+                f'there are {classes} classes: top-{max(ranks)} is left out of the scores'
+            )
