@@ -8,12 +8,12 @@ from mmengine.config import Config
 from wamim_mm.cli.launch import add_common_arguments, load_config
 
 
-def load(tmp_path, text, *arguments):
+def load(tmp_path, text, *arguments, folder=''):
     (tmp_path / 'config.py').write_text(text)
     parser = argparse.ArgumentParser()
     parser.add_argument('config')
     add_common_arguments(parser)
-    return load_config(parser.parse_args([str(tmp_path / 'config.py'), *arguments]))
+    return load_config(parser.parse_args([str(tmp_path / 'config.py'), *arguments]), folder)
 
 
 def test_data_root_moves_every_path_under_it(tmp_path):
@@ -45,6 +45,15 @@ def test_work_dir_and_collate(tmp_path):
     assert cfg.work_dir == 'work_dirs/config'
     assert cfg.train_dataloader.collate_fn.type == 'default_collate'
     assert load(tmp_path, '', '--work-dir', 'here').work_dir == 'here'
+
+
+def test_evaluation_writes_beside_the_run(tmp_path):
+    """The run's own config stays as it was, also where the config says the work dir."""
+    for text, folder in (('', 'work_dirs/config'), ("work_dir = 'runs/a'\n", 'runs/a')):
+        assert load(tmp_path, text).work_dir == folder
+        assert load(tmp_path, text, folder='evaluation').work_dir == f'{folder}/evaluation'
+    arguments = ('--work-dir', 'here')
+    assert load(tmp_path, '', *arguments, folder='evaluation').work_dir == 'here'
 
 
 def test_missing_config(tmp_path):

@@ -49,8 +49,13 @@ class _Options(Action):
         DictAction(self.option_strings, self.dest)(*given)
 
 
-def load_config(args: Namespace) -> Config:
+def load_config(args: Namespace, folder: str = '') -> Config:
     """Read the config that the arguments name and merge them into it.
+
+    Args:
+        args: The arguments.
+        folder: Where in the default work dir the command writes. A run's config lies in the work
+            dir: an evaluation must not write its own over it.
 
     Raises:
         FileNotFoundError: There is no such config.
@@ -63,8 +68,9 @@ def load_config(args: Namespace) -> Config:
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
-    elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    else:
+        default = cfg.get('work_dir') or Path('work_dirs') / Path(args.config).stem
+        cfg.work_dir = str(Path(default) / folder)
     if cfg.get('default_scope') == 'mmpretrain':
         # In mmpretrain's own configs it is missing: mmpretrain's tools set it.
         for name in LOADERS:

@@ -70,7 +70,7 @@ def main() -> None:
     """Test the classifier, print the table and write the numbers if asked."""
     args = parse_args()
     try:
-        cfg = load_config(args)
+        cfg = load_config(args, folder='evaluation')
         check_checkpoint(args.checkpoint)
         runner = prepare(args, cfg)
     except (FileNotFoundError, ImportError, ValueError) as error:

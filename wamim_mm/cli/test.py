@@ -24,7 +24,7 @@ def main() -> None:
     """Evaluate the checkpoint, and write the metrics if asked."""
     args = parse_args()
     try:
-        cfg = load_config(args)
+        cfg = load_config(args, folder='evaluation')
         if cfg.get('test_dataloader') is None:
             raise ValueError(f'{args.config} has no test_dataloader: there is nothing to evaluate')
         check_checkpoint(args.checkpoint)
