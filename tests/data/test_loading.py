@@ -106,6 +106,43 @@ def test_turned_photographs(tmp_path, orientation, name):
     assert (np.abs(fast - slow) <= 1).mean() > 0.99
 
 
+def with_xmp(data, orientation):
+    """A JPEG file that says in XMP how it is turned, and not in EXIF."""
+    xmp = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="{orientation}"/></x:xmpmeta>'
+    segment = b'http://ns.adobe.com/xap/1.0/\x00' + xmp.encode()
+    return data[:2] + b'\xff\xe1' + (len(segment) + 2).to_bytes(2, 'big') + segment + data[2:]
+
+
+@pytest.mark.parametrize('size', [(60, 90), (32, 1000)])
+def test_an_orientation_in_xmp_only_is_none(tmp_path, size):
+    """OpenCV does not read it; Pillow does."""
+    file = tmp_path / 'a.jpg'
+    photograph(*size).save(file, quality=95)
+    file.write_bytes(with_xmp(file.read_bytes(), 6))
+    with Image.open(file) as image:
+        assert image.getexif()[0x0112] == 6
+    assert image_size(file.read_bytes()) == size
+    for seed in range(5):
+        fast, slow = twins(file, seed)
+        assert (np.abs(fast - slow) <= 1).mean() > 0.99
+
+
+@pytest.mark.parametrize('orientation', [0, 9, 255])
+def test_an_orientation_that_there_is_not_is_none(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    photograph(60, 90).save(tmp_path / 'a.jpg', exif=exif, quality=95)
+    assert image_size((tmp_path / 'a.jpg').read_bytes()) == (60, 90)
+
+
+def test_a_header_that_says_another_size(tmp_path, monkeypatch):
+    """What was decoded counts."""
+    photograph(300, 40).save(tmp_path / 'a.jpg', quality=95)
+    monkeypatch.setattr('wamim_mm.data.loading.image_size', lambda data: (40, 300))
+    found = LoadRandomResizedCrop(scale=32)(dict(img_path=str(tmp_path / 'a.jpg')))
+    assert found['img'].shape == (32, 32, 3) and found['ori_shape'] == (300, 40)
+
+
 @pytest.mark.parametrize(
     ('mode', 'name'),
     [('L', 'a.jpg'), ('CMYK', 'a.jpg'), ('RGBA', 'a.png'), ('P', 'a.png'), ('L', 'a.png')],

@@ -70,15 +70,20 @@ class LoadRandomResizedCrop(RandomResizedCrop):
         try:
             image = None if is_jpeg(data) else decode(data)
             size = image_size(data) if image is None else image.shape[:2]
-            top, left, height, width = self.rand_crop_params(np.broadcast_to(np.uint8(0), size))
+            crop = self.rand_crop_params(np.broadcast_to(np.uint8(0), size))
             factor = 1
             if image is None:
-                factor = reduction((height, width), self.scale)
+                factor = reduction(crop[2:], self.scale)
                 image = decode(data, factor)
+                if image.shape[:2] != tuple(-(-side // factor) for side in size):
+                    # Its header does not tell what OpenCV makes of it.
+                    image, factor = decode(data), 1
+                    size = image.shape[:2]
+                    crop = self.rand_crop_params(image)
         except (OSError, cv2.error) as error:
             raise ValueError(f'{results["img_path"]!r} is no image: {error}') from error
         results['ori_shape'] = size
-        top, left, height, width = (round(x / factor) for x in (top, left, height, width))
+        top, left, height, width = (round(x / factor) for x in crop)
         image = image[top : top + height, left : left + width]
         results['img'] = resize(image, self.scale, self.interpolation)
         results['img_shape'] = tuple(self.scale)
@@ -94,7 +99,10 @@ def image_size(data: bytes) -> tuple[int, int]:
     """Height and width of an encoded image as OpenCV will decode it, from its header alone."""
     with Image.open(io.BytesIO(data)) as image:
         width, height = image.size
-        turned = image.getexif().get(EXIF_ORIENTATION, 1) >= 5  # by 90 degrees
+        # Not Image.getexif(), which reads an orientation out of XMP too; OpenCV does not.
+        exif = Image.Exif()
+        exif.load(image.info.get('exif', b''))
+    turned = exif.get(EXIF_ORIENTATION) in (5, 6, 7, 8)  # by 90 degrees
     return (width, height) if turned else (height, width)
 
 

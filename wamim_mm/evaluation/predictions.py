@@ -37,11 +37,25 @@ def draw_predictions(
     pipeline = Compose(without_annotations(cfg.test_dataloader.dataset.pipeline))
     visualizer = VISUALIZERS.build(dict(cfg.visualizer, name='infer', vis_backends=None))
     visualizer.dataset_meta = meta
+    pictures = picture_names(paths, root, out)
     for path in tqdm(paths, unit='image'):
         batch = pseudo_collate([pipeline(dict(img_path=str(path), img_id=0))])
         with torch.no_grad():
             sample = model.test_step(batch)[0].cpu()
-        draw(visualizer, path, sample, (out / path.relative_to(root)).with_suffix('.png'), score)
+        draw(visualizer, path, sample, pictures[path], score)
+
+
+def picture_names(paths: list[Path], root: Path, out: Path) -> dict[Path, Path]:
+    """A PNG file for each image, under ``out`` as the image is under ``root``.
+
+    ``a.png`` for ``a.jpg``; where two images differ only in their suffix, all of them keep theirs:
+    ``a.jpg.png`` and ``a.png.png``.
+    """
+    places = {path: out / path.relative_to(root) for path in paths}
+    pictures = {path: place.with_suffix('.png') for path, place in places.items()}
+    if len(set(pictures.values())) == len(paths):
+        return pictures
+    return {path: place.with_name(f'{place.name}.png') for path, place in places.items()}
 
 
 def build(cfg: Config, checkpoint: str) -> tuple[BaseModel, dict]:
