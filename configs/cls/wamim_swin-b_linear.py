@@ -41,6 +41,3 @@ model = dict(
     ],
     head=dict(type='LinearClsHead', num_classes=1000, in_channels=1024),
 )
-
-# mmpretrain freezes a Swin when training starts; by then DDP waits for all of its gradients.
-find_unused_parameters = True
