@@ -2,7 +2,14 @@
 
 import pytest
 
-from wamim_mm.cli.checks import check_checkpoint, check_data, find_images, read_config
+from wamim_mm.cli.checks import (
+    SUFFIXES,
+    check_checkpoint,
+    check_data,
+    find_images,
+    read_config,
+    use_image_folder,
+)
 
 
 def test_missing_files(tmp_path):
@@ -22,6 +29,64 @@ def test_find_images(tmp_path):
     assert find_images(wanted[0]) == wanted[:1]
     with pytest.raises(FileNotFoundError, match=r"no image at '.*nothing'.*\.jpg"):
         find_images(tmp_path / 'nothing')
+
+
+def folder_of(root, **changes):
+    return dict(type='CustomDataset', data_root=str(root), with_label=False) | changes
+
+
+def fill(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def test_any_folder_of_images(tmp_path):
+    """Flat, in sub-folders, or in DIR/train; all suffixes that are read; the rest is counted."""
+    for root, names, prefix in (
+        ('flat', ['a.jpg', 'b.WEBP', 'c.tif', 'notes.txt', 'Makefile'], ''),
+        ('deep', ['x/a.jpg', 'x/y/b.webp', 'c.tif', 'x/notes.txt', 'x/Makefile'], ''),
+        ('split', [f'train/{n}' for n in ('a.jpg', 'b.webp', 'c.tif', 'n.txt', 'M')], 'train'),
+    ):
+        fill(tmp_path / root, *names)
+        dataset = folder_of(tmp_path / root, data_prefix='train')
+        said = use_image_folder(dataset)
+        assert dataset['data_prefix'] == prefix
+        assert said.startswith(f'3 images in {tmp_path / root / prefix}'.rstrip('/'))
+        for part in ('1 .jpg', '1 .webp', '1 .tif', 'passed over', '1 .txt', '1 no suffix'):
+            assert part in said
+        check_data(dataset)
+
+
+def test_the_data_set_finds_what_was_counted(tmp_path):
+    from mmpretrain.datasets import CustomDataset
+
+    fill(tmp_path, *[f'{i}{suffix}' for i, suffix in enumerate(SUFFIXES)], 'x/a.WebP', 'b.gif')
+    dataset = folder_of(tmp_path, data_prefix='train')
+    assert use_image_folder(dataset).startswith(f'{len(SUFFIXES) + 1} images')
+    dataset.pop('type')
+    assert len(CustomDataset(pipeline=[], **dataset)) == len(SUFFIXES) + 1
+
+
+def test_links_may_lead_up(tmp_path):
+    fill(tmp_path, 'x/a.jpg')
+    (tmp_path / 'x' / 'up').symlink_to(tmp_path)
+    assert use_image_folder(folder_of(tmp_path)).startswith('1 images')
+
+
+def test_other_data_sets_are_left_alone(tmp_path):
+    for changes in (
+        dict(type='ImageNet'),
+        dict(with_label=True),
+        dict(ann_file='list.txt'),
+        dict(data_root='s3://bucket'),
+        dict(data_root=str(tmp_path / 'nowhere')),
+    ):
+        dataset = folder_of(tmp_path, **changes)
+        assert use_image_folder(dict(dataset)) is None
+    with pytest.raises(FileNotFoundError, match=r'no image in .*, found 1 \.txt; .*\.jpg'):
+        fill(tmp_path, 'notes.txt')
+        use_image_folder(folder_of(tmp_path))
 
 
 def test_check_data(tmp_path):

@@ -76,7 +76,11 @@ def test_first_line_of_training(root, tmp_path):
     arguments = ['configs/demo/wamim_vit.py', '--work-dir', tmp_path / 'run']
     options = ['--cfg-options', f'data_root={tmp_path / "data"}']
     printed, imported = run(root, 'train', *arguments, *options)
-    assert printed == f'configs/demo/wamim_vit.py -> {tmp_path / "run"}' and imported == []
+    assert printed.splitlines() == [
+        f'configs/demo/wamim_vit.py -> {tmp_path / "run"}',
+        f'1 images in {tmp_path / "data" / "train"} (1 .jpg)',
+    ]
+    assert imported == []
 
 
 CONFIG = 'configs/demo/wamim_vit.py'

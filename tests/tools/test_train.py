@@ -51,7 +51,8 @@ def test_the_screen_starts_with_what_matters(root, scenes, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == f'{config} -> {tmp_path}'
-    assert 'Checkpoints will be saved to' in lines[1] and 'Epoch(train) [1][1/6]' in lines[2]
+    assert lines[1] == f'48 images in {scenes}/train (48 .jpg)'
+    assert 'Checkpoints will be saved to' in lines[2] and 'Epoch(train) [1][1/6]' in lines[3]
     (log,) = tmp_path.glob('*/*.log')
     for rest in (
         'System environment',
@@ -128,13 +129,13 @@ def test_an_empty_folder(root, tmp_path):
     (tmp_path / 'data' / 'train').mkdir(parents=True)
     options = [f'data_root={tmp_path / "data"}', *TINY]
     done = train(root, 'configs/demo/wamim_vit.py', tmp_path / 'run', options=options)
-    assert done.returncode != 0 and 'is empty; put the data there' in done.stderr
+    assert done.returncode != 0 and 'found nothing; put images there' in done.stderr
 
 
 def test_a_plain_folder_of_images_will_do(root, scenes, tmp_path):
-    (tmp_path / 'data' / 'train').mkdir(parents=True)
+    (tmp_path / 'data').mkdir()
     for i, picture in enumerate(sorted(scenes.glob('train/*/*.jpg'))[:16]):
-        shutil.copy(picture, tmp_path / 'data' / 'train' / f'{i}.jpg')
+        shutil.copy(picture, tmp_path / 'data' / f'{i}.jpg')
     options = [f'data_root={tmp_path / "data"}', *TINY]
     done = train(root, 'configs/demo/wamim_vit.py', tmp_path / 'run', options=options)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.webp'}
+#: Of the images that training and inference read: what OpenCV decodes in all its builds.
+SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff', '.ppm', '.pgm')
 
 
 def read_config(path: str) -> Config:
@@ -57,6 +60,54 @@ def find_images(path: Path) -> list[Path]:
             f'({", ".join(sorted(SUFFIXES))})'
         )
     return images
+
+
+def use_image_folder(dataset: dict) -> str | None:
+    """Take a folder of images without labels as it is, and count what is in it.
+
+    If there is no folder ``data_root/data_prefix``, the images are those under ``data_root``. All
+    suffixes that can be decoded are taken.
+
+    Args:
+        dataset: Config of a data set; changed in place if it is such a folder.
+
+    Returns:
+        A line for the screen, with the numbers of images and of other files by suffix; None if it
+        is no such folder, or on another storage.
+
+    Raises:
+        FileNotFoundError: There is no image.
+    """
+    kind, root = dataset.get('type'), dataset.get('data_root')
+    name = getattr(kind, '__name__', str(kind)).split('.')[-1]
+    if name != 'CustomDataset' or dataset.get('with_label', True) or dataset.get('ann_file'):
+        return None
+    if not root or '://' in root or not Path(root).is_dir():
+        return None
+    if not Path(root, dataset.get('data_prefix', '')).is_dir():
+        dataset['data_prefix'] = ''
+    dataset.setdefault('extensions', SUFFIXES)
+    folder, found, other = Path(root, dataset.get('data_prefix', '')), Counter(), Counter()
+    seen = set()
+    for path, folders, files in os.walk(folder, followlinks=True):
+        if os.path.realpath(path) in seen:  # a link that leads up again
+            folders.clear()
+            continue
+        seen.add(os.path.realpath(path))
+        for file in files:
+            suffix = os.path.splitext(file)[1].lower()
+            (found if suffix in dataset['extensions'] else other)[suffix or 'no suffix'] += 1
+    if not found:
+        raise FileNotFoundError(
+            f'no image in {str(folder)!r}, found {_counted(other) or "nothing"}; put images there '
+            f'({", ".join(dataset["extensions"])}), or set it with --cfg-options data_root=DIR'
+        )
+    passed = f'; passed over {_counted(other)}' if other else ''
+    return f'{found.total():,} images in {folder} ({_counted(found)}){passed}'
+
+
+def _counted(files: Counter[str]) -> str:
+    return ', '.join(f'{count:,} {suffix}' for suffix, count in files.most_common())
 
 
 def check_data(dataset: dict) -> None:

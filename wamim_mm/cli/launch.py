@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .checks import check_data, import_custom_modules, read_config
+from .checks import check_data, import_custom_modules, read_config, use_image_folder
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -102,11 +102,13 @@ def build_runner(
         ValueError: An annotation file is damaged or of other classes, or the device lacks the
             precision.
     """
+    said = [f'{cfg.filename} -> {cfg.work_dir}']
     for name in loaders:
         if cfg.get(name) is not None:
+            said += filter(None, [use_image_folder(cfg[name].dataset)])
             check_data(cfg[name].dataset)
     if _is_first_process():
-        print(f'{cfg.filename} -> {cfg.work_dir}', flush=True)
+        print('\n'.join(said), flush=True)
 
     # From here on torch and the libraries that the config needs are imported.
     from mmengine.registry import RUNNERS
