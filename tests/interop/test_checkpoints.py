@@ -137,7 +137,8 @@ def trained(tmp_path_factory):
 
 
 def assert_equal(a, b):
-    assert type(a) is type(b)
+    # An array that was read is of a subclass, until it is saved.
+    assert type(a) is type(b) or isinstance(a, np.ndarray) is isinstance(b, np.ndarray) is True
     if isinstance(a, dict):
         assert a.keys() == b.keys()
         for key in a:
@@ -225,7 +226,7 @@ def test_amp_scaler_state_loads(tmp_path):
         'numpy.dtype',
         '_reconstruct',
         'scalar',
-        *sorted({f'{type(np.dtype(x)).__module__}.{type(np.dtype(x)).__name__}' for x in DTYPES}),
+        'arrays._Array',
     ],
 )
 def test_every_class_of_the_list_is_needed(name, trained, only_globals):
@@ -243,10 +244,70 @@ def test_every_class_of_the_list_is_needed(name, trained, only_globals):
 def test_the_list_holds_no_door():
     entries = torch.serialization.get_safe_globals()
     allowed = [entry[0] for entry in entries if type(entry) is tuple]
-    assert len(allowed) > 15
+    assert len(allowed) > 8
     for function in (getattr, setattr, eval, exec, open, __import__, type, object):
         assert function not in allowed
-    assert type(np.dtype(object)) not in allowed
+    # NumPy's own constructors make arrays of pointers of a file's choice.
+    for constructor in (np.ndarray, np.dtype, type(np.dtype(object)), np.array, np.frombuffer):
+        assert constructor not in allowed
+
+
+class Reduced:
+    """Pickled as a call of a function, with a state to be set afterwards."""
+
+    def __init__(self, function, *arguments, state=None):
+        self.reduced = (function, arguments) if state is None else (function, arguments, state)
+
+    def __reduce__(self):
+        return self.reduced
+
+
+POINTERS = b'A' * 8
+DTYPE = Reduced(np.dtype, 'i8', False, True, state=(3, '<', None, None, None, -1, -1, 0))
+EMPTY = np.empty(0).__reduce__()[0], np.ndarray, (0,), b'b'
+HOSTILE_ARRAYS = {
+    'array of pointers': lambda: Reduced(np.ndarray, (1,), 'O', POINTERS),
+    'array over a buffer': lambda: Reduced(np.ndarray, (1,), 'i8', POINTERS),
+    'dtype of objects': lambda: Reduced(np.dtype, 'O'),
+    'dtype of fields': lambda: Reduced(np.dtype, [('a', 'O')]),
+    'dtype with the flags of objects': lambda: Reduced(
+        np.dtype, 'i8', False, True, state=(3, '<', None, None, None, -1, -1, 63)
+    ),
+    'more elements than data': lambda: Reduced(*EMPTY, state=(1, (99,), DTYPE, False, POINTERS)),
+    'negative side': lambda: Reduced(*EMPTY, state=(1, (-1, -1), DTYPE, False, POINTERS)),
+    'list in the place of data': lambda: Reduced(*EMPTY, state=(1, (1,), DTYPE, False, [1])),
+    'scalar too long': lambda: Reduced(np.float64(0).__reduce__()[0], DTYPE, POINTERS * 2),
+    'scalar of objects': lambda: Reduced(
+        np.float64(0).__reduce__()[0], Reduced(np.dtype, 'O'), POINTERS
+    ),
+}
+
+
+@pytest.mark.parametrize('name', HOSTILE_ARRAYS)
+def test_hostile_arrays_are_refused(name, tmp_path):
+    """With NumPy's own constructors, the first two end in a segmentation fault."""
+    path = str(tmp_path / 'hostile.pth')
+    torch.save({'state_dict': {}, 'x': HOSTILE_ARRAYS[name]()}, path)
+    with pytest.raises(pickle.UnpicklingError, match=r'hostile\.pth is refused'):
+        CheckpointLoader.load_checkpoint(path)
+
+
+@pytest.mark.parametrize('dtype', [*DTYPES, '>f4', '>i8'])
+def test_arrays_of_numbers_load(dtype, tmp_path):
+    path = str(tmp_path / 'numbers.pth')
+    arrays = [np.arange(6).reshape(2, 3).astype(dtype), np.ones((), dtype)]
+    arrays += [np.asfortranarray(arrays[0]), arrays[0][:, ::2]]
+    torch.save({'arrays': arrays, 'scalar': arrays[0][1, 2]}, path)
+    for _ in range(2):
+        loaded = CheckpointLoader.load_checkpoint(path)
+        for array, expected in zip(loaded['arrays'], arrays, strict=True):
+            # NumPy brings what it reads into the machine's byte order.
+            assert array.dtype.newbyteorder('=') == expected.dtype.newbyteorder('=')
+            assert array.shape == expected.shape
+            np.testing.assert_array_equal(array, expected)
+        assert loaded['scalar'] == arrays[0][1, 2]
+        torch.save(loaded, path)  # and are saved as NumPy's own
+    assert 'wamim_mm' not in str(torch.serialization.get_unsafe_globals_in_checkpoint(path))
 
 
 @pytest.mark.parametrize('core', ['numpy.core', 'numpy._core'])
@@ -425,7 +486,7 @@ def test_getattr_reaches_no_further_than_the_statistics(through_getattr, marker)
 def test_objects_of_other_classes_are_named(tmp_path):
     path = str(tmp_path / 'buffer.pth')
     torch.save(np.array(['text']), path)
-    with pytest.raises(pickle.UnpicklingError, match=r'it holds \S*Str\S*,'):
+    with pytest.raises(pickle.UnpicklingError, match=r"it holds <numpy\.dtype\('U4'\)>,"):
         CheckpointLoader.load_checkpoint(path)
 
 

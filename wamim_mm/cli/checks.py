@@ -87,7 +87,9 @@ def use_image_folder(dataset: dict) -> str | None:
     if not Path(root, dataset.get('data_prefix', '')).is_dir():
         dataset['data_prefix'] = ''
     dataset.setdefault('extensions', SUFFIXES)
-    folder, found, other = Path(root, dataset.get('data_prefix', '')), Counter(), Counter()
+    folder = Path(root, dataset.get('data_prefix', ''))
+    found: Counter[str] = Counter()
+    other: Counter[str] = Counter()
     seen = set()
     for path, folders, files in os.walk(folder, followlinks=True):
         if os.path.realpath(path) in seen:  # a link that leads up again

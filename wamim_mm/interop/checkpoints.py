@@ -22,8 +22,9 @@ from collections.abc import Callable
 from pickle import UnpicklingError
 from typing import Any
 
-import numpy as np
 import torch
+
+from .arrays import allowed_arrays
 
 # The text of a refusal by torch >= 2.6. All other errors of the unpickler are damaged or foreign
 # files.
@@ -65,18 +66,7 @@ def _allowed() -> list[tuple[Any, str]]:
     allowed = [(cls, f'{cls.__module__}.{cls.__qualname__}') for cls in methods]
     allowed.append((method, 'builtins.getattr'))
     # A HistoryBuffer is two arrays; best scores and dataset_meta hold scalars and arrays.
-    allowed += [(np.ndarray, 'numpy.ndarray'), (np.dtype, 'numpy.dtype')]
-    # The functions that arrays and scalars pickle themselves with, under both names of their module
-    # (numpy 2 renamed it), so that a file of one numpy loads with the other.
-    functions: list[Any] = [np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0]]
-    for function in functions:
-        for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
-            allowed.append((function, f'{module}.{function.__name__}'))
-    # The class of a dtype must be listed for its state to be set: numbers, never objects.
-    for code in '?bhilqBHILQefd':
-        cls = type(np.dtype(code))
-        allowed.append((cls, f'{cls.__module__}.{cls.__qualname__}'))
-    return allowed
+    return allowed + allowed_arrays()
 
 
 def _explained(loader: Callable[..., Any]) -> Callable[..., Any]:
