@@ -77,11 +77,11 @@ def test_what_was_put_off_is_there_when_asked_for():
         wamim_mm.register()
         import mmdet.models, mmpretrain.models.utils
         from mmdet.registry import MODELS
-        from mmengine.registry import OPTIMIZERS
         norm = mmpretrain.models.utils.ResLayerExtraNorm
         print(norm is not None and MODELS.get('ResLayerExtraNorm') is norm)
-        weight = torch.nn.Parameter(torch.zeros(2))
-        print(type(OPTIMIZERS.build(dict(type='Adafactor', params=[weight]))).__module__)
+        from mmengine.optim import build_optim_wrapper
+        cfg = dict(optimizer=dict(type='Adafactor', lr=1e-3, relative_step=False))
+        print(type(build_optim_wrapper(torch.nn.Linear(2, 2), cfg).optimizer).__module__)
     """)
     assert 'True' in out.splitlines() and 'transformers.optimization' in out.splitlines()
 
@@ -95,6 +95,32 @@ def test_the_order_of_imports_does_not_matter(first):
         print(MODELS.get('ResLayerExtraNorm') is mmpretrain.models.utils.ResLayerExtraNorm)
     """)
     assert out.endswith('True')
+
+
+def test_a_second_thread_waits_for_all_classes():
+    out = run("""
+        import threading, wamim_mm
+        from mmpretrain.registry import MODELS
+        found = []
+        look = lambda: found.append(MODELS.get('WaMIM') is not None)
+        threads = [threading.Thread(target=look) for _ in range(4)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        print(found)
+    """)
+    assert out.endswith(str([True] * 4))
+
+
+def test_the_package_may_be_imported_again():
+    out = run("""
+        import sys, wamim_mm
+        for name in [name for name in sys.modules if name.startswith('wamim_mm')]:
+            del sys.modules[name]
+        import wamim_mm
+        import mmengine.registry, mmengine.runner.checkpoint
+        print('imported')
+    """)
+    assert out.endswith('imported')
 
 
 def test_ops_need_torch_and_pywavelets_only(tmp_path):

@@ -8,6 +8,7 @@ name (``wamim_mm.WaMIM``). `wamim_mm.ops` needs only torch and PyWavelets.
 
 from importlib import import_module
 from importlib.util import find_spec
+from threading import RLock
 from typing import Any
 
 from . import interop
@@ -73,12 +74,20 @@ def _register_at_first_lookup() -> None:
     from mmengine.registry import Registry
 
     look_up = Registry.import_from_location
+    lock = RLock()
+    registering: list[bool] = []
 
     def register_first(registry: Registry) -> None:
-        Registry.import_from_location = look_up
-        # Without mmpretrain only `wamim_mm.ops` can be used, which registers nothing.
-        if find_spec('mmpretrain') is not None:
-            register()
+        with lock:  # another thread waits until all is there
+            if not registering and Registry.import_from_location is register_first:
+                registering.append(True)
+                try:
+                    # Who has mmengine without mmpretrain uses our wavelets alone.
+                    if find_spec('mmpretrain') is not None:
+                        register()
+                    Registry.import_from_location = look_up
+                finally:
+                    registering.clear()
         look_up(registry)
 
     Registry.import_from_location = register_first

@@ -54,7 +54,8 @@ def test_a_scale_of_the_config_stays(on):
 
 def test_cpu(on):
     on('cpu')
-    cfg = config(optimizer=dict(type='SGD', lr=0.1))
+    # As mmpretrain's MAE has it, for a GPU.
+    cfg = config(optimizer=dict(type='SGD', lr=0.1), loss_scale='dynamic', dtype='float16')
     precision.use_amp(cfg, 'auto')
     model = torch.nn.Linear(2, 2)
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)

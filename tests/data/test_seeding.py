@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import ConfigDict
-from mmengine.registry import DATASETS
+from mmengine.registry import DATA_SAMPLERS, DATASETS
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
@@ -174,14 +174,62 @@ def test_batch_samplers_and_what_asks_the_dataset():
     assert sampler.dataset is dataset and len(sampler) == 24
 
 
-def test_a_config_is_changed_once():
+def test_a_config_is_wrapped():
     cfg = ConfigDict(
         dataset=dict(type='Drawing'), sampler=dict(type='DefaultSampler', shuffle=True)
     )
     seed_draws(cfg, 5)
-    once = cfg.to_dict()
-    seed_draws(cfg, 5)
-    assert cfg.to_dict() == once
-    assert once['sampler'] == dict(
-        type='EpochSampler', sampler=dict(type='DefaultSampler', shuffle=True), seed=5
+    assert cfg.to_dict() == dict(
+        sampler=dict(
+            type='EpochSampler', sampler=dict(type='DefaultSampler', shuffle=True), seed=5
+        ),
+        dataset=dict(type='SeededDataset', dataset=dict(type='Drawing'), seed=5),
     )
+    without = ConfigDict(dataset=dict(type='Drawing'), sampler=None)
+    seed_draws(without, 5)
+    assert without.dataset.type == 'Drawing'
+
+
+@DATA_SAMPLERS.register_module()
+class Balancing:
+    """Draws one index again and again, as samplers that balance classes do."""
+
+    def __init__(self, dataset, seed):
+        assert isinstance(dataset, Drawing)  # some samplers check
+        self.indices = [np.int64(3), 3, 5, 3, 5, (1, 2)]
+
+    def __iter__(self):
+        return iter(self.indices)
+
+    def __len__(self):
+        return len(self.indices)
+
+
+def test_an_index_drawn_again_is_another_sample():
+    """And what is no index passes through."""
+    built = loader(sampler=dict(type='Balancing'), batch_size=1)
+    drawn = list(built.sampler)
+    assert drawn == [3, 3, 5, 3, 5, (1, 2)] and type(drawn[-1]) is tuple
+    found = [built.dataset[index] for index in drawn[:-1]]
+    draws = [draw for _, sample in found for draw in sample]
+    assert len(set(draws)) == len(draws)
+
+
+def test_a_run_of_iterations_may_skip():
+    """Where the other sampler can, as the maintained fork's does; samples are those of no stop."""
+    sampler = dict(type='InfiniteSampler', shuffle=True)
+    through, resumed = iter(loader(sampler=sampler)), loader(sampler=sampler)
+    if not hasattr(resumed.sampler.sampler, 'skip'):
+        assert not hasattr(resumed.sampler, 'skip')
+        return
+    resumed.sampler.skip(4 * 8)
+    expected = [next(through) for _ in range(12)][8:]
+    batches = iter(resumed)
+    assert [next(batches) for _ in range(4)] == expected
+
+
+def test_whole_batches_are_not_fetched_past_the_seeds():
+    dataset = SeededDataset(dict(type='Drawing'), seed=0)
+    dataset.dataset.__getitems__ = lambda indices: [None for _ in indices]
+    assert not hasattr(dataset, '__getitems__')
+    assert dataset[2][0] == 2

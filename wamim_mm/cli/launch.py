@@ -99,6 +99,7 @@ def build_runner(
 
     Raises:
         FileNotFoundError: A data root, image folder or annotation file is missing or empty.
+        ImportError: A library is missing, too old, or does not fit another.
         ValueError: An annotation file is damaged or of other classes, or the device lacks the
             precision.
     """
@@ -113,26 +114,29 @@ def build_runner(
     # From here on torch and the libraries that the config needs are imported.
     from mmengine.registry import RUNNERS
 
+    from .. import register
     from ..data.checks import check_annotations
     from ..data.seeding import seed_draws
     from ..interop.distributed import use_cpu_processes
     from .precision import use_amp
     from .screen import QuietRunner
 
+    register()
     import_custom_modules(cfg)
     if amp:
         use_amp(cfg, amp)
-    seed = cfg.get('randomness', {}).get('seed')
-    if 'train_dataloader' in loaders and cfg.get('train_dataloader') and seed is not None:
-        seed_draws(cfg.train_dataloader, seed)
-    cfg.custom_hooks = [
-        *(cfg.get('custom_hooks') or []),
+    use_cpu_processes(cfg)
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else QuietRunner.from_cfg(cfg)
+    # Behind the config, which is saved with the run and may be used again as it was given.
+    for hook in (
         dict(type='CheckpointFitHook', strict=strict),
         dict(type='PretrainedFitHook', allow_partial=allow_partial_backbone),
         dict(type='ClassCountHook'),
-    ]
-    use_cpu_processes(cfg)
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else QuietRunner.from_cfg(cfg)
+    ):
+        runner.register_hook(hook)
+    loader, seed = runner._train_dataloader, cfg.get('randomness', {}).get('seed')
+    if isinstance(loader, dict) and seed is not None:
+        seed_draws(loader, seed)
     for name in loaders:
         # Annotations are read now and not when training begins, so that errors appear at once.
         loop = name.replace('dataloader', 'loop')

@@ -39,6 +39,8 @@ def use_amp(cfg: Config, amp: str) -> None:
     if cfg.get('optim_wrapper') is not None:
         if device == 'cpu':
             cfg.optim_wrapper.type = 'CPUAmpOptimWrapper'
+            for key in ('dtype', 'loss_scale'):  # of a config in mixed precision already
+                cfg.optim_wrapper.pop(key, None)
         else:
             cfg.optim_wrapper.type = 'AmpOptimWrapper'
             cfg.optim_wrapper.dtype = str(DTYPES[amp]).removeprefix('torch.')

@@ -30,7 +30,7 @@ def main() -> None:
         check_checkpoint(args.checkpoint)
         cfg.load_from = args.checkpoint
         runner = build_runner(cfg, ('test_dataloader',), strict=True, amp=args.amp)
-    except (FileNotFoundError, ValueError) as error:
+    except (FileNotFoundError, ImportError, ValueError) as error:
         sys.exit(f'test.py: {error}')
     metrics = runner.test()
     if args.out:

@@ -58,7 +58,7 @@ def main() -> None:
             allow_partial_backbone=args.allow_partial_backbone,
             amp=args.amp,
         )
-    except (FileNotFoundError, ValueError) as error:
+    except (FileNotFoundError, ImportError, ValueError) as error:
         sys.exit(f'train.py: {error}')
     runner.train()
 

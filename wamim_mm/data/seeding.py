@@ -9,10 +9,12 @@ a run can be resumed without stored states of generators.
 import random
 from collections.abc import Iterator, Sized
 from contextlib import contextmanager
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
+from mmengine.dataset import DefaultSampler, InfiniteSampler
 from mmengine.dist import get_dist_info
 from mmengine.registry import DATA_SAMPLERS, DATASETS
 from torch.utils.data import Dataset, Sampler
@@ -47,9 +49,9 @@ class EpochSampler(Sampler):
 
     Args:
         dataset: The dataset.
-        sampler: Config of the sampler; MMEngine's ``DefaultSampler`` and ``InfiniteSampler``,
-            mmpretrain's ``RepeatAugSampler``, or another that distributes its indices over the
-            processes in turn.
+        sampler: Config of the sampler, one that distributes its indices over the processes in
+            turn. What is no number, such as the pairs of mmdet's ``TrackImgSampler``, passes
+            through unchanged, and its draws are MMEngine's.
         seed: Seed of the order.
     """
 
@@ -58,18 +60,37 @@ class EpochSampler(Sampler):
         # Samplers add the epoch to their seed: the order of seed 0 in epoch 1 would be that of
         # seed 1 in epoch 0.
         seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
-        self.sampler = DATA_SAMPLERS.build(sampler, default_args=dict(dataset=dataset, seed=seed))
+        # Some samplers check the class of their dataset.
+        inner = dataset.dataset if isinstance(dataset, SeededDataset) else dataset
+        self.sampler = DATA_SAMPLERS.build(sampler, default_args=dict(dataset=inner, seed=seed))
         self.epoch = 0
+        self.skipped = 0
+        if hasattr(self.sampler, 'skip'):
+            self.skip = self._skip
 
-    def __iter__(self) -> Iterator[SampleIndex]:
+    def __iter__(self) -> Iterator[Any]:
         """Iterate the indices of this process."""
         rank, world_size = get_dist_info()
-        copies = getattr(self.sampler, 'num_repeats', 1)
-        for i, index in enumerate(self.sampler):
+        once = isinstance(self.sampler, DefaultSampler | InfiniteSampler)
+        repeats = getattr(self.sampler, 'num_repeats', 1)
+        for i, index in enumerate(self.sampler, self.skipped):
+            if not isinstance(index, Integral):
+                yield index
+                continue
             position = i * world_size + rank
             # An infinite sampler goes through the dataset again and again.
-            passes = position // (copies * len(self.dataset))
-            yield SampleIndex(index, self.epoch + passes, position % copies)
+            passes, place = divmod(position, repeats * len(self.dataset))
+            # Samplers that balance classes draw an index several times in a pass.
+            copy = 0 if once else place % repeats if repeats > 1 else place
+            yield SampleIndex(int(index), self.epoch + passes, copy)
+
+    def _skip(self, num_samples: int) -> None:
+        """Start after so many indices of this process, as a resumed run of iterations does.
+
+        There only where the other sampler has such a method: MMEngine asks.
+        """
+        self.sampler.skip(num_samples)
+        self.skipped = num_samples
 
     def __len__(self) -> int:
         """The number of samples of this process."""
@@ -98,6 +119,8 @@ class SeededDataset(Dataset):
 
     def __getitem__(self, index: int) -> Any:
         """The sample; an index without an epoch is one of epoch 0."""
+        if not isinstance(index, Integral):
+            return self.dataset[index]
         epoch, copy = getattr(index, 'epoch', 0), getattr(index, 'copy', 0)
         with seeded(self.seed, epoch, int(index), copy):
             return self.dataset[int(index)]
@@ -107,7 +130,9 @@ class SeededDataset(Dataset):
         return len(self.dataset)
 
     def __getattr__(self, name: str) -> Any:
-        if name == 'dataset':  # while it is unpickled
+        # While it is unpickled there is no dataset; and torch would fetch whole batches from one
+        # that has __getitems__.
+        if name == 'dataset' or name.startswith('__'):
             raise AttributeError(name)
         return getattr(self.dataset, name)
 
@@ -140,14 +165,14 @@ def seeded(*numbers: int) -> Iterator[None]:
 def seed_draws(loader: dict, seed: int) -> None:
     """Let a data loader's config draw its samples from (seed, epoch, index).
 
-    A loader that was changed before, or whose sampler is not a config, is left as it is.
+    A loader whose sampler is not a config is left as it is.
 
     Args:
         loader: Config of a data loader; changed in place.
         seed: Of the order and of all draws.
     """
     sampler = loader.get('sampler')
-    if not isinstance(sampler, dict) or sampler['type'] == 'EpochSampler':
+    if not isinstance(sampler, dict):
         return
     loader['sampler'] = dict(type='EpochSampler', sampler=sampler, seed=seed)
     loader['dataset'] = dict(type='SeededDataset', dataset=loader['dataset'], seed=seed)

@@ -28,6 +28,13 @@ class MaskingHook(Hook):
             return
         loader = runner.train_loop.dataloader
         loader.collate_fn = masked_collate(model, loader.collate_fn)
+        iterator = getattr(runner.train_loop, 'dataloader_iterator', None)
+        if getattr(iterator, '_iterator', None) is not None:
+            runner.logger.warning(
+                'MaskingHook comes after the start of the data loader, with this '
+                f"{type(runner.train_loop).__name__} of MMEngine's: the training process makes the "
+                'masks, the same ones in more time; EpochBasedTrainLoop leaves them to the workers'
+            )
 
 
 def masked_collate(model: Any, collate: Callable = default_collate) -> MaskedCollate:

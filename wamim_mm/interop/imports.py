@@ -26,6 +26,8 @@ def around_import(module: str, context: Callable[[], AbstractContextManager]) ->
     """Run the code of ``module`` in a context; if it has run already, only enter and leave it."""
     finder = next((f for f in sys.meta_path if isinstance(f, _Finder)), None)
     if finder is None:
+        # One of an earlier import of this module would ask this one, and be asked by it, for ever.
+        sys.meta_path[:] = [f for f in sys.meta_path if not getattr(f, 'is_patch_finder', False)]
         finder = _Finder()
         sys.meta_path.insert(0, finder)
     finder.contexts.setdefault(module, []).append(context)
@@ -36,6 +38,8 @@ def around_import(module: str, context: Callable[[], AbstractContextManager]) ->
 
 class _Finder(MetaPathFinder):
     """Finds what the other finders find, and runs its code in the contexts."""
+
+    is_patch_finder = True
 
     def __init__(self) -> None:
         self.contexts: dict[str, list[Callable[[], AbstractContextManager]]] = {}

@@ -47,11 +47,11 @@ def _register_adafactor() -> None:
         OPTIMIZERS.register_module(name='Adafactor', module=_adafactor)
 
 
-def _adafactor(*args: Any, **kwargs: Any) -> Any:
-    """Transformers' optimizer, which is imported now."""
+def _adafactor(params: Any, **kwargs: Any) -> Any:
+    """transformers' optimizer, imported now. MMEngine reads the name of the first argument."""
     from transformers import Adafactor
 
-    return Adafactor(*args, **kwargs)
+    return Adafactor(params, **kwargs)
 
 
 def _register_extra_norm() -> None:
