@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .checks import check_data, import_custom_modules, read_config, use_image_folder
+from .options import check_options
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -59,9 +60,11 @@ def load_config(args: Namespace, folder: str = '') -> Config:
 
     Raises:
         FileNotFoundError: There is no such config.
+        ValueError: An option sets what nothing reads.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = read_config(args.config)
+    check_options(cfg, args.cfg_options)
     if 'data_root' in args.cfg_options:
         _move_data_root(cfg, args.cfg_options['data_root'])
     cfg.merge_from_dict(args.cfg_options)
