@@ -16,7 +16,7 @@ def test_corruptions(root, scenes, tmp_path, monkeypatch, capsys):
         'imagecorruptions', reason='needs the package imagecorruptions-imaug, of the test extra'
     )
     config, checkpoint, out = (tmp_path / name for name in ('vit.py', 'vit.pth', 'probe.json'))
-    small = "_base_ = '{}'\nmodel = dict(backbone=dict(img_size=32))\n"
+    small = "_base_ = '{}'\nmodel = dict(backbone=dict(img_size=64))\n"
     config.write_text(small.format(root / 'configs' / 'demo' / 'wamim_vit.py'))
     # Pre-trained is here the random encoder itself, so that the scores come in equal pairs.
     model = build_encoder(Config.fromfile(config), 0)
