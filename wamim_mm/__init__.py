@@ -58,7 +58,7 @@ def register() -> None:
     from .interop.versions import check_versions
 
     check_versions()
-    for room in ('data', 'evaluation', *sorted(set(_ROOMS.values()) - {'data'})):
+    for room in ('data', 'evaluation', 'hooks', 'models', 'optim'):
         import_module(f'{__name__}.{room}')
 
 

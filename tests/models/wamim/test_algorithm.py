@@ -103,6 +103,10 @@ def test_some_masks_are_refused():
 def test_other_sizes_are_refused():
     with pytest.raises(ValueError, match=r'built for images of \(64, 64\), got \(96, 64\)'):
         build().loss(torch.randn(1, 3, 96, 64))
+    # Before anything is drawn for them, whatever their sides; in pictures too.
+    for method in ('loss', 'reconstruct'):
+        with pytest.raises(ValueError, match=r'built for images of \(64, 64\), got \(100, 64\)'):
+            getattr(build(), method)(torch.randn(1, 3, 100, 64))
 
 
 def test_it_learns(backbone):

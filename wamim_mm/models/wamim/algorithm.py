@@ -122,8 +122,8 @@ class WaMIM(BaseSelfSupervisor):
         Returns:
             ``loss_level<l>`` for each level, weighted.
         """
-        mask, layout = masking or self.masking(inputs, data_samples)
         self.check_size(inputs)
+        mask, layout = masking or self.masking(inputs, data_samples)
         self.backbone.check_mask(inputs, mask)
         predictions = self.neck(self.backbone.encode_visible(inputs, layout))
         targets = self.target_generator(inputs)
@@ -140,6 +140,7 @@ class WaMIM(BaseSelfSupervisor):
         Returns:
             ``(N, 3, H, W)`` in the range of the inputs. Visible parts are predictions too.
         """
+        self.check_size(inputs)
         _, layout = self.masking(inputs, data_samples)
         predictions = self.neck(self.backbone.encode_visible(inputs, layout))
         return self.target_generator.to_images(predictions, inputs)
