@@ -6,6 +6,7 @@ from wamim_mm.cli.checks import (
     SUFFIXES,
     check_checkpoint,
     check_data,
+    count_images,
     find_images,
     read_config,
     use_image_folder,
@@ -35,6 +36,11 @@ def folder_of(root, **changes):
     return dict(type='CustomDataset', data_root=str(root), with_label=False) | changes
 
 
+def line_of(dataset):
+    """The line on the screen."""
+    return count_images(use_image_folder(dataset), dataset['extensions'])
+
+
 def fill(root, *names):
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +56,7 @@ def test_any_folder_of_images(tmp_path):
     ):
         fill(tmp_path / root, *names)
         dataset = folder_of(tmp_path / root, data_prefix='train')
-        said = use_image_folder(dataset)
+        said = line_of(dataset)
         assert dataset['data_prefix'] == prefix
         assert said.startswith(f'3 images in {tmp_path / root / prefix}'.rstrip('/'))
         for part in ('1 .jpg', '1 .webp', '1 .tif', 'passed over', '1 .txt', '1 no suffix'):
@@ -63,7 +69,7 @@ def test_the_data_set_finds_what_was_counted(tmp_path):
 
     fill(tmp_path, *[f'{i}{suffix}' for i, suffix in enumerate(SUFFIXES)], 'x/a.WebP', 'b.gif')
     dataset = folder_of(tmp_path, data_prefix='train')
-    assert use_image_folder(dataset).startswith(f'{len(SUFFIXES) + 1} images')
+    assert line_of(dataset).startswith(f'{len(SUFFIXES) + 1} images')
     dataset.pop('type')
     assert len(CustomDataset(pipeline=[], **dataset)) == len(SUFFIXES) + 1
 
@@ -71,7 +77,7 @@ def test_the_data_set_finds_what_was_counted(tmp_path):
 def test_links_may_lead_up(tmp_path):
     fill(tmp_path, 'x/a.jpg')
     (tmp_path / 'x' / 'up').symlink_to(tmp_path)
-    assert use_image_folder(folder_of(tmp_path)).startswith('1 images')
+    assert line_of(folder_of(tmp_path)).startswith('1 images')
 
 
 def test_other_data_sets_are_left_alone(tmp_path):
@@ -86,7 +92,7 @@ def test_other_data_sets_are_left_alone(tmp_path):
         assert use_image_folder(dict(dataset)) is None
     with pytest.raises(FileNotFoundError, match=r'no image in .*, found 1 \.txt; .*\.jpg'):
         fill(tmp_path, 'notes.txt')
-        use_image_folder(folder_of(tmp_path))
+        line_of(folder_of(tmp_path))
 
 
 def test_check_data(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,8 +63,8 @@ def find_images(path: Path) -> list[Path]:
     return images
 
 
-def use_image_folder(dataset: dict) -> str | None:
-    """Take a folder of images without labels as it is, and count what is in it.
+def use_image_folder(dataset: dict) -> Path | None:
+    """Take a folder of images without labels as it is.
 
     If there is no folder ``data_root/data_prefix``, the images are those under ``data_root``. All
     suffixes that can be decoded are taken.
@@ -72,11 +73,7 @@ def use_image_folder(dataset: dict) -> str | None:
         dataset: Config of a data set; changed in place if it is such a folder.
 
     Returns:
-        A line for the screen, with the numbers of images and of other files by suffix; None if it
-        is no such folder, or on another storage.
-
-    Raises:
-        FileNotFoundError: There is no image.
+        The folder; None if it is no such data set, or on another storage.
     """
     kind, root = dataset.get('type'), dataset.get('data_root')
     name = getattr(kind, '__name__', str(kind)).split('.')[-1]
@@ -87,7 +84,19 @@ def use_image_folder(dataset: dict) -> str | None:
     if not Path(root, dataset.get('data_prefix', '')).is_dir():
         dataset['data_prefix'] = ''
     dataset.setdefault('extensions', SUFFIXES)
-    folder = Path(root, dataset.get('data_prefix', ''))
+    return Path(root, dataset.get('data_prefix', ''))
+
+
+def count_images(folder: Path, suffixes: Sequence[str]) -> str:
+    """Count the images and the other files under a folder, for a line on the screen.
+
+    Args:
+        folder: The folder.
+        suffixes: Of the images.
+
+    Raises:
+        FileNotFoundError: There is no image.
+    """
     found: Counter[str] = Counter()
     other: Counter[str] = Counter()
     seen = set()
@@ -98,11 +107,11 @@ def use_image_folder(dataset: dict) -> str | None:
         seen.add(os.path.realpath(path))
         for file in files:
             suffix = os.path.splitext(file)[1].lower()
-            (found if suffix in dataset['extensions'] else other)[suffix or 'no suffix'] += 1
+            (found if suffix in suffixes else other)[suffix or 'no suffix'] += 1
     if not found:
         raise FileNotFoundError(
             f'no image in {str(folder)!r}, found {_counted(other) or "nothing"}; put images there '
-            f'({", ".join(dataset["extensions"])}), or set it with --cfg-options data_root=DIR'
+            f'({", ".join(suffixes)}), or set it with --cfg-options data_root=DIR'
         )
     passed = f'; passed over {_counted(other)}' if other else ''
     return f'{found.total():,} images in {folder} ({_counted(found)}){passed}'

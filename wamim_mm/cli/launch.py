@@ -8,7 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .checks import check_data, import_custom_modules, read_config, use_image_folder
+from .checks import (
+    check_data,
+    count_images,
+    import_custom_modules,
+    read_config,
+    use_image_folder,
+)
 from .options import check_options
 
 if TYPE_CHECKING:
@@ -109,8 +115,11 @@ def build_runner(
     said = [f'{cfg.filename} -> {cfg.work_dir}']
     for name in loaders:
         if cfg.get(name) is not None:
-            said += filter(None, [use_image_folder(cfg[name].dataset)])
-            check_data(cfg[name].dataset)
+            dataset = cfg[name].dataset
+            folder = use_image_folder(dataset)
+            if folder is not None and _is_first_process():  # a million names, once
+                said.append(count_images(folder, dataset.extensions))
+            check_data(dataset)
     if _is_first_process():
         print('\n'.join(said), flush=True)
 
