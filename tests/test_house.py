@@ -17,7 +17,7 @@ ARROWS = {
     'data': {'ops', 'interop', 'imagenet_c'},
     'hooks': {'ops', 'interop', 'data'},  # one ties the loader to the model
     'optim': {'ops', 'interop'},
-    'evaluation': {'ops', 'interop', 'models', 'data', 'imagenet_c'},
+    'evaluation': {'ops', 'interop', 'models', 'data', 'hooks', 'imagenet_c'},
     'export': {'ops', 'interop'},
     'cli': {'interop', 'data', 'evaluation', 'export', 'imagenet_c'},
     'demo': {'cli'},

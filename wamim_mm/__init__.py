@@ -27,6 +27,7 @@ _ROOMS = {
     'FrequencyLoss': 'models',
     'LayerDecayOptimWrapperConstructor': 'optim',
     'LoadRandomResizedCrop': 'data',
+    'LoaderFitHook': 'hooks',
     'MaskingHook': 'hooks',
     'MFM': 'models',
     'MergedOptimWrapperConstructor': 'optim',

@@ -4,7 +4,6 @@ import pytest
 
 from wamim_mm.cli.checks import (
     SUFFIXES,
-    check_checkpoint,
     check_data,
     count_images,
     find_images,
@@ -16,9 +15,6 @@ from wamim_mm.cli.checks import (
 def test_missing_files(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"config 'nowhere\.py' does not exist"):
         read_config('nowhere.py')
-    with pytest.raises(FileNotFoundError, match=r"checkpoint 'nowhere\.pth' does not exist"):
-        check_checkpoint('nowhere.pth')
-    check_checkpoint('s3://bucket/a.pth')
 
 
 def test_find_images(tmp_path):
@@ -38,7 +34,9 @@ def folder_of(root, **changes):
 
 def line_of(dataset):
     """The line on the screen."""
-    return count_images(use_image_folder(dataset), dataset['extensions'])
+    count, line = count_images(use_image_folder(dataset), dataset['extensions'])
+    assert line.startswith(f'{count} images in ')
+    return line
 
 
 def fill(root, *names):

@@ -58,4 +58,6 @@ def test_evaluation_writes_beside_the_run(tmp_path):
 
 def test_missing_config(tmp_path):
     with pytest.raises(FileNotFoundError, match='does not exist'):
-        load_config(argparse.Namespace(config='nowhere.py', local_rank=0, cfg_options={}))
+        load_config(
+            argparse.Namespace(config='nowhere.py', local_rank=0, cfg_options={}, launcher='none')
+        )

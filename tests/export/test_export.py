@@ -392,26 +392,27 @@ def test_command_on_a_checkpoint_of_a_run(root, tmp_path, monkeypatch, capsys):
     assert printed[-1] == f'wrote {out}: {total} of {total} backbone tensors for timm'
     assert set(torch.load(out)) >= {'cls_token', 'norm.weight'}
 
-    assert command(root, monkeypatch, *arguments) == (
-        f'export_backbone.py: {out} exists; remove it or choose another name'
-    )
+    assert command(root, monkeypatch, *arguments) == 2
+    said = capsys.readouterr().err
+    assert said == f'export_backbone.py: {out} exists; remove it or choose another name\n'
 
 
-def test_bad_files(root, tmp_path, monkeypatch):
+def test_bad_files(root, tmp_path, monkeypatch, capsys):
     whole = Path(save(source('WaMIMViT'), tmp_path / 'whole.pth', 'WaMIMViT'))
     cut, bare, headless = (tmp_path / f'{name}.pth' for name in ('cut', 'bare', 'headless'))
     cut.write_bytes(whole.read_bytes()[:1000])
     torch.save({'conv.weight': torch.zeros(1)}, bare)
     torch.save(torch.load(whole) | dict(state_dict={'conv.weight': torch.zeros(1)}), headless)
     for file, message in (
-        (cut, 'cannot be read as a checkpoint'),
+        (cut, 'is cut short'),
         (tmp_path / 'missing.pth', "missing.pth' does not exist"),
         (bare, "does not hold its run's config (meta.cfg)"),
         (headless, 'holds no tensor with a name in backbone.*'),
     ):
-        stopped = command(root, monkeypatch, file, tmp_path / 'out', '--to', 'mmseg')
-        assert stopped.startswith('export_backbone.py: ') and message in stopped
-        assert '\n' not in stopped and not (tmp_path / 'out').exists()
+        assert command(root, monkeypatch, file, tmp_path / 'out', '--to', 'mmseg') == 2
+        said = capsys.readouterr().err
+        assert said.startswith('export_backbone.py: ') and message in said
+        assert said.count('\n') == 1 and not (tmp_path / 'out').exists()
 
 
 @pytest.mark.parametrize(

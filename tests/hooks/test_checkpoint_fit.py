@@ -10,9 +10,9 @@ from torch import nn
 from wamim_mm import CheckpointFitHook
 
 
-def check(strict, state, model=None):
-    runner = SimpleNamespace(model=model or nn.Sequential(nn.Linear(3, 2)))
-    CheckpointFitHook(strict).after_load_checkpoint(runner, {'state_dict': state})
+def check(strict, state, model=None, resume=False, **more):
+    runner = SimpleNamespace(model=model or nn.Sequential(nn.Linear(3, 2)), _resume=resume)
+    CheckpointFitHook(strict).after_load_checkpoint(runner, {'state_dict': state, **more})
 
 
 def detector():
@@ -66,23 +66,40 @@ def test_what_is_new_by_design_is_not_missing():
             True,
             {'0.bias': torch.zeros(2), '0.weight': torch.zeros(2, 5)},
             None,
-            r'1 have another shape .*0.weight is \(2, 5\) in the checkpoint and \(2, 3\)',
+            r'1 have another shape,.*0.weight is \(2, 5\) in the checkpoint and \(2, 3\)',
         ),
         (True, {}, None, '2 tensors 2 are missing'),
         (
             True,
+            nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2)).state_dict(),
+            None,
+            r'0 are missing .* 2 of the checkpoint have no place \(1.weight is left over',
+        ),
+        (False, [1, 2], None, 'it holds a list, where tensors by name are expected'),
+        (
+            True,
             detector().state_dict() | {'backbone.pos_embed': torch.zeros(1, 9, 2)},
             detector(),
-            r'of 10 tensors 0 are missing and 1 have another shape \(backbone.pos_embed',
+            r'of 10 tensors 0 are missing and 1 have another shape, .*\(backbone.pos_embed',
         ),
         (
             False,
             detector().state_dict() | {'backbone.0.weight': torch.zeros(2, 5)},
             detector(),
-            r'of 7 tensors 0 are missing and 1 have another shape \(backbone.0.weight',
+            r'of 7 tensors 0 are missing and 1 have another shape, .*\(backbone.0.weight',
         ),
     ],
 )
 def test_refuses(strict, state, model, message):
     with pytest.raises(ValueError, match=message):
         check(strict, state, model)
+
+
+def test_what_a_resumed_run_needs():
+    own = nn.Sequential(nn.Linear(3, 2)).state_dict()
+    parts = dict(meta={}, message_hub={}, optimizer={})
+    check(True, own, resume=True, **parts)
+    for name in parts:
+        left = {part: value for part, value in parts.items() if part != name}
+        with pytest.raises(ValueError, match=rf'has no {name}: .*load_from=CHECKPOINT'):
+            check(True, own, resume=True, **left)

@@ -3,7 +3,6 @@
 import gc
 import itertools
 import json
-import re
 import runpy
 import sys
 from pathlib import Path
@@ -120,8 +119,9 @@ def test_mean_corruption_error(robustness, scenes, tmp_path, capsys):
     assert log.read_text().count('Load checkpoint from') == 1
 
     (tmp_path / 'c' / 'snow' / '2').unlink()
-    with pytest.raises(SystemExit, match=r"snow/2' does not exist"):
+    with pytest.raises(SystemExit):
         robustness(*arguments)
+    assert "snow/2' does not exist" in capsys.readouterr().err
     result = robustness(*arguments, '--severities', 4, favourites=(700, 701))
     assert result['mce'] is None and result['corruptions']['snow'] == {'4': 0}
     assert 'mCE needs all five severities' in capsys.readouterr().out
@@ -173,13 +173,14 @@ def test_on_the_fly(robustness, capsys, monkeypatch):
         ),
     ],
 )
-def test_bad_input(robustness, scenes, tmp_path, arguments, message):
+def test_bad_input(robustness, scenes, tmp_path, capsys, arguments, message):
     if 'corruptions' in arguments:
         pytest.importorskip('imagecorruptions', reason=NO_PACKAGE)
     folder = class_folders(tmp_path / 'a', WNIDS[:200], {WNIDS[0]: 1}, scenes)
     arguments = [part.format(scenes=scenes, folder=folder) for part in arguments]
-    with pytest.raises(SystemExit, match=re.escape(message)):
+    with pytest.raises(SystemExit):
         robustness(*arguments, classes=12)
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

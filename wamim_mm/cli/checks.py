@@ -20,12 +20,19 @@ def read_config(path: str) -> Config:
 
     Raises:
         FileNotFoundError: There is no such file.
+        ValueError: It cannot be read.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'config {path!r} does not exist')
     from mmengine.config import Config
 
-    return Config.fromfile(path, import_custom_modules=False)
+    try:
+        return Config.fromfile(path, import_custom_modules=False)
+    except Exception as error:
+        # A config is a program: it can fail in any way.
+        raise ValueError(
+            f'config {path!r} cannot be read: {type(error).__name__}: {error}'
+        ) from error
 
 
 def import_custom_modules(cfg: Config) -> None:
@@ -37,13 +44,12 @@ def import_custom_modules(cfg: Config) -> None:
     from mmengine.utils import import_modules_from_strings
 
     if cfg.get('custom_imports'):
-        import_modules_from_strings(**cfg.custom_imports)
-
-
-def check_checkpoint(path: str) -> None:
-    """Raise FileNotFoundError unless it exists; other storages (``s3://``) are not checked."""
-    if not Path(path).is_file() and '://' not in path:
-        raise FileNotFoundError(f'checkpoint {path!r} does not exist')
+        try:
+            import_modules_from_strings(**cfg.custom_imports)
+        except ImportError as error:
+            raise ImportError(
+                f'custom_imports: {error}; install it, or put its folder on PYTHONPATH'
+            ) from error
 
 
 def find_images(path: Path) -> list[Path]:
@@ -87,12 +93,15 @@ def use_image_folder(dataset: dict) -> Path | None:
     return Path(root, dataset.get('data_prefix', ''))
 
 
-def count_images(folder: Path, suffixes: Sequence[str]) -> str:
-    """Count the images and the other files under a folder, for a line on the screen.
+def count_images(folder: Path, suffixes: Sequence[str]) -> tuple[int, str]:
+    """Count the images and the other files under a folder, and word it for the screen.
 
     Args:
         folder: The folder.
         suffixes: Of the images.
+
+    Returns:
+        The number of images, and the line.
 
     Raises:
         FileNotFoundError: There is no image.
@@ -114,7 +123,7 @@ def count_images(folder: Path, suffixes: Sequence[str]) -> str:
             f'({", ".join(suffixes)}), or set it with --cfg-options data_root=DIR'
         )
     passed = f'; passed over {_counted(other)}' if other else ''
-    return f'{found.total():,} images in {folder} ({_counted(found)}){passed}'
+    return found.total(), f'{found.total():,} images in {folder} ({_counted(found)}){passed}'
 
 
 def _counted(files: Counter[str]) -> str:

@@ -8,16 +8,16 @@ long an iteration took.
 
 from __future__ import annotations
 
-import argparse
 import importlib.metadata
 import io
 import json
 import os
 import platform
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
+
+from .errors import CommandParser, command
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,15 +25,18 @@ if TYPE_CHECKING:
 PACKAGES = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
 
 
+@command
 def main() -> None:
     """Draw the curves, write both files and print a summary."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = CommandParser(description=__doc__.splitlines()[0])
     parser.add_argument('work_dir', type=Path)
     parser.add_argument('--out', type=Path, required=True, help='path of both files, no suffix')
     args = parser.parse_args()
     steps = scalars(args.work_dir)
     if not steps:
-        sys.exit(f'curves.py: no logged training step under {str(args.work_dir)!r}')
+        raise FileNotFoundError(
+            f'no logged training step under {str(args.work_dir)!r}; give the work dir of a run'
+        )
     parts = sorted(key for key in steps[0] if key.startswith('loss_'))
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.with_suffix('.png').write_bytes(curves(steps, parts))

@@ -7,16 +7,16 @@ reconstructions that tools/reconstruct.py draws.
 """
 
 import argparse
-import sys
 from pathlib import Path
-from pickle import UnpicklingError
 
-from .checks import check_checkpoint, find_images, import_custom_modules, read_config
+from .checks import find_images, import_custom_modules, read_config
+from .errors import CommandParser, command
+from .settings import check_checkpoint
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line; end the program if the arguments are wrong."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = CommandParser(description=__doc__.splitlines()[0])
     parser.add_argument('config')
     parser.add_argument('checkpoint')
     parser.add_argument('images', type=Path, help='an image, or a folder with images')
@@ -26,15 +26,13 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@command
 def main() -> None:
     """Draw the pictures and print where they are."""
     args = parse_args()
-    try:
-        cfg = read_config(args.config)
-        check_checkpoint(args.checkpoint)
-        paths = find_images(args.images)
-    except FileNotFoundError as error:
-        sys.exit(f'infer.py: {error}')
+    cfg = read_config(args.config)
+    check_checkpoint(args.checkpoint)
+    paths = find_images(args.images)
     import_custom_modules(cfg)
     if cfg.model.type in ('WaMIM', 'MFM'):
         from ..evaluation.reconstructions import draw_reconstructions
@@ -48,10 +46,7 @@ def main() -> None:
 
     paths = paths[:: max(1, len(paths) // (args.count or len(paths)))][: args.count]
     root = args.images if args.images.is_dir() else args.images.parent
-    try:
-        draw_predictions(cfg, args.checkpoint, paths, root, args.out, args.score)
-    except (OSError, RuntimeError, ValueError, UnpicklingError) as error:
-        sys.exit(f'infer.py: {error}')
+    draw_predictions(cfg, args.checkpoint, paths, root, args.out, args.score)
     print(f'wrote {len(paths)} pictures to {args.out}')
 
 

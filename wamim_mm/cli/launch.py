@@ -16,6 +16,15 @@ from .checks import (
     use_image_folder,
 )
 from .options import check_options
+from .settings import (
+    check_batch,
+    check_checkpoint,
+    check_launcher,
+    check_loader,
+    check_work_dir,
+    is_first_process,
+    pretrained_files,
+)
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -53,6 +62,10 @@ class _Options(Action):
     def __call__(self, *given) -> None:
         from mmengine.config import DictAction
 
+        parser, _, options, *_ = given
+        for option in options:
+            if '=' not in option:
+                parser.error(f'{self.option_strings[0]} {option}: say KEY=VALUE, without spaces')
         DictAction(self.option_strings, self.dest)(*given)
 
 
@@ -66,9 +79,11 @@ def load_config(args: Namespace, folder: str = '') -> Config:
 
     Raises:
         FileNotFoundError: There is no such config.
-        ValueError: An option sets what nothing reads.
+        ValueError: An option sets what nothing reads, the work dir is no folder, or the launcher is
+            not the one that has started this process.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    check_launcher(args.launcher)
     cfg = read_config(args.config)
     check_options(cfg, args.cfg_options)
     if 'data_root' in args.cfg_options:
@@ -80,6 +95,7 @@ def load_config(args: Namespace, folder: str = '') -> Config:
     else:
         default = cfg.get('work_dir') or Path('work_dirs') / Path(args.config).stem
         cfg.work_dir = str(Path(default) / folder)
+    check_work_dir(cfg.work_dir)
     if cfg.get('default_scope') == 'mmpretrain':
         # In mmpretrain's own configs it is missing: mmpretrain's tools set it.
         for name in LOADERS:
@@ -113,14 +129,22 @@ def build_runner(
             precision.
     """
     said = [f'{cfg.filename} -> {cfg.work_dir}']
+    if cfg.get('load_from'):
+        check_checkpoint(cfg.load_from)
+    elif 'train_dataloader' in loaders:
+        for key, path in pretrained_files(cfg.get('model') or {}, 'model'):
+            check_checkpoint(path, key)
     for name in loaders:
         if cfg.get(name) is not None:
+            check_loader(name, cfg[name])
             dataset = cfg[name].dataset
             folder = use_image_folder(dataset)
-            if folder is not None and _is_first_process():  # a million names, once
-                said.append(count_images(folder, dataset.extensions))
+            if folder is not None and is_first_process():  # a million names, once
+                count, line = count_images(folder, dataset.extensions)
+                check_batch(name, cfg[name], count)
+                said.append(line)
             check_data(dataset)
-    if _is_first_process():
+    if is_first_process():
         print('\n'.join(said), flush=True)
 
     # From here on torch and the libraries that the config needs are imported.
@@ -131,12 +155,12 @@ def build_runner(
     from ..data.seeding import seed_draws
     from ..interop.distributed import use_cpu_processes
     from .precision import use_amp
-    from .screen import QuietRunner
+    from .screen import FirstStepHook, QuietRunner
 
-    register()
-    import_custom_modules(cfg)
     if amp:
         use_amp(cfg, amp)
+    register()
+    import_custom_modules(cfg)
     use_cpu_processes(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else QuietRunner.from_cfg(cfg)
     # Behind the config, which is saved with the run and may be used again as it was given.
@@ -144,6 +168,8 @@ def build_runner(
         dict(type='CheckpointFitHook', strict=strict),
         dict(type='PretrainedFitHook', allow_partial=allow_partial_backbone),
         dict(type='ClassCountHook'),
+        dict(type='LoaderFitHook'),
+        FirstStepHook(),
     ):
         runner.register_hook(hook)
     loader, seed = runner._train_dataloader, cfg.get('randomness', {}).get('seed')
@@ -158,20 +184,21 @@ def build_runner(
                 cfg[name].dataset,
                 cfg.get('default_scope'),
             )
+            check_fills_a_batch(name, getattr(runner, f'_{loop}').dataloader)
     return runner
+
+
+def check_fills_a_batch(name: str, loader: Any) -> None:
+    """Raise ValueError where a data loader yields no batch; `check_batch` finds it for folders."""
+    from mmengine.dataset import InfiniteSampler
+
+    sampler = getattr(loader.sampler, 'sampler', loader.sampler)
+    if not len(loader) and not isinstance(sampler, InfiniteSampler):
+        check_batch(name, dict(batch_size=loader.batch_size, drop_last=True), len(loader.dataset))
 
 
 def _dataset_of(runner: Runner, loop: str) -> Any:
     return getattr(runner, loop).dataloader.dataset
-
-
-def _is_first_process() -> bool:
-    """Whether this is the first process, before there is a process group.
-
-    Each launcher sets another variable for it.
-    """
-    names = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
-    return next((os.environ[name] for name in names if name in os.environ), '0') == '0'
 
 
 def _move_data_root(cfg: Config, new: str) -> None:

@@ -10,14 +10,15 @@ scored on corrupted ones too.
 
 import argparse
 import json
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 from ..imagenet_c import CORRUPTIONS
-from .checks import check_checkpoint, check_data, import_custom_modules, read_config
+from .checks import check_data, import_custom_modules, read_config
+from .errors import CommandParser, command
+from .settings import check_checkpoint
 
 #: The middle of ImageNet-C's five.
 SEVERITY = 3
@@ -25,7 +26,7 @@ SEVERITY = 3
 
 def parse_args() -> argparse.Namespace:
     """Read the command line; end the program if the arguments are wrong."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = CommandParser(description=__doc__.splitlines()[0])
     parser.add_argument('config')
     parser.add_argument('checkpoint')
     parser.add_argument('--data-root', required=True)
@@ -47,20 +48,17 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+@command
 def main() -> None:
     """Score the encoders, print the accuracies and write them if asked."""
     args = parse_args()
     splits = ('train', args.val)
-    try:
-        cfg = read_config(args.config)
-        check_checkpoint(args.checkpoint)
-        for split in splits:
-            check_data(dict(data_root=args.data_root, data_prefix=split))
-    except FileNotFoundError as error:
-        sys.exit(f'linear_probe.py: {error}')
+    cfg = read_config(args.config)
+    check_checkpoint(args.checkpoint)
+    for split in splits:
+        check_data(dict(data_root=args.data_root, data_prefix=split))
 
     from mmengine.logging import MMLogger
-    from mmengine.runner import load_checkpoint
     from tqdm import tqdm
 
     from ..evaluation.linear_probe import (
@@ -69,21 +67,19 @@ def main() -> None:
         fit_linear_probe,
         split_loader,
     )
+    from ..evaluation.loading import load_weights
 
     MMLogger.get_current_instance().setLevel('WARNING')
     import_custom_modules(cfg)
     models = [build_encoder(cfg, seed) for seed in (0, *range(args.random_seeds))]
-    load_checkpoint(models[0], args.checkpoint, map_location='cpu', strict=True)
+    load_weights(models[0], args.checkpoint)
     given = (args.data_root, models[0].img_size, args.batch_size)
-    try:
-        train, val = (split_loader(split, *given) for split in splits)
-        tests = {'clean': val}
-        tests |= {
-            name: split_loader(args.val, *given, corruption=(name, SEVERITY))
-            for name in args.corruptions
-        }
-    except ImportError as error:
-        sys.exit(f'linear_probe.py: {error}')
+    train, val = (split_loader(split, *given) for split in splits)
+    tests = {'clean': val}
+    tests |= {
+        name: split_loader(args.val, *given, corruption=(name, SEVERITY))
+        for name in args.corruptions
+    }
 
     bar = tqdm(total=len(train) + len(val) * len(tests), desc='features', unit='batch')
 

@@ -15,15 +15,16 @@ value of the image.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-from .checks import check_checkpoint, find_images, import_custom_modules, read_config
+from .checks import find_images, import_custom_modules, read_config
+from .errors import CommandParser, command
+from .settings import check_checkpoint
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line; end the program if the arguments are wrong."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = CommandParser(description=__doc__.splitlines()[0])
     parser.add_argument('config')
     parser.add_argument('checkpoint')
     parser.add_argument(
@@ -37,15 +38,13 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@command
 def main() -> None:
     """Draw the picture and print where it is."""
     args = parse_args()
-    try:
-        cfg = read_config(args.config)
-        check_checkpoint(args.checkpoint)
-        paths = find_images(args.images)
-    except FileNotFoundError as error:
-        sys.exit(f'reconstruct.py: {error}')
+    cfg = read_config(args.config)
+    check_checkpoint(args.checkpoint)
+    paths = find_images(args.images)
 
     from ..evaluation.reconstructions import draw_reconstructions
 

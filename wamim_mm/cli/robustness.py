@@ -15,14 +15,15 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..imagenet_c import CORRUPTIONS, SEVERITIES
-from .checks import check_checkpoint, check_data
+from .checks import check_data
+from .errors import CommandParser, command
 from .launch import add_common_arguments, build_runner, load_config
+from .settings import check_checkpoint
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -40,7 +41,7 @@ IMAGENET_C_PIPELINE = [
 
 def parse_args() -> argparse.Namespace:
     """Read the command line; end the program if the arguments are wrong."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config')
@@ -66,15 +67,13 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+@command
 def main() -> None:
     """Test the classifier, print the table and write the numbers if asked."""
     args = parse_args()
-    try:
-        cfg = load_config(args, folder='evaluation')
-        check_checkpoint(args.checkpoint)
-        runner = prepare(args, cfg)
-    except (FileNotFoundError, ImportError, ValueError) as error:
-        sys.exit(f'robustness.py: {error}')
+    cfg = load_config(args, folder='evaluation')
+    check_checkpoint(args.checkpoint)
+    runner = prepare(args, cfg)
     metrics = runner.test()
 
     import mmengine

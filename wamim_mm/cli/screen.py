@@ -2,8 +2,11 @@
 
 import logging
 
+from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
+
+from .errors import note_first_step
 
 #: The beginnings of MMEngine's messages that are for the file only: its descriptions of the machine
 #: and of its hooks, the whole config (which is also written beside the log), a line about every
@@ -26,6 +29,13 @@ def matters(record: logging.LogRecord) -> bool:
     """Whether a message is for the screen."""
     message = record.getMessage().lstrip('-\n ')
     return not message.startswith(FILE_ONLY) and not message.endswith(FROZEN)
+
+
+class FirstStepHook(Hook):
+    """Says that a run has begun, of training, validation or testing."""
+
+    def _after_iter(self, *args, **kwargs) -> None:
+        note_first_step()
 
 
 class QuietRunner(Runner):

@@ -4,15 +4,15 @@ python tools/test.py CONFIG CHECKPOINT --cfg-options data_root=DIR
 """
 
 import argparse
-import sys
 
-from .checks import check_checkpoint
+from .errors import CommandParser, command
 from .launch import add_common_arguments, build_runner, load_config
+from .settings import check_checkpoint
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line; end the program if the arguments are wrong."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = CommandParser(description=__doc__.splitlines()[0])
     parser.add_argument('config')
     parser.add_argument('checkpoint')
     parser.add_argument('--out', metavar='FILE.json', help='write the metrics to this file')
@@ -20,18 +20,16 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@command
 def main() -> None:
     """Evaluate the checkpoint, and write the metrics if asked."""
     args = parse_args()
-    try:
-        cfg = load_config(args, folder='evaluation')
-        if cfg.get('test_dataloader') is None:
-            raise ValueError(f'{args.config} has no test_dataloader: there is nothing to evaluate')
-        check_checkpoint(args.checkpoint)
-        cfg.load_from = args.checkpoint
-        runner = build_runner(cfg, ('test_dataloader',), strict=True, amp=args.amp)
-    except (FileNotFoundError, ImportError, ValueError) as error:
-        sys.exit(f'test.py: {error}')
+    cfg = load_config(args, folder='evaluation')
+    if cfg.get('test_dataloader') is None:
+        raise ValueError(f'{args.config} has no test_dataloader: there is nothing to evaluate')
+    check_checkpoint(args.checkpoint)
+    cfg.load_from = args.checkpoint
+    runner = build_runner(cfg, ('test_dataloader',), strict=True, amp=args.amp)
     metrics = runner.test()
     if args.out:
         import mmengine

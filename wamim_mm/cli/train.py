@@ -4,15 +4,14 @@ python tools/train.py configs/pretrain/wamim_vit-b.py --cfg-options data_root=DI
 """
 
 import argparse
-import sys
 
-from .checks import check_checkpoint
+from .errors import CommandParser, command
 from .launch import add_common_arguments, build_runner, load_config
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line; end the program if the arguments are wrong."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = CommandParser(description=__doc__.splitlines()[0])
     parser.add_argument('config')
     parser.add_argument(
         '--resume',
@@ -35,31 +34,25 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@command
 def main() -> None:
     """Train, or go on with a run that was interrupted."""
     args = parse_args()
-    try:
-        cfg = load_config(args)
-        if args.auto_scale_lr:
-            if 'auto_scale_lr' not in cfg:
-                raise ValueError(
-                    f'{args.config} has no auto_scale_lr.base_batch_size to scale from'
-                )
-            cfg.auto_scale_lr.enable = True
-        if args.resume:
-            cfg.resume = True
-            if args.resume != 'auto':
-                check_checkpoint(args.resume)
-            cfg.load_from = None if args.resume == 'auto' else args.resume
-        runner = build_runner(
-            cfg,
-            ('train_dataloader', 'val_dataloader'),
-            strict=bool(cfg.get('resume')),
-            allow_partial_backbone=args.allow_partial_backbone,
-            amp=args.amp,
-        )
-    except (FileNotFoundError, ImportError, ValueError) as error:
-        sys.exit(f'train.py: {error}')
+    cfg = load_config(args)
+    if args.auto_scale_lr:
+        if 'auto_scale_lr' not in cfg:
+            raise ValueError(f'{args.config} has no auto_scale_lr.base_batch_size to scale from')
+        cfg.auto_scale_lr.enable = True
+    if args.resume:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == 'auto' else args.resume
+    runner = build_runner(
+        cfg,
+        ('train_dataloader', 'val_dataloader'),
+        strict=bool(cfg.get('resume')),
+        allow_partial_backbone=args.allow_partial_backbone,
+        amp=args.amp,
+    )
     runner.train()
 
 

@@ -9,9 +9,10 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmengine.registry import MODELS, VISUALIZERS, init_default_scope
-from mmengine.runner import load_checkpoint
 from mmengine.visualization import Visualizer
 from tqdm import tqdm
+
+from .loading import load_weights
 
 
 def draw_predictions(
@@ -62,7 +63,7 @@ def build(cfg: Config, checkpoint: str) -> tuple[BaseModel, dict]:
     """The config's model with the checkpoint's weights, and the meta data of its training set."""
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     model = MODELS.build(cfg.model)
-    meta = load_checkpoint(model, checkpoint, map_location='cpu', strict=True).get('meta', {})
+    meta = load_weights(model, checkpoint)
     if 'dataset_meta' not in meta:
         raise ValueError(
             f'{checkpoint} has no meta.dataset_meta, so that its classes have no names; take a '

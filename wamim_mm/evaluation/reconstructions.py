@@ -6,13 +6,14 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, default_collate
 from mmengine.logging import MMLogger
-from mmengine.runner import load_checkpoint, set_random_seed
+from mmengine.runner import set_random_seed
 from mmpretrain.registry import MODELS, TRANSFORMS
 from torch import Tensor
 
 from ..data.images import centre_crop_pipeline
 from ..models import MFM, WaMIM, WaveletTargetGenerator
 from ..ops.masking import random_mask
+from .loading import load_weights
 
 #: Titles and pictures, each ``(N, 3, H, W)``.
 Row = dict[str, Tensor]
@@ -35,7 +36,7 @@ def draw_reconstructions(
     set_random_seed(seed)
     chosen = torch.randperm(len(paths))[:count].sort().values
     model = MODELS.build(cfg.model)
-    load_checkpoint(model, checkpoint, map_location='cpu', strict=True)
+    load_weights(model, checkpoint)
     model.eval()
     inputs = read(model, [paths[i] for i in chosen.tolist()])
     draw(mfm_rows(model, inputs) if isinstance(model, MFM) else wamim_rows(model, inputs), out)

@@ -3,7 +3,15 @@
 from .checkpoint_fit import CheckpointFitHook
 from .class_count import ClassCountHook
 from .compile import CompileHook
+from .loader_fit import LoaderFitHook
 from .masking import MaskingHook
 from .pretrained_fit import PretrainedFitHook
 
-__all__ = ['CheckpointFitHook', 'ClassCountHook', 'CompileHook', 'MaskingHook', 'PretrainedFitHook']
+__all__ = [
+    'CheckpointFitHook',
+    'ClassCountHook',
+    'CompileHook',
+    'LoaderFitHook',
+    'MaskingHook',
+    'PretrainedFitHook',
+]

@@ -1,9 +1,12 @@
 """A checkpoint must belong to the model that it is loaded into."""
 
+from typing import Any
+
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+from torch import nn
 
 from .pretrained_fit import RESIZED, new_by_design
 
@@ -13,11 +16,11 @@ class CheckpointFitHook(Hook):
     """Refuse a checkpoint of another architecture; MMEngine itself only warns.
 
     Args:
-        strict: If True, as in resuming and testing, every tensor of the model must be in the
-            checkpoint, in the same shape. If False, as in training that starts from ``load_from``,
-            only the weights of the backbone must be, except those that are new by design (see
-            `PretrainedFitHook`), and those that hosts resize may have another shape. Other weights
-            that are missing are initialized at random.
+        strict: If True, as in resuming and testing, the checkpoint must hold every tensor of the
+            model, in the same shape, and no other. If False, as in training that starts from
+            ``load_from``, it must hold the weights of the backbone, except those that are new by
+            design (see `PretrainedFitHook`), and those that hosts resize may have another shape.
+            Other weights that are missing are initialized at random.
     """
 
     def __init__(self, strict: bool) -> None:
@@ -30,39 +33,66 @@ class CheckpointFitHook(Hook):
             ValueError: They do not fit; the message counts and names them.
         """
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        state = checkpoint.get('state_dict', checkpoint)
-        theirs = {
-            name.removeprefix('module.'): tensor.shape
-            for name, tensor in state.items()
-            if hasattr(tensor, 'shape')
-        }
-        needed = {
-            name: tensor.shape
-            for name, tensor in model.state_dict().items()
-            # Integers are counters and index tables, which follow from the architecture.
-            if self.strict or (name.startswith('backbone.') and tensor.is_floating_point())
-        }
-        new = set()
-        if not self.strict and hasattr(model, 'backbone'):
-            given = [name.removeprefix('backbone.') for name in theirs]
-            new = {f'backbone.{name}' for name in new_by_design(model.backbone, given)}
-        missing = [name for name in needed if name not in theirs and name not in new]
-        reshaped = [
-            name
-            for name, shape in needed.items()
-            if name in theirs
-            and theirs[name] != shape
-            and (self.strict or not name.endswith(RESIZED))
-        ]
-        if missing or reshaped:
-            examples = [f'{name} is missing' for name in missing[:3]]
-            examples += [
-                f'{name} is {tuple(theirs[name])} in the checkpoint and {tuple(needed[name])} in '
-                'the model'
-                for name in reshaped[:3]
-            ]
+        check_fit(model, checkpoint, self.strict)
+        parts = [] if not runner._resume else ['meta', 'message_hub', 'optimizer']
+        missing = [part for part in parts if part not in checkpoint]
+        if missing:
             raise ValueError(
-                f'the checkpoint does not fit the model: of {len(needed)} tensors {len(missing)} '
-                f'are missing and {len(reshaped)} have another shape ({"; ".join(examples)}); use '
-                'the config that the checkpoint was trained with'
+                f'the checkpoint has no {", ".join(missing)}: it holds weights only, and no run to '
+                'resume; start a new one from them with --cfg-options load_from=CHECKPOINT'
             )
+
+
+def check_fit(model: nn.Module, checkpoint: Any, strict: bool) -> None:
+    """Compare the tensors of a model and of a checkpoint.
+
+    Args:
+        model: The model.
+        checkpoint: What the file holds.
+        strict: As in `CheckpointFitHook`.
+
+    Raises:
+        ValueError: They do not fit; the message counts and names them.
+    """
+    state = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else checkpoint
+    if not isinstance(state, dict):
+        raise ValueError(
+            f'the checkpoint does not fit the model: it holds a {type(state).__name__}, where '
+            'tensors by name are expected'
+        )
+    theirs = {
+        str(name).removeprefix('module.'): tensor.shape
+        for name, tensor in state.items()
+        if hasattr(tensor, 'shape')
+    }
+    ours = model.state_dict()
+    needed = {
+        name: tensor.shape
+        for name, tensor in ours.items()
+        # Integers are counters and index tables, which follow from the architecture.
+        if strict or (name.startswith('backbone.') and tensor.is_floating_point())
+    }
+    new = set()
+    if not strict and hasattr(model, 'backbone'):
+        given = [name.removeprefix('backbone.') for name in theirs]
+        new = {f'backbone.{name}' for name in new_by_design(model.backbone, given)}
+    missing = [name for name in needed if name not in theirs and name not in new]
+    reshaped = [
+        name
+        for name, shape in needed.items()
+        if name in theirs and theirs[name] != shape and (strict or not name.endswith(RESIZED))
+    ]
+    left = [name for name in theirs if name not in ours] if strict else []
+    if missing or reshaped or left:
+        examples = [f'{name} is missing' for name in missing[:3]]
+        examples += [f'{name} is left over' for name in left[:3]]
+        examples += [
+            f'{name} is {tuple(theirs[name])} in the checkpoint and {tuple(needed[name])} in the '
+            'model'
+            for name in reshaped[:3]
+        ]
+        raise ValueError(
+            f'the checkpoint does not fit the model: of {len(needed)} tensors {len(missing)} are '
+            f'missing and {len(reshaped)} have another shape, {len(left)} of the checkpoint have '
+            f'no place ({"; ".join(examples)}); use the config that it was trained with'
+        )

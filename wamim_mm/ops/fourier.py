@@ -130,5 +130,13 @@ def pair_counts(width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """Float64 stays as it is, all else becomes float32: half precision loses small frequencies."""
+    """Float64 stays as it is, all else becomes float32: half precision loses small frequencies.
+
+    Raises:
+        TypeError: It is not a tensor.
+    """
+    if not isinstance(x, Tensor):
+        raise TypeError(
+            f'images must be tensors, got {type(x).__name__}; torch.as_tensor makes one of an array'
+        )
     return x.to(torch.promote_types(x.dtype, torch.float32))

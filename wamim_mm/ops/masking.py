@@ -64,8 +64,8 @@ def num_visible_units(grid: tuple[int, int], mask_ratio: float) -> int:
     12
     """
     total = grid[0] * grid[1]
-    if not 0 < mask_ratio < 1:
-        raise ValueError(f'mask_ratio must be between 0 and 1, both excluded, got {mask_ratio}')
+    if not isinstance(mask_ratio, int | float) or not 0 < mask_ratio < 1:
+        raise ValueError(f'mask_ratio must be between 0 and 1, both excluded, got {mask_ratio!r}')
     visible = round(total * (1 - mask_ratio))
     if not 0 < visible < total:
         raise ValueError(

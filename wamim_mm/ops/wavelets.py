@@ -67,6 +67,7 @@ def wavedec2(
         ``'periodization'`` level ``l`` has ``ceil(H / 2**l) x ceil(W / 2**l)`` coefficients.
 
     Raises:
+        TypeError: It is not a tensor.
         ValueError: Unknown wavelet or mode, negative level, an empty image, or a single row or
             column to reflect.
 
@@ -174,6 +175,11 @@ def _check_mode(mode: str) -> None:
 
 
 def _as_float(x: Tensor) -> Tensor:
+    if not isinstance(x, Tensor):
+        raise TypeError(
+            f'images and coefficients must be tensors, got {type(x).__name__}; torch.as_tensor '
+            'makes one of an array'
+        )
     if x.is_complex():
         raise ValueError(f'complex coefficients are not supported, got {x.dtype}')
     return x if x.dtype == torch.float64 else x.float()

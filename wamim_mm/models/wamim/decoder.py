@@ -39,8 +39,8 @@ class WaMIMDecoder(BaseModule):
             block, as only the last one is normed.
 
     Raises:
-        ValueError: Numbers of features, levels and strides differ, or a stride does not fit the
-            feature, the level or the image.
+        ValueError: Numbers of features, levels and strides differ, a stride does not fit the
+            feature, the level or the image, or the heads do not divide the width.
     """
 
     def __init__(
@@ -66,6 +66,10 @@ class WaMIMDecoder(BaseModule):
                 f'WaMIMDecoder: every level needs a feature and a stride, got {len(levels)} levels '
                 f'{tuple(levels)}, {len(in_channels)} features and {len(strides)} strides; change '
                 "the backbone's out_indices, the target generator's levels or the neck's strides"
+            )
+        if embed_dims % num_heads:
+            raise ValueError(
+                f'WaMIMDecoder: embed_dims {embed_dims} is not a multiple of num_heads {num_heads}'
             )
         self.strides = list(strides)
         self.decoders = nn.ModuleList(

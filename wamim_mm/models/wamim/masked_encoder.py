@@ -69,6 +69,14 @@ class MaskedEncoder(BaseModule):
                 f'{conv.dilation} and padding {conv.padding} in patch_cfg'
             )
 
+        for name, part in self.named_modules():
+            heads, width = getattr(part, 'num_heads', None), getattr(part, 'embed_dims', None)
+            if isinstance(heads, int) and isinstance(width, int) and width % heads:
+                raise ValueError(
+                    f'{type(self).__name__}: num_heads {heads} does not divide the {width} '
+                    f'channels of {name}; change arch (or num_heads, embed_dims)'
+                )
+
     def mask_grid(self, height: int, width: int) -> tuple[int, int]:
         """Mask units along the sides of an image.
 

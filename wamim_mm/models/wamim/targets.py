@@ -45,9 +45,11 @@ class WaveletTargetGenerator(BaseModule):
     ) -> None:
         super().__init__()
         filter_bank(wavelet)
-        if not levels or min(levels) < 1 or sorted(set(levels)) != list(levels):
+        numbers = isinstance(levels, Sequence) and all(isinstance(n, int) for n in levels)
+        if not numbers or not levels or min(levels) < 1 or sorted(set(levels)) != list(levels):
             raise ValueError(
-                f'WaveletTargetGenerator: levels must be ascending and 1 or more, got {levels}'
+                'WaveletTargetGenerator: levels must be ascending whole numbers, 1 or more, got '
+                f'{levels!r}'
             )
         if not subbands or len(set(subbands)) != len(subbands) or not set(subbands) <= {*SUBBANDS}:
             raise ValueError(

@@ -1,0 +1,108 @@
+"""A mistake ends in one line and exit code 2; a failure in the middle of a run does not."""
+
+import sys
+from pickle import UnpicklingError
+
+import pytest
+import torch
+from mmengine.registry import MODELS
+
+from wamim_mm.cli.errors import CommandParser, command, explain, note_first_step
+from wamim_mm.ops.masking import num_visible_units
+
+
+@pytest.fixture(autouse=True)
+def name(monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['tools/train.py'])
+
+
+def failing(error, began=False):
+    @command
+    def main():
+        if began:
+            note_first_step()
+        raise error
+
+    return main
+
+
+def test_one_line_and_code_2(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        failing(ValueError('the lr is high, got 7'))()
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == 'train.py: the lr is high, got 7\n'
+
+
+def test_other_processes_say_which(capsys, monkeypatch):
+    monkeypatch.setenv('RANK', '3')
+    with pytest.raises(SystemExit):
+        failing(ValueError('no'))()
+    assert capsys.readouterr().err == 'train.py (process 3): no\n'
+
+
+def test_tracebacks_where_they_help(monkeypatch):
+    with pytest.raises(ValueError, match='no'):
+        failing(ValueError('no'), began=True)()
+    with pytest.raises(SystemExit):  # the next command begins anew
+        failing(ValueError('no'))()
+    monkeypatch.setattr(sys, 'argv', ['tools/train.py', '--debug'])
+    with pytest.raises(ValueError, match='no'):
+        failing(ValueError('no'))()
+
+
+def test_ends_that_are_no_errors_pass():
+    for end in (SystemExit(0), KeyboardInterrupt()):
+        with pytest.raises(type(end)):
+            failing(end)()
+
+
+def said(function, *arguments):
+    try:
+        function(*arguments)
+    except Exception as error:
+        return explain(error)
+
+
+def test_what_our_code_says_is_printed_whole():
+    assert said(num_visible_units, (7, 7), 2).startswith('mask_ratio must be between 0 and 1')
+
+
+def test_other_errors_get_their_name_and_place():
+    line = said(torch.zeros(2).view, 3)
+    assert line.startswith("RuntimeError: shape '[3]' is invalid")
+    assert 'test_errors.py, line ' in line and line.endswith('--debug shows how it got there)')
+    assert said({}.__getitem__, 'a').startswith('KeyError: a (')
+
+
+def test_one_line_of_many():
+    def fail(error):
+        raise error
+
+    assert said(fail, OSError('a\n  b')) == 'a b'
+    assert len(said(fail, UnpicklingError('x' * 10_000))) < 700
+    worker = 'Caught ValueError in DataLoader worker process 0.\nOriginal Traceback:\nValueError: x'
+    assert said(fail, ValueError(worker)) == 'x'
+    memory = said(fail, RuntimeError('CUDA out of memory. Tried to allocate 2 GiB'))
+    assert memory.startswith('not enough memory for a step: set train_dataloader.batch_size')
+
+
+def test_unknown_types():
+    with MODELS.switch_scope_and_registry('mmpretrain') as registry:
+        for name, hint in (
+            ('WaMIMM', "did you mean 'WaMIM'?"),
+            ('MaskRCNN', "did you mean 'mmdet.MaskRCNN'?"),
+            ('Xyzzyxy', 'does custom_imports name its module?'),
+        ):
+            line = said(registry.build, dict(type=name))
+            assert line.startswith(f"type='{name}': mmpretrain's registry of model types")
+            assert line.endswith(hint)
+
+
+def test_the_parser_answers_in_one_line(capsys):
+    parser = CommandParser(prog='train.py')
+    parser.add_argument('config')
+    with pytest.raises(SystemExit) as stopped:
+        parser.parse_args(['a', 'b'])
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert said == 'train.py: unrecognized arguments: b; see train.py --help\n'

@@ -1,0 +1,134 @@
+"""Settings that contradict each other or the machine."""
+
+import os
+import re
+
+import pytest
+import torch
+
+from wamim_mm.cli.settings import (
+    RANKS,
+    SIZES,
+    check_batch,
+    check_checkpoint,
+    check_launcher,
+    check_loader,
+    check_work_dir,
+    pretrained_files,
+)
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch):
+    for name in (*RANKS, *SIZES):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_launchers(monkeypatch):
+    check_launcher('none')
+    for launcher, names, command in (
+        ('pytorch', ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'), 'dist_train.sh'),
+        ('slurm', ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'), 'slurm_train.sh'),
+        ('mpi', ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE'), 'mpirun'),
+    ):
+        with monkeypatch.context() as patch:
+            for name in names:
+                with pytest.raises(ValueError, match=rf'{launcher}.*{name}.*{command}'):
+                    check_launcher(launcher)
+                patch.setenv(name, '0')
+            check_launcher(launcher)
+
+
+def test_work_dirs(tmp_path, monkeypatch):
+    (tmp_path / 'file').touch()
+    for good in (tmp_path, tmp_path / 'new' / 'deep', 's3://bucket'):
+        check_work_dir(str(good))
+    with pytest.raises(ValueError, match=r"file' is a file; give a folder: --work-dir DIR"):
+        check_work_dir(str(tmp_path / 'file'))
+    with pytest.raises(ValueError, match=r"sub' cannot be made, since .*file' is a file"):
+        check_work_dir(str(tmp_path / 'file' / 'sub'))
+    monkeypatch.setattr(os, 'access', lambda *_: False)
+    with pytest.raises(ValueError, match='cannot be written'):
+        check_work_dir(str(tmp_path / 'new'))
+
+
+@pytest.mark.parametrize(
+    ('loader', 'message'),
+    [
+        (dict(batch_size=0), 'a.batch_size must be a number from 1 on, got 0'),
+        (dict(batch_size='8x'), "a.batch_size must be a number from 1 on, got '8x'"),
+        (dict(num_workers=-1), 'a.num_workers must be a number from 0 on, got -1'),
+        (
+            dict(num_workers=0, persistent_workers=True),
+            'a.num_workers=0 and persistent_workers=True.*add a.persistent_workers=False',
+        ),
+        (dict(prefetch_factor=2), 'a.num_workers=0 and prefetch_factor=2.*a.prefetch_factor=None'),
+    ],
+)
+def test_loaders(loader, message):
+    with pytest.raises(ValueError, match=message):
+        check_loader('a', dict(loader, dataset={}))
+    if 'batch_size' not in loader and loader.get('num_workers') != -1:  # torch says the same
+        with pytest.raises(ValueError, match='num_workers'):
+            torch.utils.data.DataLoader([0], **loader)
+    check_loader('a', dict(batch_size=8, num_workers=2, persistent_workers=True, dataset={}))
+    with pytest.raises(ValueError, match='a has no dataset'):
+        check_loader('a', dict(batch_size=8))
+
+
+@pytest.mark.parametrize('processes', [1, 2, 3])
+@pytest.mark.parametrize('images', [1, 6, 7, 8, 9])
+def test_batches(images, processes, monkeypatch):
+    """MMEngine's sampler and torch's loader, with and without drop_last."""
+    from mmengine.dataset import DefaultSampler
+
+    monkeypatch.setenv('WORLD_SIZE', str(processes))
+    monkeypatch.setattr('mmengine.dataset.sampler.get_dist_info', lambda: (0, processes))
+    for drop_last in (False, True):
+        loader = torch.utils.data.DataLoader(
+            [0] * images, 4, sampler=DefaultSampler([0] * images), drop_last=drop_last
+        )
+        given = ('a', dict(batch_size=4, drop_last=drop_last), images)
+        if len(loader):
+            check_batch(*given)
+            continue
+        with pytest.raises(ValueError, match=rf'a.batch_size=4: {images} images') as refused:
+            check_batch(*given)
+        advised = int(re.search(r'set a.batch_size to (\d+)', str(refused.value))[1])
+        check_batch('a', dict(batch_size=advised, drop_last=True), images)
+
+
+def test_checkpoints(tmp_path):
+    good, old = tmp_path / 'good.pth', tmp_path / 'old.pth'
+    state = {'a': torch.zeros(1000)}
+    torch.save(state, good)
+    torch.save(state, old, _use_new_zipfile_serialization=False)
+    for path in (str(good), str(old), 's3://bucket/a.pth', 'https://host/a.pth'):
+        check_checkpoint(path)
+    with pytest.raises(FileNotFoundError, match=r"checkpoint '.*no\.pth' does not exist"):
+        check_checkpoint(str(tmp_path / 'no.pth'))
+    with pytest.raises(ValueError, match=r'is a folder; give a file, in there are good.pth, old'):
+        check_checkpoint(str(tmp_path))
+    torn = tmp_path / 'torn.pth'
+    content = good.read_bytes()
+    for length in range(4, len(content) - 1, 97):
+        torn.write_bytes(content[:length])
+        with pytest.raises(ValueError, match=r'torn.pth. is cut short'):
+            check_checkpoint(str(torn))
+    for bad, message in ((b'', 'it is empty'), (b'<html>', "it begins with b'<html>'")):
+        torn.write_bytes(bad)
+        with pytest.raises(ValueError, match=f'model.init torn|is no checkpoint.*{message}'):
+            check_checkpoint(str(torn), 'model.init')
+
+
+def test_checkpoints_that_a_config_names():
+    pretrained = dict(type='Pretrained', checkpoint='a.pth')
+    model = dict(
+        backbone=dict(init_cfg=pretrained),
+        heads=[dict(init_cfg=[dict(type='Xavier'), dict(pretrained, checkpoint='b.pth')])],
+        other=dict(type='Pretrained', checkpoint=None),
+    )
+    assert list(pretrained_files(model, 'model')) == [
+        ('model.backbone.init_cfg.checkpoint', 'a.pth'),
+        ('model.heads.0.init_cfg.1.checkpoint', 'b.pth'),
+    ]

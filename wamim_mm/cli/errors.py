@@ -1,0 +1,151 @@
+"""A mistake is answered with one line and exit code 2, in place of a traceback.
+
+The libraries say what is wrong in exceptions of every kind, from deep inside. Until the first step
+of a run is done, all of them are taken for mistakes: of a command line, a config, a data set or a
+checkpoint. Later they are not, and show where they come from.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import sys
+from argparse import ArgumentParser
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, NoReturn
+
+#: The text of these exceptions says what is wrong; that of others does not make sense without the
+#: name of the exception and the place that it comes from.
+SELF_EXPLAINING = (ImportError, OSError, UnpicklingError, ValueError)
+#: What the libraries say, and what it means for the user of a command.
+KNOWN = (
+    (
+        r'out of memory|DefaultCPUAllocator: not enough memory',
+        'not enough memory for a step: set train_dataloader.batch_size to less (with '
+        '--auto-scale-lr), or add --amp',
+    ),
+    (
+        r'No space left on device',
+        'no space is left where the command writes: make room, or choose another place',
+    ),
+    (
+        r'DataLoader worker .* is killed by signal|unable to (open|mmap|allocate) shared memory',
+        'a data worker was killed, mostly for lack of (shared) memory: set '
+        'train_dataloader.num_workers to less, or give the container more with --shm-size',
+    ),
+    (
+        r'^None is not a callable object$',
+        'optim_wrapper.optimizer.type, or that of another part, is no class that is registered',
+    ),
+)
+_LONGEST = 600  # characters of a library's message
+
+_began = False
+
+
+class CommandParser(ArgumentParser):
+    """A parser that knows ``--debug``, and answers in one line too."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.add_argument('--debug', action='store_true', help='show the traceback of an error')
+
+    def error(self, message: str) -> NoReturn:
+        """End the program with exit code 2."""
+        self.exit(2, f'{self.prog}: {message}; see {self.prog} --help\n')
+
+
+def command(main: Callable[[], None]) -> Callable[[], None]:
+    """Let the function of a command answer a mistake with one line on stderr and exit code 2.
+
+    With ``--debug`` on the command line, and after the first step of a run, exceptions pass.
+    """
+
+    @functools.wraps(main)
+    def run() -> None:
+        global _began
+        _began = False
+        try:
+            main()
+        except Exception as error:
+            if '--debug' in sys.argv or _began:
+                raise
+            rank = os.environ.get('RANK', '0')
+            process = '' if rank == '0' else f' (process {rank})'
+            print(f'{Path(sys.argv[0]).name}{process}: {explain(error)}', file=sys.stderr)
+            sys.exit(2)
+
+    return run
+
+
+def note_first_step() -> None:
+    """A run has begun: what goes wrong from now on is no mistake on the command line."""
+    global _began
+    _began = True
+
+
+def explain(error: Exception) -> str:
+    """What is wrong, in one line; what our own code says is printed as it is."""
+    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error).strip()
+    for pattern, meaning in KNOWN:
+        if re.search(pattern, text):
+            return f'{meaning} ({_short(text)})'
+    unknown = re.match(r'(\S+) is not in the (\S+)::(.+?) registry', text)
+    if unknown:
+        return _unknown_type(*unknown.groups())
+    in_worker = re.match(r'Caught (\w+) in \w+ \w+ process', text)
+    if in_worker:
+        # The worker's traceback ends with the name of the exception and its text.
+        text = text.splitlines()[-1].removeprefix(f'{in_worker[1]}: ')
+    elif _is_ours(error) and isinstance(error, (*SELF_EXPLAINING, RuntimeError)):
+        return text
+    if isinstance(error, SELF_EXPLAINING) and text:
+        return _short(text)
+    place = f'{_place(error)}; --debug shows how it got there'
+    return f'{type(error).__name__}: {_short(text)} ({place})'
+
+
+def _unknown_type(name: str, scope: str, kind: str) -> str:
+    """What to say of a ``type`` that no registry knows."""
+    from mmengine import registry
+
+    known: set[str] = set()
+    for root in vars(registry).values():
+        if isinstance(root, registry.Registry) and root.name == kind:
+            known.update(root.module_dict)
+            for child in root.children.values():
+                known.update(
+                    key if child.scope == scope else f'{child.scope}.{key}'
+                    for key in child.module_dict
+                )
+    elsewhere = [full for full in known if full.endswith(f'.{name}')]
+    near = elsewhere or get_close_matches(name, known, n=1)
+    hint = f'did you mean {near[0]!r}?' if near else 'does custom_imports name its module?'
+    return f"type={name!r}: {scope}'s registry of {kind} types has none of this name; {hint}"
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether it was raised by a line of this package."""
+    return _innermost(error).tb_frame.f_globals.get('__name__', '').startswith('wamim_mm.')
+
+
+def _place(error: Exception) -> str:
+    last = _innermost(error)
+    path = Path(last.tb_frame.f_code.co_filename)
+    return f'{"/".join(path.parts[-3:])}, line {last.tb_lineno}'
+
+
+def _innermost(error: Exception) -> Any:
+    last: Any = error.__traceback__
+    while last.tb_next is not None:
+        last = last.tb_next
+    return last
+
+
+def _short(text: str) -> str:
+    text = ' '.join(text.split())
+    return text if len(text) <= _LONGEST else f'{text[:_LONGEST]}...'

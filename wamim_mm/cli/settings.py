@@ -1,0 +1,134 @@
+"""Settings that contradict each other or the machine, found before anything heavy is imported."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+#: Launcher -> what it sets in the environment, and how it is called.
+LAUNCHERS = {
+    'pytorch': (('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'), 'tools/dist_train.sh'),
+    'slurm': (('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'), 'tools/slurm_train.sh'),
+    'mpi': (('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE'), 'mpirun'),
+}
+RANKS = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
+SIZES = ('WORLD_SIZE', 'SLURM_NTASKS', 'OMPI_COMM_WORLD_SIZE')
+
+
+def is_first_process() -> bool:
+    """Whether this is the first process, before there is a process group."""
+    return next((os.environ[name] for name in RANKS if name in os.environ), '0') == '0'
+
+
+def process_count() -> int:
+    """The number of processes of the job, before there is a process group."""
+    return int(next((os.environ[name] for name in SIZES if name in os.environ), '1'))
+
+
+def check_launcher(launcher: str) -> None:
+    """Raise ValueError unless the environment is that of the launcher."""
+    needed, command = LAUNCHERS.get(launcher, ((), ''))
+    missing = [name for name in needed if name not in os.environ]
+    if missing:
+        raise ValueError(
+            f'--launcher {launcher}: the environment has no {", ".join(missing)}; start the job '
+            f'with {command}, or leave out --launcher'
+        )
+
+
+def check_work_dir(work_dir: str) -> None:
+    """Raise ValueError unless it is a folder that can be written, or can become one."""
+    if '://' in work_dir:
+        return
+    path = Path(work_dir).absolute()
+    there = next(part for part in (path, *path.parents) if part.exists())
+    if not there.is_dir():
+        what = 'is a file' if there == path else f'cannot be made, since {str(there)!r} is a file'
+        raise ValueError(f'work dir {work_dir!r} {what}; give a folder: --work-dir DIR')
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(
+            f'work dir {work_dir!r}: {str(there)!r} cannot be written; give another: --work-dir DIR'
+        )
+
+
+def check_loader(name: str, loader: dict) -> None:
+    """Raise ValueError unless torch's DataLoader takes these settings.
+
+    Args:
+        name: Of the data loader in the config.
+        loader: Its config.
+    """
+    if 'dataset' not in loader:
+        raise ValueError(f'{name} has no dataset; give it one, or leave out its other keys')
+    for key, least in (('batch_size', 1), ('num_workers', 0)):
+        value = loader.get(key, least)
+        if not isinstance(value, int) or value < least:
+            raise ValueError(f'{name}.{key} must be a number from {least} on, got {value!r}')
+    if loader.get('num_workers', 0) == 0:
+        for key in ('persistent_workers', 'prefetch_factor', 'timeout'):
+            if loader.get(key):
+                off = {'persistent_workers': False, 'timeout': 0}.get(key)
+                raise ValueError(
+                    f'{name}.num_workers=0 and {key}={loader[key]!r}: without workers there are '
+                    f'none of which this is true; add {name}.{key}={off}'
+                )
+
+
+def check_batch(name: str, loader: dict, images: int) -> None:
+    """Raise ValueError unless the images of a data set fill a batch in every process."""
+    batch, processes = loader.get('batch_size', 1), process_count()
+    if loader.get('drop_last') and -(-images // processes) < batch:
+        among = f' in each of {processes} processes' if processes > 1 else ''
+        raise ValueError(
+            f'{name}.batch_size={batch}: {images} images do not fill one batch{among}, and '
+            f'drop_last=True leaves out what does not; set {name}.batch_size to '
+            f'{max(images // processes, 1)} or less (with --auto-scale-lr), or '
+            f'{name}.drop_last=False'
+        )
+
+
+def check_checkpoint(path: str, option: str = 'checkpoint') -> None:
+    """Look at a checkpoint's first and last bytes; other storages (``s3://``) are left alone.
+
+    Args:
+        path: The file.
+        option: What names it, for the message.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is a folder, was cut short, or torch did not write it.
+    """
+    if '://' in path:
+        return
+    file = Path(path).expanduser()
+    if file.is_dir():
+        inside = ', '.join(sorted(p.name for p in file.glob('*.pth'))[:3]) or 'no .pth'
+        raise ValueError(f'{option} {path!r} is a folder; give a file, in there are {inside}')
+    if not file.is_file():
+        raise FileNotFoundError(f'{option} {path!r} does not exist')
+    with file.open('rb') as opened:
+        start = opened.read(12)
+    if start.startswith(b'PK'):
+        if not zipfile.is_zipfile(file):  # its table of contents, at the end, is missing
+            raise ValueError(
+                f'{option} {path!r} is cut short: its download or its saving was interrupted; get '
+                'it again, or take an earlier one'
+            )
+    elif not start.startswith(b'\x80'):  # how pickles begin
+        raise ValueError(
+            f'{option} {path!r} is no checkpoint of torch: '
+            + (f'it begins with {start!r}' if start else 'it is empty')
+        )
+
+
+def pretrained_files(cfg: Any, name: str) -> Iterator[tuple[str, str]]:
+    """The checkpoints that modules of a config start from, each with the key that names it."""
+    items = cfg.items() if isinstance(cfg, dict) else enumerate(cfg)
+    for key, value in items:
+        if isinstance(value, dict | list | tuple):
+            yield from pretrained_files(value, f'{name}.{key}')
+    if isinstance(cfg, dict) and cfg.get('type') == 'Pretrained' and cfg.get('checkpoint'):
+        yield f'{name}.checkpoint', cfg['checkpoint']
