@@ -11,9 +11,10 @@ from wamim_mm.cli.settings import (
     SIZES,
     check_batch,
     check_checkpoint,
+    check_folder,
     check_launcher,
+    check_length,
     check_loader,
-    check_work_dir,
     pretrained_files,
 )
 
@@ -39,17 +40,26 @@ def test_launchers(monkeypatch):
             check_launcher(launcher)
 
 
-def test_work_dirs(tmp_path, monkeypatch):
+def test_folders(tmp_path, monkeypatch):
     (tmp_path / 'file').touch()
     for good in (tmp_path, tmp_path / 'new' / 'deep', 's3://bucket'):
-        check_work_dir(str(good))
+        check_folder(str(good), '--out')
     with pytest.raises(ValueError, match=r"file' is a file; give a folder: --work-dir DIR"):
-        check_work_dir(str(tmp_path / 'file'))
+        check_folder(str(tmp_path / 'file'), '--work-dir')
     with pytest.raises(ValueError, match=r"sub' cannot be made, since .*file' is a file"):
-        check_work_dir(str(tmp_path / 'file' / 'sub'))
+        check_folder(str(tmp_path / 'file' / 'sub'), '--out')
     monkeypatch.setattr(os, 'access', lambda *_: False)
     with pytest.raises(ValueError, match='cannot be written'):
-        check_work_dir(str(tmp_path / 'new'))
+        check_folder(str(tmp_path / 'new'), '--out')
+
+
+def test_lengths():
+    check_length({})
+    check_length(dict(max_epochs=1))
+    for bad in (0, -1, 'ten', 1.5, None):
+        for key in ('max_epochs', 'max_iters'):
+            with pytest.raises(ValueError, match=f'train_cfg.{key} must be a number from 1 on'):
+                check_length({key: bad})
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import functools
 import os
 import re
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
@@ -38,6 +38,11 @@ KNOWN = (
         'train_dataloader.num_workers to less, or give the container more with --shm-size',
     ),
     (
+        r'AmpOptimizerWrapper.* is only available',
+        'optim_wrapper.type=AmpOptimWrapper needs a GPU; on a CPU, train with --amp or with '
+        'optim_wrapper.type=OptimWrapper',
+    ),
+    (
         r'^None is not a callable object$',
         'optim_wrapper.optimizer.type, or that of another part, is no class that is registered',
     ),
@@ -57,6 +62,17 @@ class CommandParser(ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """End the program with exit code 2."""
         self.exit(2, f'{self.prog}: {message}; see {self.prog} --help\n')
+
+
+def positive(text: str) -> int:
+    """The type of an argument that is a number from 1 on.
+
+    Raises:
+        ArgumentTypeError: It is none.
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f'must be a number from 1 on, got {text!r}')
+    return int(text)
 
 
 def command(main: Callable[[], None]) -> Callable[[], None]:

@@ -10,8 +10,8 @@ import argparse
 from pathlib import Path
 
 from .checks import find_images, import_custom_modules, read_config
-from .errors import CommandParser, command
-from .settings import check_checkpoint
+from .errors import CommandParser, command, positive
+from .settings import check_checkpoint, check_folder
 
 
 def parse_args() -> argparse.Namespace:
@@ -22,7 +22,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('images', type=Path, help='an image, or a folder with images')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR')
     parser.add_argument('--score', type=float, default=0.3, help='least score of a box to draw')
-    parser.add_argument('--count', type=int, help='draw that many images, spread over the folder')
+    parser.add_argument(
+        '--count', type=positive, help='draw that many images, spread over the folder'
+    )
     return parser.parse_args()
 
 
@@ -32,6 +34,7 @@ def main() -> None:
     args = parse_args()
     cfg = read_config(args.config)
     check_checkpoint(args.checkpoint)
+    check_folder(str(args.out), '--out')
     paths = find_images(args.images)
     import_custom_modules(cfg)
     if cfg.model.type in ('WaMIM', 'MFM'):

@@ -19,9 +19,10 @@ from .options import check_options
 from .settings import (
     check_batch,
     check_checkpoint,
+    check_folder,
     check_launcher,
+    check_length,
     check_loader,
-    check_work_dir,
     is_first_process,
     pretrained_files,
 )
@@ -95,7 +96,7 @@ def load_config(args: Namespace, folder: str = '') -> Config:
     else:
         default = cfg.get('work_dir') or Path('work_dirs') / Path(args.config).stem
         cfg.work_dir = str(Path(default) / folder)
-    check_work_dir(cfg.work_dir)
+    check_folder(cfg.work_dir, '--work-dir')
     if cfg.get('default_scope') == 'mmpretrain':
         # In mmpretrain's own configs it is missing: mmpretrain's tools set it.
         for name in LOADERS:
@@ -129,6 +130,8 @@ def build_runner(
             precision.
     """
     said = [f'{cfg.filename} -> {cfg.work_dir}']
+    if 'train_dataloader' in loaders:
+        check_length(cfg.get('train_cfg') or {})
     if cfg.get('load_from'):
         check_checkpoint(cfg.load_from)
     elif 'train_dataloader' in loaders:

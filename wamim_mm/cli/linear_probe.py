@@ -17,7 +17,7 @@ from typing import Any
 
 from ..imagenet_c import CORRUPTIONS
 from .checks import check_data, import_custom_modules, read_config
-from .errors import CommandParser, command
+from .errors import CommandParser, command, positive
 from .settings import check_checkpoint
 
 #: The middle of ImageNet-C's five.
@@ -31,7 +31,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint')
     parser.add_argument('--data-root', required=True)
     parser.add_argument('--val', default='val', help='the split to score, a folder of DIR')
-    parser.add_argument('--random-seeds', type=int, default=3, help='random encoders to average')
+    parser.add_argument(
+        '--random-seeds', type=positive, default=3, help='random encoders to average'
+    )
     parser.add_argument(
         '--corruptions',
         nargs='+',
@@ -40,12 +42,9 @@ def parse_args() -> argparse.Namespace:
         metavar='NAME',
         help=f'score on images corrupted so, at severity {SEVERITY}: {", ".join(CORRUPTIONS)}',
     )
-    parser.add_argument('--batch-size', type=int, default=64)
+    parser.add_argument('--batch-size', type=positive, default=64)
     parser.add_argument('--out', type=Path, metavar='FILE.json', help='write the numbers there')
-    args = parser.parse_args()
-    if args.random_seeds < 1:
-        parser.error(f'--random-seeds must be at least 1, got {args.random_seeds}')
-    return args
+    return parser.parse_args()
 
 
 @command

@@ -18,7 +18,7 @@ import argparse
 from pathlib import Path
 
 from .checks import find_images, import_custom_modules, read_config
-from .errors import CommandParser, command
+from .errors import CommandParser, command, positive
 from .settings import check_checkpoint
 
 
@@ -31,7 +31,7 @@ def parse_args() -> argparse.Namespace:
         'images', type=Path, help='an image, or a folder with images somewhere in it'
     )
     parser.add_argument('--out', type=Path, default=Path('reconstruction.png'))
-    parser.add_argument('--count', type=int, default=4, help='images to draw from a folder')
+    parser.add_argument('--count', type=positive, default=4, help='images to draw from a folder')
     parser.add_argument(
         '--seed', type=int, default=0, help='of the choice of images and of the masks'
     )

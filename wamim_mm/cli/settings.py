@@ -39,19 +39,32 @@ def check_launcher(launcher: str) -> None:
         )
 
 
-def check_work_dir(work_dir: str) -> None:
-    """Raise ValueError unless it is a folder that can be written, or can become one."""
-    if '://' in work_dir:
+def check_folder(folder: str, option: str) -> None:
+    """Raise ValueError unless it is a folder that can be written, or can become one.
+
+    Args:
+        folder: Where a command writes.
+        option: What names it.
+    """
+    if '://' in folder:
         return
-    path = Path(work_dir).absolute()
+    path = Path(folder).absolute()
     there = next(part for part in (path, *path.parents) if part.exists())
     if not there.is_dir():
         what = 'is a file' if there == path else f'cannot be made, since {str(there)!r} is a file'
-        raise ValueError(f'work dir {work_dir!r} {what}; give a folder: --work-dir DIR')
+        raise ValueError(f'{option} {folder!r} {what}; give a folder: {option} DIR')
     if not os.access(there, os.W_OK | os.X_OK):
         raise ValueError(
-            f'work dir {work_dir!r}: {str(there)!r} cannot be written; give another: --work-dir DIR'
+            f'{option} {folder!r}: {str(there)!r} cannot be written; give another: {option} DIR'
         )
+
+
+def check_length(train_cfg: dict) -> None:
+    """Raise ValueError unless a run has at least one epoch or iteration."""
+    for key in ('max_epochs', 'max_iters'):
+        value = train_cfg.get(key, 1)
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f'train_cfg.{key} must be a number from 1 on, got {value!r}')
 
 
 def check_loader(name: str, loader: dict) -> None:

@@ -6,7 +6,6 @@ Every stage is a command that one can run by hand; what it prints goes to a log 
 A finished stage is not repeated, and an interrupted training run goes on from its last checkpoint.
 """
 
-import argparse
 import hashlib
 import json
 import os
@@ -18,6 +17,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from ..cli.errors import CommandParser, command
+from ..cli.settings import check_folder
 from .progress import Progress, clock
 from .report import scores, write_report
 
@@ -35,11 +36,13 @@ CORRUPTIONS = ('gaussian_noise', 'motion_blur')
 TASKS = {'mask-rcnn_swin': ('Mask R-CNN', 'swin'), 'upernet_swin': ('UperNet', 'swin')}
 
 
+@command
 def main() -> None:
     """Run the stages that are not done yet, and write the report."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = CommandParser(description=__doc__.splitlines()[0])
     parser.add_argument('--out', type=Path, default=ROOT / 'work_dirs' / 'demo')
     out = parser.parse_args().out.resolve()
+    check_folder(str(out), '--out')
     out.mkdir(parents=True, exist_ok=True)
     refuse_other_demo(out)
     started, scenes = time.time(), out / 'scenes'
