@@ -5,6 +5,7 @@ from pickle import UnpicklingError
 
 import pytest
 import torch
+from mmdet import models  # noqa: F401  (fills its registry)
 from mmengine.registry import MODELS
 
 from wamim_mm.cli.errors import CommandParser, command, explain, note_first_step

@@ -176,3 +176,11 @@ def test_missing_details_are_zeros():
 def test_refuses(call, message):
     with pytest.raises(ValueError, match=message):
         call(torch.randn(4, 4))
+
+
+@pytest.mark.parametrize('x', [np.ones((4, 4)), [[1.0, 2.0]], None])
+def test_refuses_what_is_no_tensor(x):
+    with pytest.raises(TypeError, match=rf'must be tensors, got {type(x).__name__}; torch.as_t'):
+        wavedec2(x)
+    with pytest.raises(TypeError, match='must be tensors'):
+        waverec2([torch.ones(2, 2), (x if x is not None else 1, None, None)])

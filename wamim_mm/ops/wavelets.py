@@ -125,6 +125,7 @@ def waverec2(
         original in front.
 
     Raises:
+        TypeError: A coefficient is not a tensor.
         ValueError: Unknown wavelet or mode, no approximation, or shapes that do not belong
             together.
 
@@ -143,10 +144,11 @@ def waverec2(
         given = [None] * 3 if details is None else list(details)
         if len(given) != 3:
             raise ValueError(f'each level has three details, cH, cV and cD; got {len(given)}')
+        given = [None if d is None else _as_float(d) for d in given]
         # The level below was odd, so its approximation came back one longer than its details.
         size = next((d.shape[-2:] for d in given if d is not None), x.shape[-2:])
         x = x[..., : size[0], : size[1]]
-        filled = [torch.zeros_like(x) if d is None else _as_float(d) for d in given]
+        filled = [torch.zeros_like(x) if d is None else d for d in given]
         if any(d.shape != x.shape for d in filled):
             raise ValueError(
                 f'coefficients of one level differ in shape: approximation {tuple(x.shape)}, '
