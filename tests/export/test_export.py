@@ -419,7 +419,7 @@ def test_bad_files(root, tmp_path, monkeypatch):
     [
         (dict(type='BEiTViT', arch='base'), 'mmpretrain', "is 'BEiTViT' in the scope 'mmpretrain'"),
         (dict(type='SwinTransformer', depths=(2, 2)), 'mmdet', "in the scope 'mmdet'; supported"),
-        (dict(type='mmdet.ResNet', depth=50), 'mmpretrain', "in the scope 'mmdet'"),
+        (dict(type='mmdet.ResNet', depth=50), 'mmpretrain', "is 'mmdet.ResNet'"),
     ],
 )
 def test_other_backbones(tmp_path, backbone, scope, message):

@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 from pickle import UnpicklingError
 
-from .checks import check_checkpoint, find_images, import_custom_modules, read_config
+from ..class_names import import_custom_modules
+from .checks import check_checkpoint, find_images, read_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,9 +37,9 @@ def main() -> None:
     except FileNotFoundError as error:
         sys.exit(f'infer.py: {error}')
     import_custom_modules(cfg)
-    if cfg.model.type in ('WaMIM', 'MFM'):
-        from ..evaluation.reconstructions import draw_reconstructions
+    from ..evaluation.reconstructions import draw_reconstructions, is_pretraining
 
+    if is_pretraining(cfg):
         out = args.out / 'reconstruction.png'
         draw_reconstructions(cfg, args.checkpoint, paths, out, args.count or 4)
         print(f'wrote {out}')

@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..class_names import import_custom_modules, library_of
 from .checks import (
     check_data,
     count_images,
-    import_custom_modules,
     read_config,
     use_image_folder,
 )
@@ -66,7 +66,8 @@ def load_config(args: Namespace, folder: str = '') -> Config:
 
     Raises:
         FileNotFoundError: There is no such config.
-        ValueError: An option sets what nothing reads.
+        ImportError: There is no such library, or module of ``custom_imports``.
+        ValueError: An option sets what nothing reads, or no class has the name of the model's.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = read_config(args.config)
@@ -78,9 +79,13 @@ def load_config(args: Namespace, folder: str = '') -> Config:
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     else:
-        default = cfg.get('work_dir') or Path('work_dirs') / Path(args.config).stem
+        default = cfg.get('work_dir') or Path('work_dirs') / Path(cfg.filename).stem
         cfg.work_dir = str(Path(default) / folder)
-    if cfg.get('default_scope') == 'mmpretrain':
+    library = library_of(cfg)
+    if not cfg.get('default_scope') and library:
+        # MMEngine's 'mmengine' would not find the parts that the library's models add themselves.
+        cfg.default_scope = library
+    if library == 'mmpretrain':
         # In mmpretrain's own configs it is missing: mmpretrain's tools set it.
         for name in LOADERS:
             if cfg.get(name) is not None:
@@ -116,7 +121,7 @@ def build_runner(
     for name in loaders:
         if cfg.get(name) is not None:
             dataset = cfg[name].dataset
-            folder = use_image_folder(dataset)
+            folder = use_image_folder(dataset, cfg)
             if folder is not None and _is_first_process():  # a million names, once
                 said.append(count_images(folder, dataset.extensions))
             check_data(dataset)
@@ -182,8 +187,8 @@ def _move_data_root(cfg: Config, new: str) -> None:
 
     def moved(value):
         if isinstance(value, dict):
-            for key in value:
-                value[key] = moved(value[key])
+            for key, item in list(dict.items(value)):  # where lazy objects stay what they are
+                value[key] = moved(item)
         elif isinstance(value, list | tuple):
             return type(value)(moved(item) for item in value)
         elif isinstance(value, str) and value.startswith(old):

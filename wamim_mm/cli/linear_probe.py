@@ -16,8 +16,9 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from ..class_names import import_custom_modules
 from ..imagenet_c import CORRUPTIONS
-from .checks import check_checkpoint, check_data, import_custom_modules, read_config
+from .checks import check_checkpoint, check_data, read_config
 
 #: The middle of ImageNet-C's five.
 SEVERITY = 3

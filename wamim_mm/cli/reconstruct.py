@@ -18,7 +18,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from .checks import check_checkpoint, find_images, import_custom_modules, read_config
+from ..class_names import import_custom_modules
+from .checks import check_checkpoint, find_images, read_config
 
 
 def parse_args() -> argparse.Namespace:

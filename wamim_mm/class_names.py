@@ -1,0 +1,107 @@
+"""From what a config calls a class to the class.
+
+A config may write one class in many ways: ``'WaMIM'``, ``'mmpretrain.WaMIM'``,
+``'wamim_mm.WaMIM'``, the class itself, MMEngine's lazy object of it, or a subclass by any name. So
+the class decides what to do, never the spelling.
+"""
+
+from __future__ import annotations
+
+from types import UnionType
+from typing import Any
+
+#: The libraries whose registries our commands build models from.
+LIBRARIES = ('mmpretrain', 'mmdet', 'mmseg')
+
+
+def import_custom_modules(cfg: dict) -> None:
+    """Import what a config's ``custom_imports`` names, often a whole library.
+
+    Raises:
+        ImportError: One of these modules does not exist.
+    """
+    from mmengine.utils import import_modules_from_strings
+
+    if cfg.get('custom_imports'):
+        import_modules_from_strings(**cfg['custom_imports'])
+
+
+def class_of(part: dict, kind: str, scope: str | None = None) -> Any:
+    """The class, or function, that a part of a config builds. Imports its library.
+
+    Args:
+        part: A dict with ``type``: a name, a class or a lazy object; and perhaps ``_scope_``.
+        kind: Which of MMEngine's registries it is in, such as ``'MODELS'``.
+        scope: The library that names without one belong to, the config's ``default_scope``.
+
+    Raises:
+        ValueError: There is no type, or no class is registered under its name.
+    """
+    from mmengine import registry
+    from mmengine.config import ConfigDict
+
+    name = ConfigDict(type=part.get('type')).type  # which makes a class of a lazy object
+    if name is None:
+        raise ValueError(f'dict({", ".join(part)}) has no type')
+    if not isinstance(name, str):
+        return name
+    scope = part.get('_scope_') or scope or LIBRARIES[0]
+    with getattr(registry, kind).switch_scope_and_registry(scope) as own:
+        try:
+            found = own.get(name)
+        except (ImportError, RuntimeError):  # a name with dots whose module does not exist
+            found = None
+    if found is None:
+        raise ValueError(
+            f'type={name!r}: no class of this name is registered in {scope}; correct it, write '
+            "LIBRARY.NAME, or name the class's module in custom_imports=dict(imports=[...])"
+        )
+    return found
+
+
+def builds(part: dict, parent: type | UnionType, kind: str, scope: str | None = None) -> bool:
+    """Whether a part of a config builds an instance of a class, or of one that inherits from it.
+
+    Args:
+        part: As for `class_of`.
+        parent: The class, or several.
+        kind: As for `class_of`.
+        scope: As for `class_of`.
+    """
+    cls = class_of(part, kind, scope)
+    return isinstance(cls, type) and issubclass(cls, parent)
+
+
+def library_class(cls: Any) -> type | None:
+    """The class itself or its nearest parent that is mmpretrain's, mmdet's or mmsegmentation's."""
+    parents = getattr(cls, '__mro__', ())
+    return next((c for c in parents if c.__module__.split('.')[0] in LIBRARIES), None)
+
+
+def library_of(cfg: dict) -> str | None:
+    """The library that a config's model belongs to.
+
+    A name tells it where it can, so that nothing is imported; else the class does.
+
+    Args:
+        cfg: A config; what its ``custom_imports`` names is imported if the class is needed.
+
+    Returns:
+        One of `LIBRARIES`; where the model is of none of them, or missing, the ``default_scope``.
+
+    Raises:
+        ImportError: A module of ``custom_imports`` does not exist.
+        ValueError: See `class_of`.
+    """
+    model, scope = cfg.get('model'), cfg.get('default_scope')
+    if not model:
+        return scope
+    scope = model.get('_scope_') or scope
+    name = dict.get(model, 'type')  # as it is: get() of MMEngine's dict would import a lazy object
+    if isinstance(name, str):
+        named = name.split('.')[0] if '.' in name else scope
+        if named in LIBRARIES:
+            return named
+    import_custom_modules(cfg)
+    owner = library_class(class_of(model, 'MODELS', scope))
+    return owner.__module__.split('.')[0] if owner else scope
