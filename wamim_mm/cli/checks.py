@@ -121,7 +121,8 @@ def _is_custom_dataset(dataset: dict, cfg: dict) -> bool:
     mmpretrain's own subclasses, such as ``ImageNet``, know their folders by themselves.
     """
     kind = dict.get(dataset, 'type')  # as it is: a lazy object would import its library
-    if getattr(kind, '__name__', str(kind)).split('.')[-1] == 'CustomDataset':
+    name = kind.__name__ if isinstance(kind, type) else str(kind)
+    if name.split('.')[-1] == 'CustomDataset':
         return True
     import_custom_modules(cfg)
     nearest = library_class(class_of(dataset, 'DATASETS', cfg.get('default_scope')))
