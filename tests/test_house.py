@@ -14,9 +14,9 @@ ARROWS = {
     'class_names': set(),
     'ops': set(),
     'interop': set(),
-    'models': {'ops', 'interop'},
+    'models': {'ops', 'interop', 'class_names'},
     'data': {'ops', 'interop', 'imagenet_c', 'class_names'},
-    'hooks': {'ops', 'interop', 'data'},  # one ties the loader to the model
+    'hooks': {'ops', 'interop', 'data', 'class_names'},  # one ties the loader to the model
     'optim': {'ops', 'interop'},
     'evaluation': {'ops', 'interop', 'models', 'data', 'imagenet_c', 'class_names'},
     'export': {'ops', 'interop', 'class_names'},

@@ -72,6 +72,33 @@ def builds(part: dict, parent: type | UnionType, kind: str, scope: str | None = 
     return isinstance(cls, type) and issubclass(cls, parent)
 
 
+def pretrained_init(init_cfg: Any) -> dict | None:
+    """The part of an ``init_cfg``, a dict or a list of dicts, that loads a checkpoint."""
+    from mmengine.model import PretrainedInit
+
+    parts = init_cfg if isinstance(init_cfg, list | tuple) else [init_cfg]
+    names = ('Pretrained', PretrainedInit)  # what MMEngine itself compares with
+    return next((p for p in parts if isinstance(p, dict) and p.get('type') in names), None)
+
+
+def name_pretrained(part: Any) -> None:
+    """Write every ``init_cfg=dict(type=PretrainedInit)`` of a model's config with ``'Pretrained'``.
+
+    Also where it is alone in a list. mmpretrain's backbones look for a dict with this name. Without
+    it, they draw the position embedding anew after it has been loaded.
+    """
+    if isinstance(part, dict):
+        for key, value in list(dict.items(part)):
+            found = pretrained_init(value) if key == 'init_cfg' else None
+            if found and (found is value or len(value) == 1):
+                part[key] = {**found, 'type': 'Pretrained'}
+            else:
+                name_pretrained(value)
+    elif isinstance(part, list | tuple):
+        for value in part:
+            name_pretrained(value)
+
+
 def library_class(cls: Any) -> type | None:
     """The class itself or its nearest parent that is mmpretrain's, mmdet's or mmsegmentation's."""
     parents = getattr(cls, '__mro__', ())

@@ -162,6 +162,9 @@ def results(scenes, tmp_path_factory):
         meta=dict(dataset_meta=dict(classes=[f'class {i}' for i in range(12)])),
     )
     torch.save(classifier, top / 'classifier.pth')
+    for split in ('train', 'val'):
+        (top / 'data').mkdir(exist_ok=True)
+        (top / 'data' / split).symlink_to(scenes / 'val')
     gc.freeze()  # MMEngine collects garbage for every data set
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(top)
@@ -182,7 +185,7 @@ def commands(top, way, scenes):
     checkpoint = out / 'run' / 'epoch_1.pth'
     call(reconstruct.main, pretrain, checkpoint, images, '--out', out / 'a.png', '--count', 1)
     call(infer.main, pretrain, checkpoint, images, '--out', out / 'infer', '--count', 1)
-    given = ['--data-root', scenes, '--random-seeds', 1, '--out', out / 'probe.json']
+    given = ['--data-root', top / 'data', '--random-seeds', 1, '--out', out / 'probe.json']
     call(linear_probe.main, pretrain, checkpoint, *given)
     call(export_backbone.main, checkpoint, out / 'timm.pth', '--to', 'timm')
 

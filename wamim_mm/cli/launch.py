@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..class_names import import_custom_modules, library_of
+from ..class_names import import_custom_modules, library_of, name_pretrained
 from .checks import (
     check_data,
     count_images,
@@ -140,6 +140,7 @@ def build_runner(
 
     register()
     import_custom_modules(cfg)
+    name_pretrained(cfg.get('model'))
     if amp:
         use_amp(cfg, amp)
     use_cpu_processes(cfg)
