@@ -59,6 +59,15 @@ def class_of(part: dict, kind: str, scope: str | None = None) -> Any:
     return found
 
 
+def name_of(part: dict) -> str:
+    """What a part of a config calls its class, with all dots. Imports nothing."""
+    # As it is: get() of MMEngine's dict would import a lazy object.
+    kind: Any = dict.get(part, 'type')
+    if isinstance(kind, type):
+        return f'{kind.__module__}.{kind.__qualname__}'
+    return kind if isinstance(kind, str) else f'{kind.module}.{kind}'
+
+
 def builds(part: dict, parent: type | UnionType, kind: str, scope: str | None = None) -> bool:
     """Whether a part of a config builds an instance of a class, or of one that inherits from it.
 
@@ -108,7 +117,7 @@ def library_class(cls: Any) -> type | None:
 def library_of(cfg: dict) -> str | None:
     """The library that a config's model belongs to.
 
-    A name tells it where it can, so that nothing is imported; else the class does.
+    The name tells it where it can, so that nothing is imported; else the class does.
 
     Args:
         cfg: A config; what its ``custom_imports`` names is imported if the class is needed.
@@ -121,14 +130,15 @@ def library_of(cfg: dict) -> str | None:
         ValueError: See `class_of`.
     """
     model, scope = cfg.get('model'), cfg.get('default_scope')
-    if not model:
+    if not model or 'type' not in model:
         return scope
     scope = model.get('_scope_') or scope
-    name = dict.get(model, 'type')  # as it is: get() of MMEngine's dict would import a lazy object
-    if isinstance(name, str):
-        named = name.split('.')[0] if '.' in name else scope
-        if named in LIBRARIES:
-            return named
+    name = name_of(model)
+    first = name.split('.')[0] if '.' in name else scope
+    if first == __package__:
+        return 'mmpretrain'  # our models inherit from its
+    if first in LIBRARIES:
+        return first
     import_custom_modules(cfg)
     owner = library_class(class_of(model, 'MODELS', scope))
     return owner.__module__.split('.')[0] if owner else scope

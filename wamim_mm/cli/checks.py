@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..class_names import LIBRARIES, class_of, import_custom_modules, library_class
+from ..class_names import LIBRARIES, class_of, import_custom_modules, library_class, name_of
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -120,9 +120,7 @@ def _is_custom_dataset(dataset: dict, cfg: dict) -> bool:
 
     mmpretrain's own subclasses, such as ``ImageNet``, know their folders by themselves.
     """
-    kind = dict.get(dataset, 'type')  # as it is: a lazy object would import its library
-    name = kind.__name__ if isinstance(kind, type) else str(kind)
-    if name.split('.')[-1] == 'CustomDataset':
+    if name_of(dataset).split('.')[-1] == 'CustomDataset':
         return True
     import_custom_modules(cfg)
     nearest = library_class(class_of(dataset, 'DATASETS', cfg.get('default_scope')))
