@@ -196,22 +196,22 @@ TABLE: dict[str, list[Mistake]] = {
         late(
             'no such data set',
             f'train {VIT} {{run}} train_dataloader.dataset.type=Imagenet',
-            "type='Imagenet': mmpretrain's registry of dataset types has none of this name; did "
-            "you mean 'ImageNet'?",
+            "type='Imagenet': no class of this name is registered in mmpretrain; did you mean "
+            "'ImageNet'?",
         ),
     ],
     'The model': [
         late(
             'no such class',
             f'train {VIT} {{run}} model.type=WaMIMM',
-            "type='WaMIMM': mmpretrain's registry of model types has none of this name; did you "
-            "mean 'WaMIM'?",
+            "type='WaMIMM': no class of this name is registered in mmpretrain; did you mean "
+            "'WaMIM'?",
         ),
         late(
             "another library's class",
             f'train {VIT} {{run}} model.type=MaskRCNN',
-            "type='MaskRCNN': mmpretrain's registry of model types has none of this name; did you "
-            "mean 'mmdet.MaskRCNN'?",
+            "type='MaskRCNN': no class of this name is registered in mmpretrain; did you mean "
+            "'mmdet.MaskRCNN'?",
         ),
         late(
             'no such optimizer',
@@ -264,8 +264,8 @@ TABLE: dict[str, list[Mistake]] = {
         late(
             'a pre-training picture of a segmentor',
             f'reconstruct {SEG} {{files}}/foreign.pth {{few}}',
-            "type='EncoderDecoder': mmpretrain's registry of model types has none of this name; "
-            "did you mean 'mmseg.EncoderDecoder'?",
+            'EncoderDecoder reconstructs nothing, WaMIM and MFM do; take a pre-training config, or '
+            'tools/infer.py for this one',
         ),
     ],
     'Checkpoints': [

@@ -101,7 +101,6 @@ def test_damaged_files(dataset, tmp_path, content):
 @pytest.mark.parametrize(
     'other',
     [
-        dict(type='NoSuchDataset'),
         dict(type='VOCDataset'),
         dict(backend_args=dict(backend='petrel'), data_root='s3://coco'),
     ],

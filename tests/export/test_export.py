@@ -420,7 +420,7 @@ def test_bad_files(root, tmp_path, monkeypatch, capsys):
     [
         (dict(type='BEiTViT', arch='base'), 'mmpretrain', "is 'BEiTViT' in the scope 'mmpretrain'"),
         (dict(type='SwinTransformer', depths=(2, 2)), 'mmdet', "in the scope 'mmdet'; supported"),
-        (dict(type='mmdet.ResNet', depth=50), 'mmpretrain', "in the scope 'mmdet'"),
+        (dict(type='mmdet.ResNet', depth=50), 'mmpretrain', "is 'mmdet.ResNet'"),
     ],
 )
 def test_other_backbones(tmp_path, backbone, scope, message):
@@ -488,3 +488,57 @@ def test_target_not_installed(export, monkeypatch, target):
     monkeypatch.setitem(sys.modules, target, None)
     with pytest.raises(ImportError, match=f'--to {target} needs {target} .*pip install {target}'):
         export(source('WaMIMViT'), 'WaMIMViT', target)
+
+
+OWN = """
+from mmpretrain.registry import MODELS
+from wamim_mm import WaMIMViT
+
+@MODELS.register_module()
+class {name}(WaMIMViT):
+    def __init__(self, own=0, **kwargs):
+        super().__init__(**kwargs)
+"""
+
+
+def test_a_class_of_the_user(tmp_path, monkeypatch):
+    """Imported from the run's custom_imports, it goes as far as its parent's arguments do."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / 'own_encoder.py').write_text(OWN.format(name='TiV'))
+    model = source('WaMIMViT')
+    args = dict(type='TiV', **VIT)
+    custom = dict(custom_imports=dict(imports=['own_encoder']), default_scope='mmpretrain')
+    for own in ({}, {'own': 1}):
+        config = dict(model=dict(backbone=args | own), **custom)
+        save(model, tmp_path / f'{len(own)}.pth', 'WaMIMViT', config)
+    save(model, tmp_path / 'plain.pth', 'WaMIMViT')
+    for name in ('0', 'plain'):
+        export_backbone(str(tmp_path / f'{name}.pth'), tmp_path / f'{name}.timm', 'timm')
+    found, expected = (torch.load(tmp_path / f'{name}.timm') for name in ('0', 'plain'))
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[key], expected[key]) for key in found)
+    with pytest.raises(ValueError, match='no argument own, as its subclass'):
+        export_backbone(str(tmp_path / '1.pth'), tmp_path / 'out', 'timm')
+    export_backbone(str(tmp_path / '1.pth'), tmp_path / 'own.pth', 'mmpretrain')
+
+
+@pytest.mark.parametrize(
+    ('written', 'known'),
+    [
+        ("'wamim_mm.WaMIMViT'", True),
+        ("'wamim_mm.models.WaMIMViT'", True),
+        ('wamim_mm.models.wamim.vit.WaMIMViT', True),  # as the fork writes a class
+        ("'mmpretrain.models.VisionTransformer'", True),
+        ("'mmpretrain.models.MAEViT'", False),  # of other tensors than its parent, and no user's
+        ("'os.system'", False),
+    ],
+)
+def test_ways_to_write_a_class(tmp_path, written, known):
+    config = f'model = dict(backbone=dict(type={written}, arch="deit-tiny"))'
+    content = dict(meta=dict(cfg=config), state_dict={'backbone.x': torch.zeros(1)})
+    torch.save(content, tmp_path / 'a.pth')
+    if known:
+        assert read_backbone(str(tmp_path / 'a.pth')).host == 'VisionTransformer'
+    else:
+        with pytest.raises(ValueError, match='supported are'):
+            read_backbone(str(tmp_path / 'a.pth'))

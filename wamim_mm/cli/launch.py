@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..class_names import import_custom_modules, library_of, name_pretrained
 from .checks import (
     check_data,
     count_images,
-    import_custom_modules,
     read_config,
     use_image_folder,
 )
@@ -80,8 +80,9 @@ def load_config(args: Namespace, folder: str = '') -> Config:
 
     Raises:
         FileNotFoundError: There is no such config.
-        ValueError: An option sets what nothing reads, the work dir is no folder, or the launcher is
-            not the one that has started this process.
+        ImportError: There is no such library, or module of ``custom_imports``.
+        ValueError: An option sets what nothing reads, no class has the name of the model's, the
+            work dir is no folder, or the launcher is not the one that has started this process.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     check_launcher(args.launcher)
@@ -94,10 +95,14 @@ def load_config(args: Namespace, folder: str = '') -> Config:
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     else:
-        default = cfg.get('work_dir') or Path('work_dirs') / Path(args.config).stem
+        default = cfg.get('work_dir') or Path('work_dirs') / Path(cfg.filename).stem
         cfg.work_dir = str(Path(default) / folder)
     check_folder(cfg.work_dir, '--work-dir')
-    if cfg.get('default_scope') == 'mmpretrain':
+    library = library_of(cfg)
+    if not cfg.get('default_scope') and library:
+        # MMEngine's 'mmengine' would not find the parts that the library's models add themselves.
+        cfg.default_scope = library
+    if library == 'mmpretrain':
         # In mmpretrain's own configs it is missing: mmpretrain's tools set it.
         for name in LOADERS:
             if cfg.get(name) is not None:
@@ -141,7 +146,7 @@ def build_runner(
         if cfg.get(name) is not None:
             check_loader(name, cfg[name])
             dataset = cfg[name].dataset
-            folder = use_image_folder(dataset)
+            folder = use_image_folder(dataset, cfg)
             if folder is not None and is_first_process():  # a million names, once
                 count, line = count_images(folder, dataset.extensions)
                 check_batch(name, cfg[name], count)
@@ -164,6 +169,7 @@ def build_runner(
         use_amp(cfg, amp)
     register()
     import_custom_modules(cfg)
+    name_pretrained(cfg.get('model'))
     use_cpu_processes(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else QuietRunner.from_cfg(cfg)
     # Behind the config, which is saved with the run and may be used again as it was given.
@@ -212,8 +218,8 @@ def _move_data_root(cfg: Config, new: str) -> None:
 
     def moved(value):
         if isinstance(value, dict):
-            for key in value:
-                value[key] = moved(value[key])
+            for key, item in list(dict.items(value)):  # where lazy objects stay what they are
+                value[key] = moved(item)
         elif isinstance(value, list | tuple):
             return type(value)(moved(item) for item in value)
         elif isinstance(value, str) and value.startswith(old):

@@ -15,8 +15,9 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from ..class_names import import_custom_modules
 from ..imagenet_c import CORRUPTIONS
-from .checks import check_data, import_custom_modules, read_config
+from .checks import check_data, read_config
 from .errors import CommandParser, command, positive
 from .settings import check_checkpoint
 
@@ -66,7 +67,7 @@ def main() -> None:
         fit_linear_probe,
         split_loader,
     )
-    from ..evaluation.loading import load_weights
+    from ..evaluation.models import load_weights
 
     MMLogger.get_current_instance().setLevel('WARNING')
     import_custom_modules(cfg)

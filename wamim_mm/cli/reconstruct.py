@@ -17,7 +17,8 @@ value of the image.
 import argparse
 from pathlib import Path
 
-from .checks import find_images, import_custom_modules, read_config
+from ..class_names import import_custom_modules
+from .checks import find_images, read_config
 from .errors import CommandParser, command, positive
 from .settings import check_checkpoint
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from mmengine.registry import DATASETS
 
+from ..class_names import class_of
+
 SHOWN = 3  # names in a message
 SAMPLED = 100  # images that are looked for
 
@@ -67,16 +69,14 @@ def check_coco(dataset: dict, scope: str | None) -> None:
     Raises:
         FileNotFoundError: Images that the annotation file names are not in the image folder.
         ValueError: The annotation file is not in COCO's format, or its categories lack some of the
-            dataset's classes.
+            dataset's classes; or its type is not registered.
     """
     for inner in [dataset.get('dataset'), *(dataset.get('datasets') or [])]:
         if inner:
             check_coco(inner, scope)
+    if not hasattr(class_of(dataset, 'DATASETS', scope), 'COCOAPI') or dataset.get('backend_args'):
+        return
     with DATASETS.switch_scope_and_registry(scope) as registry:
-        kind = dataset['type']
-        kind = registry.get(kind) if isinstance(kind, str) else kind
-        if not hasattr(kind, 'COCOAPI') or dataset.get('backend_args'):
-            return
         # With lazy_init it knows its paths and classes, and has not read anything.
         unread = registry.build({**dataset, 'pipeline': [], 'lazy_init': True})
     ann_file = unread.ann_file

@@ -1,6 +1,7 @@
 """Linear probe: how well a linear classifier reads the classes off a frozen encoder's features."""
 
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from typing import NamedTuple
 
 import torch
@@ -8,13 +9,15 @@ from mmengine.config import Config
 from mmengine.dataset import DefaultSampler, default_collate
 from mmengine.runner import set_random_seed
 from mmpretrain.models import BaseSelfSupervisor
-from mmpretrain.registry import DATASETS, MODELS
+from mmpretrain.registry import DATASETS
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from ..class_names import class_of, library_of
 from ..data.corruptions import corrupted
 from ..data.images import centre_crop_pipeline
+from .models import build_model
 
 __all__ = ['LinearProbe', 'build_encoder', 'extract_features', 'fit_linear_probe', 'split_loader']
 
@@ -22,10 +25,12 @@ __all__ = ['LinearProbe', 'build_encoder', 'extract_features', 'fit_linear_probe
 def build_encoder(cfg: Config, seed: int) -> BaseSelfSupervisor:
     """The config's model at random initialization, its backbone yielding feature maps."""
     set_random_seed(seed)
-    model_cfg = cfg.model.copy()
-    if 'ViT' in model_cfg.backbone.type:
-        model_cfg.backbone.out_type = 'featmap'
-    model = MODELS.build(model_cfg)
+    cfg = deepcopy(cfg)
+    # Those with a class token have several kinds of output.
+    kinds = getattr(class_of(cfg.model.backbone, 'MODELS', library_of(cfg)), 'OUT_TYPES', ())
+    if 'featmap' in kinds:
+        cfg.model.backbone.out_type = 'featmap'
+    model = build_model(cfg)
     model.init_weights()
     return model.to('cuda' if torch.cuda.is_available() else 'cpu')
 
@@ -52,9 +57,8 @@ def split_loader(
     pipeline = centre_crop_pipeline(size)
     if corruption:
         pipeline = corrupted(pipeline, *corruption)
-    data = DATASETS.build(
-        dict(type='CustomDataset', data_root=data_root, data_prefix=split, pipeline=pipeline)
-    )
+    folder = dict(type='mmpretrain.CustomDataset', data_root=data_root, data_prefix=split)
+    data = DATASETS.build(dict(folder, pipeline=pipeline))
     sampler = DefaultSampler(data, shuffle=False)
     return DataLoader(data, batch_size, sampler=sampler, collate_fn=default_collate)
 

@@ -4,15 +4,17 @@ from pathlib import Path
 
 import mmcv
 import torch
+from mmcv.transforms import LoadAnnotations
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModel, revert_sync_batchnorm
-from mmengine.registry import MODELS, VISUALIZERS, init_default_scope
+from mmengine.registry import VISUALIZERS
 from mmengine.visualization import Visualizer
 from tqdm import tqdm
 
-from .loading import load_weights
+from ..class_names import builds, library_of
+from .models import build_model, load_weights
 
 
 def draw_predictions(
@@ -35,7 +37,8 @@ def draw_predictions(
     """
     MMLogger.get_current_instance().setLevel('WARNING')
     model, meta = build(cfg, checkpoint)
-    pipeline = Compose(without_annotations(cfg.test_dataloader.dataset.pipeline))
+    scope = cfg.get('default_scope') or library_of(cfg)
+    pipeline = Compose(without_annotations(cfg.test_dataloader.dataset.pipeline, scope))
     visualizer = VISUALIZERS.build(dict(cfg.visualizer, name='infer', vis_backends=None))
     visualizer.dataset_meta = meta
     pictures = picture_names(paths, root, out)
@@ -61,8 +64,7 @@ def picture_names(paths: list[Path], root: Path, out: Path) -> dict[Path, Path]:
 
 def build(cfg: Config, checkpoint: str) -> tuple[BaseModel, dict]:
     """The config's model with the checkpoint's weights, and the meta data of its training set."""
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    model = MODELS.build(cfg.model)
+    model = build_model(cfg)
     meta = load_weights(model, checkpoint)
     if 'dataset_meta' not in meta:
         raise ValueError(
@@ -74,9 +76,9 @@ def build(cfg: Config, checkpoint: str) -> tuple[BaseModel, dict]:
     return revert_sync_batchnorm(model).to(device), meta['dataset_meta']
 
 
-def without_annotations(pipeline: list[dict]) -> list[dict]:
-    """The test pipeline without its steps that load annotations."""
-    return [step for step in pipeline if not step['type'].endswith('LoadAnnotations')]
+def without_annotations(pipeline: list[dict], scope: str | None) -> list[dict]:
+    """The test pipeline, of types of a library, without its steps that load annotations."""
+    return [step for step in pipeline if not builds(step, LoadAnnotations, 'TRANSFORMS', scope)]
 
 
 def draw(visualizer: Visualizer, path: Path, sample, out: Path, score: float) -> None:

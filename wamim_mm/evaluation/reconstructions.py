@@ -7,13 +7,14 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, default_collate
 from mmengine.logging import MMLogger
 from mmengine.runner import set_random_seed
-from mmpretrain.registry import MODELS, TRANSFORMS
+from mmpretrain.registry import TRANSFORMS
 from torch import Tensor
 
+from ..class_names import builds
 from ..data.images import centre_crop_pipeline
 from ..models import MFM, WaMIM, WaveletTargetGenerator
 from ..ops.masking import random_mask
-from .loading import load_weights
+from .models import build_model, load_weights
 
 #: Titles and pictures, each ``(N, 3, H, W)``.
 Row = dict[str, Tensor]
@@ -31,15 +32,28 @@ def draw_reconstructions(
         out: The picture's file.
         count: How many images are drawn, chosen at random.
         seed: Of the choice and of the masks.
+
+    Raises:
+        ValueError: The config is not one of pre-training.
     """
     MMLogger.get_current_instance().setLevel('WARNING')
     set_random_seed(seed)
     chosen = torch.randperm(len(paths))[:count].sort().values
-    model = MODELS.build(cfg.model)
+    model = build_model(cfg)
+    if not isinstance(model, WaMIM | MFM):
+        raise ValueError(
+            f'{type(model).__name__} reconstructs nothing, WaMIM and MFM do; take a pre-training '
+            'config, or tools/infer.py for this one'
+        )
     load_weights(model, checkpoint)
     model.eval()
     inputs = read(model, [paths[i] for i in chosen.tolist()])
     draw(mfm_rows(model, inputs) if isinstance(model, MFM) else wamim_rows(model, inputs), out)
+
+
+def is_pretraining(cfg: Config) -> bool:
+    """Whether the config's model is one whose reconstructions can be drawn."""
+    return builds(cfg.model, WaMIM | MFM, 'MODELS', cfg.get('default_scope'))
 
 
 def read(model: WaMIM | MFM, paths: list[Path]) -> Tensor:

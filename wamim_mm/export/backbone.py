@@ -2,6 +2,7 @@
 
 import ast
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 from mmengine.model import BaseModule
@@ -9,17 +10,10 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from mmpretrain import models
 from torch import Tensor
 
-# Registered name -> the class of mmpretrain that has the same arguments and tensors.
-_HOSTS = {
-    'WaMIMViT': 'VisionTransformer',
-    'VisionTransformer': 'VisionTransformer',
-    'WaMIMSwinTransformer': 'SwinTransformer',
-    'SwinTransformer': 'SwinTransformer',
-    'ResNet': 'ResNet',
-}
+from ..class_names import class_of, import_custom_modules, library_class
 
-# Arguments that change what a backbone computes, with the values that other libraries support too;
-# the first of them is the default.
+# Classes of mmpretrain, with the arguments that change what they compute and the values that other
+# libraries support too, the default first. Ours and users' subclasses have the same tensors.
 _CONVERTIBLE: dict[str, dict[str, list]] = {
     'VisionTransformer': dict(
         in_channels=[3],
@@ -89,7 +83,14 @@ class Backbone:
             ValueError: It computes what the target's class cannot.
             RuntimeError: The tensors are not those of the architecture.
         """
-        module = getattr(models, self.host)(**self.args)
+        host = getattr(models, self.host)
+        own = sorted(set(self.args) - set(signature(host).parameters))
+        if own:
+            raise ValueError(
+                f'{self.host} has no argument {", ".join(own)}, as its subclass in the checkpoint '
+                f'has, so that it cannot be converted for {target}; --to mmpretrain takes any'
+            )
+        module = host(**self.args)
         module.load_state_dict(self.tensors)
         same = (
             {'stage_cfgs'} if target == 'timm' and _windows_are_timms(self.args, module) else set()
@@ -132,16 +133,17 @@ def read_backbone(checkpoint: str) -> Backbone:
             'is; take a checkpoint as the run has written it'
         )
     try:
-        scope, args = _backbone_config(config)
+        scope, args, custom = _backbone_config(config)
     except (SyntaxError, ValueError) as error:
         raise ValueError(f'the config in {checkpoint} cannot be read: {error}') from error
     args.pop('init_cfg', None)
     registered = args.pop('type')
-    host = _HOSTS.get(registered.split('.')[-1])
-    if host is None or scope not in ('mmpretrain', 'wamim_mm'):
+    host = _host(registered, scope, custom)
+    if host is None:
         raise ValueError(
             f'the backbone in {checkpoint} is {registered!r} in the scope {scope!r}; supported are '
-            f"{', '.join(_HOSTS)} in mmpretrain's"
+            f"mmpretrain's {', '.join(_CONVERTIBLE)}, ours, and classes of your own that inherit "
+            'from these'
         )
     tensors = {
         name.removeprefix('backbone.'): tensor
@@ -153,8 +155,26 @@ def read_backbone(checkpoint: str) -> Backbone:
     return Backbone(host, args, tensors, config)
 
 
-def _backbone_config(config: str) -> tuple[str | None, dict[str, Any]]:
-    """The scope of ``model.backbone`` and its config.
+def _host(name: str, scope: str | None, custom: dict) -> str | None:
+    """The class of mmpretrain that a registered one is or inherits from, if it can be converted.
+
+    Libraries are asked first: the modules of ``custom_imports`` are imported only where none of
+    them knows the name.
+    """
+    try:
+        cls = class_of(dict(type=name), 'MODELS', scope)
+    except ValueError:
+        import_custom_modules(custom)
+        try:
+            cls = class_of(dict(type=name), 'MODELS', scope)
+        except ValueError:
+            return None
+    nearest = library_class(cls)
+    return next((host for host in _CONVERTIBLE if getattr(models, host) is nearest), None)
+
+
+def _backbone_config(config: str) -> tuple[str | None, dict[str, Any], dict[str, Any]]:
+    """The scope of ``model.backbone``, its config, and the run's ``custom_imports``.
 
     `Config.fromstring` would run the text as a program, and a checkpoint may come from anybody. So
     only literals and ``dict(...)`` are read here; MMEngine writes nothing else. (A hook that stored
@@ -171,11 +191,12 @@ def _backbone_config(config: str) -> tuple[str | None, dict[str, Any]]:
         raise ValueError('it has no model.backbone')
     args = _literal(parts['backbone'])
     scope = args.pop('_scope_', _literal(assigned.get('default_scope', ast.Constant(None))))
-    return args['type'].split('.')[0] if '.' in args['type'] else scope, args
+    custom = _literal(assigned.get('custom_imports', ast.Constant(None)))
+    return scope, args, dict(custom_imports=custom)
 
 
 class _DictCalls(ast.NodeTransformer):
-    """``dict(a=1)`` becomes ``{'a': 1}``."""
+    """``dict(a=1)`` becomes ``{'a': 1}``, and a class, ``module.Name``, its name."""
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         self.generic_visit(node)
@@ -183,6 +204,10 @@ class _DictCalls(ast.NodeTransformer):
             return node  # literal_eval refuses it
         keys: list[ast.expr | None] = [ast.Constant(keyword.arg) for keyword in node.keywords]
         return ast.Dict(keys, [keyword.value for keyword in node.keywords])
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        name = ast.unparse(node)
+        return ast.Constant(name) if all(map(str.isidentifier, name.split('.'))) else node
 
 
 def _literal(node: ast.expr) -> Any:

@@ -10,6 +10,8 @@ from mmengine.registry import HOOKS
 from mmengine.runner import CheckpointLoader, Runner
 from torch import Tensor
 
+from ..class_names import pretrained_init
+
 # What hosts resize to another input or window size while they load.
 RESIZED = ('pos_embed', 'relative_position_bias_table')
 SHOWN = 5  # names in a message
@@ -49,11 +51,11 @@ class PretrainedFitHook(Hook):
             ValueError: A tensor of the backbone is not in the checkpoint, or has another shape
                 there; or a backbone tensor of the checkpoint has no place in the backbone.
         """
-        backbone = _pretrained_backbone(runner)
+        backbone, init_cfg = _pretrained_backbone(runner)
         if backbone is None:
             return
-        path = backbone.init_cfg['checkpoint']
-        ours, (theirs, marked) = _float_tensors(backbone), _checkpoint_tensors(backbone.init_cfg)
+        path = init_cfg['checkpoint']
+        ours, (theirs, marked) = _float_tensors(backbone), _checkpoint_tensors(init_cfg)
         if getattr(backbone, 'convert_weights', False):
             if marked:
                 raise ValueError(
@@ -96,7 +98,7 @@ class PretrainedFitHook(Hook):
             ValueError: The backbone holds other values than the checkpoint.
         """
         theirs, self._theirs = self._theirs, None
-        backbone = _pretrained_backbone(runner)
+        backbone, init_cfg = _pretrained_backbone(runner)
         if theirs is None or backbone is None:
             return
         ours = _float_tensors(backbone)
@@ -116,7 +118,7 @@ class PretrainedFitHook(Hook):
         left = [name for name in theirs if name not in ours and _left_by_design(name, backbone)]
         if left:
             report += f', {_names(left)} of the checkpoint not used by design'
-        runner.logger.info(f'{report}, from {backbone.init_cfg["checkpoint"]}')
+        runner.logger.info(f'{report}, from {init_cfg["checkpoint"]}')
         lost = [name for name in common if name not in loaded]
         if lost:
             self._complain(
@@ -133,16 +135,14 @@ class PretrainedFitHook(Hook):
         runner.logger.warning(problem)
 
 
-def _pretrained_backbone(runner: Runner) -> BaseModule | None:
-    """The backbone, if its weights come from a checkpoint that can be compared with it."""
+def _pretrained_backbone(runner: Runner) -> tuple[BaseModule | None, dict]:
+    """The backbone and its `init_cfg`, if a checkpoint in that can be compared with it."""
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     backbone = getattr(model, 'backbone', None)
-    init_cfg = getattr(backbone, 'init_cfg', None)
-    if runner._resume or runner._load_from or not isinstance(init_cfg, dict):
-        return None
-    if init_cfg.get('type') != 'Pretrained':
-        return None
-    return backbone
+    init_cfg = pretrained_init(getattr(backbone, 'init_cfg', None))
+    if runner._resume or runner._load_from or init_cfg is None:
+        return None, {}
+    return backbone, init_cfg
 
 
 def _float_tensors(backbone: BaseModule) -> dict[str, Tensor]:
