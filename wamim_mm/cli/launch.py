@@ -16,6 +16,7 @@ from .checks import (
     use_image_folder,
 )
 from .options import check_options
+from .schedule import follow_length
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -66,11 +67,14 @@ def load_config(args: Namespace, folder: str = '') -> Config:
 
     Raises:
         FileNotFoundError: There is no such config.
-        ValueError: An option sets what nothing reads.
+        ValueError: An option sets what nothing reads, or no length of a run.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = read_config(args.config)
     check_options(cfg, args.cfg_options)
+    moved = follow_length(cfg, args.cfg_options)
+    if moved and _is_first_process():
+        print(moved, flush=True)
     if 'data_root' in args.cfg_options:
         _move_data_root(cfg, args.cfg_options['data_root'])
     cfg.merge_from_dict(args.cfg_options)

@@ -5,6 +5,8 @@ import logging
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
+from .schedule import in_iterations
+
 #: The beginnings of MMEngine's messages that are for the file only: its descriptions of the machine
 #: and of its hooks, the whole config (which is also written beside the log), a line about every
 #: parameter, and warnings about its own old names.
@@ -29,7 +31,7 @@ def matters(record: logging.LogRecord) -> bool:
 
 
 class QuietRunner(Runner):
-    """MMEngine's Runner with a shorter screen."""
+    """MMEngine's Runner with a shorter screen, and schedules that know fractions of epochs."""
 
     def build_logger(self, *args, **kwargs) -> MMLogger:
         """MMEngine's logger; messages that are for files only are written to files only."""
@@ -38,3 +40,8 @@ class QuietRunner(Runner):
             if not isinstance(handler, logging.FileHandler):
                 handler.addFilter(matters)
         return logger
+
+    def _build_param_scheduler(self, scheduler, optim_wrapper):
+        # Only here is known how many iterations an epoch has.
+        parts = in_iterations(scheduler, len(self.train_dataloader), self.max_epochs)
+        return super()._build_param_scheduler(parts, optim_wrapper)
