@@ -148,6 +148,7 @@ def build_runner(
         dict(type='CheckpointFitHook', strict=strict),
         dict(type='PretrainedFitHook', allow_partial=allow_partial_backbone),
         dict(type='ClassCountHook'),
+        dict(type='ResumeHook'),
     ):
         runner.register_hook(hook)
     loader, seed = runner._train_dataloader, cfg.get('randomness', {}).get('seed')

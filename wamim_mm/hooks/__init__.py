@@ -5,5 +5,13 @@ from .class_count import ClassCountHook
 from .compile import CompileHook
 from .masking import MaskingHook
 from .pretrained_fit import PretrainedFitHook
+from .resume import ResumeHook
 
-__all__ = ['CheckpointFitHook', 'ClassCountHook', 'CompileHook', 'MaskingHook', 'PretrainedFitHook']
+__all__ = [
+    'CheckpointFitHook',
+    'ClassCountHook',
+    'CompileHook',
+    'MaskingHook',
+    'PretrainedFitHook',
+    'ResumeHook',
+]
