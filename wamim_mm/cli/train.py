@@ -7,7 +7,8 @@ import argparse
 import sys
 
 from .checks import check_checkpoint
-from .launch import add_common_arguments, build_runner, load_config
+from .launch import _is_first_process, add_common_arguments, build_runner, load_config
+from .work_dir import claim_work_dir
 
 
 def parse_args() -> argparse.Namespace:
@@ -51,6 +52,7 @@ def main() -> None:
             if args.resume != 'auto':
                 check_checkpoint(args.resume)
             cfg.load_from = None if args.resume == 'auto' else args.resume
+        claim_work_dir(cfg.work_dir, bool(cfg.get('resume')), _is_first_process())
         runner = build_runner(
             cfg,
             ('train_dataloader', 'val_dataloader'),
