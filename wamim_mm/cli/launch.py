@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .arguments import check_arguments, check_values
 from .checks import (
     check_data,
     count_images,
@@ -67,17 +68,20 @@ def load_config(args: Namespace, folder: str = '') -> Config:
 
     Raises:
         FileNotFoundError: There is no such config.
-        ValueError: An option sets what nothing reads, or no length of a run.
+        ImportError: A library is missing.
+        ValueError: An option sets what nothing reads, or a value that cannot be.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = read_config(args.config)
     check_options(cfg, args.cfg_options)
+    new = check_values(cfg, args.cfg_options)
     moved = follow_length(cfg, args.cfg_options)
     if moved and _is_first_process():
         print(moved, flush=True)
     if 'data_root' in args.cfg_options:
         _move_data_root(cfg, args.cfg_options['data_root'])
     cfg.merge_from_dict(args.cfg_options)
+    check_arguments(cfg, new)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
