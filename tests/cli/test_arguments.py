@@ -46,14 +46,14 @@ def check(root, name, options):
         ('wamim', 'optim_wrapper.clipgrad.max_norm', 'did you mean optim_wrapper.clip_grad?'),
         (
             'wamim',
-            'default_hooks.checkpoint.intervall',
+            'default_hooks.checkpoint.intervals',
             'did you mean default_hooks.checkpoint.int',
         ),
-        ('wamim', 'default_hooks.logger.intervall', 'LoggerHook has no intervall; did you mean'),
+        ('wamim', 'default_hooks.logger.intervals', 'LoggerHook has no intervals; did you mean'),
         (
             'wamim',
-            'default_hooks.chekpoint.interval',
-            'a hook without a type has no chekpoint; did',
+            'default_hooks.checkpoints.interval',
+            'a hook without a type has no checkpoints; did',
         ),
         ('wamim', 'model.maskratio', 'WaMIM has no maskratio; did you mean model.mask_ratio?'),
         (
