@@ -287,3 +287,26 @@ def test_a_plateau_goes_on_as_it_was(tmp_path):
     path = first_run(tmp_path, schedule) / 'epoch_2.pth'
     lines = told(tmp_path, path, schedule, {'max_epochs': 4}, steps=12, lr=0.5)
     assert len(lines) == 1 and 'AdamW lr 1 -> 0.5' in lines[0] and 'plateau' in lines[0]
+
+
+def test_a_scaled_learning_rate_follows_the_batch(tmp_path):
+    scale = {'auto_scale_lr': dict(enable=True, base_batch_size=1)}
+    path = first_run(tmp_path, **scale) / 'epoch_2.pth'
+    _, rates = resume(tmp_path, path, COSINE, {'max_epochs': 4}, steps=12, batch=4, **scale)
+    assert rates == pytest.approx([cosine(step, 3, 4, lr=4.0) for step in range(6, 12)])
+
+
+def test_other_schedules_than_of_the_learning_rate(tmp_path):
+    """AdamW's first beta and the weight decay, of a longer run with another batch."""
+    schedule = [
+        dict(type='PolyMomentum', convert_to_iter_based=True),
+        dict(type='PolyParamScheduler', param_name='weight_decay', convert_to_iter_based=True),
+    ]
+    path = first_run(tmp_path, schedule) / 'epoch_3.pth'
+    for note, start in (('betas', 0.9), ('weight_decay', 0.01)):
+        _, values = resume(
+            tmp_path, path, schedule, {'max_epochs': 6}, steps=12, batch=2, note=note
+        )
+        values = [value[0] if note == 'betas' else value for value in values]
+        expected = [start * (1 - step / 35) for step in range(18, 36)]
+        assert values == pytest.approx(expected, abs=1e-12)
