@@ -227,34 +227,35 @@ def test_the_same_decay_in_fewer_epochs():
     assert cfg.param_scheduler.gamma**4 == pytest.approx(0.97**100)
 
 
-def test_a_part_that_shrinks_to_nothing_is_left_out():
-    warmup = dict(type='LinearLR', end=0.2, convert_to_iter_based=True)
-    assert in_iterations(warmup, 4, 2) == []
-    # A warm-up of one step would leave the rate at its start.
-    assert in_iterations(warmup, 5, 2) == []
-    (part,) = in_iterations(warmup, 10, 2)
-    assert part['end'] == 2 and not part['by_epoch']
-    assert in_iterations(dict(type='LinearLR', by_epoch=False, end=1), 10, 2) == []
-    whole = dict(type='LinearLR', end=1, convert_to_iter_based=True)
-    assert in_iterations(whole, 6, 2) == [{**whole, 'end': 1}]
-    assert in_iterations(dict(type='CosineAnnealingLR'), 6, 2) == [dict(type='CosineAnnealingLR')]
+@pytest.mark.parametrize(
+    ('part', 'steps', 'left'),
+    [
+        (dict(end=0.2, convert_to_iter_based=True), 4, '0 to 1'),
+        # A warm-up of one step would leave the rate at its start.
+        (dict(end=0.2, convert_to_iter_based=True), 5, '0 to 1'),
+        (dict(end=0.2, convert_to_iter_based=True), 10, None),
+        (dict(end=1, convert_to_iter_based=True), 1, '0 to 1'),
+        (dict(end=1, convert_to_iter_based=True), 2, None),
+        (dict(by_epoch=False, end=1), 10, '0 to 1'),
+        (dict(by_epoch=False, begin=17), 3, '17 to 6'),
+        (dict(by_epoch=False, begin=17), 10, None),
+        (dict(end=1), 1, None),
+        (dict(begin=2), 10, '2 to 2'),
+    ],
+)
+def test_a_part_that_shrinks_to_nothing_is_left_out(part, steps, left):
+    """In a run of two epochs."""
+    found, left_out = in_iterations(dict(part, type='LinearLR'), steps, 2, 2 * steps)
+    assert left_out == ([] if left is None else [f'LinearLR from {left}'])
+    assert len(found) + len(left_out) == 1
 
 
 def test_parts_that_end_together_still_do():
     """Warm-up and cosine are rounded to iterations, the cosine's period with its end."""
     for steps in range(2, 60):
         begin, period = 0.1, 1.9
-        (part,) = in_iterations(
-            dict(
-                type='CosineAnnealingLR',
-                begin=begin,
-                T_max=period,
-                end=2,
-                convert_to_iter_based=True,
-            ),
-            steps,
-            2,
-        )
+        part = dict(begin=begin, T_max=period, end=2, convert_to_iter_based=True)
+        ((part,), _) = in_iterations(dict(type='CosineAnnealingLR', **part), steps, 2, 2 * steps)
         assert part['end'] == 2 * steps and part['T_max'] == part['end'] - part['begin']
 
 

@@ -174,7 +174,9 @@ def rescaled(part: dict, factor: float, rounded: Callable[[float], float]) -> di
     return changed
 
 
-def in_iterations(parts: Any, epoch_length: int, epochs: int) -> list:
+def in_iterations(
+    parts: Any, epoch_length: int, epochs: int, iterations: int
+) -> tuple[list, list[str]]:
     """Schedulers as MMEngine builds them, where one begins or ends within an epoch.
 
     MMEngine takes fractions of epochs for some arguments only, cuts them off instead of rounding
@@ -184,25 +186,30 @@ def in_iterations(parts: Any, epoch_length: int, epochs: int) -> list:
         parts: Configs of schedulers, or schedulers, which are left as they are; one or several.
         epoch_length: Iterations in an epoch.
         epochs: Epochs in the run.
+        iterations: Iterations in the run.
 
     Returns:
-        The schedulers, without those that are shorter than two iterations or one epoch.
+        The schedulers that are not shorter than two iterations, or one epoch where they change once
+        in an epoch; and what the others are.
     """
-    found = []
+    found, left_out = [], []
     for part in parts if isinstance(parts, Sequence) else [parts]:
         if isinstance(part, dict):
+            by_epoch, length, shortest = part.get('by_epoch', True), 1, 1
+            part = {'begin': 0, 'end': epochs if by_epoch else iterations, **part}
             if _converts(part):
-                part = {'end': epochs, **part}
+                length = epoch_length
                 if not _is_whole(rescaled(part, 1, _exact)):
                     part.update(rescaled(part, epoch_length, round))
                     part.update(by_epoch=False, convert_to_iter_based=False)
-            span = part.get('end', NEVER) - part.get('begin', 0)
-            if span * (epoch_length if _converts(part) else 1) < 1 + (
-                _converts(part) or not part.get('by_epoch', True)
-            ):
+                    length = 1
+            if _converts(part) or not part.get('by_epoch', True):
+                shortest = 2
+            if (part['end'] - part['begin']) * length < shortest:
+                left_out.append(f'{_type(part)} from {part["begin"]} to {part["end"]}')
                 continue
         found.append(part)
-    return found
+    return found, left_out
 
 
 def _converts(part: dict) -> bool:
