@@ -34,6 +34,7 @@ _ROOMS = {
     'MFMHead': 'models',
     'PretrainDataPreprocessor': 'models',
     'PretrainedFitHook': 'hooks',
+    'ResumeHook': 'hooks',
     'RandomDraw': 'data',
     'SeededDataset': 'data',
     'SimpleFeaturePyramid': 'models',

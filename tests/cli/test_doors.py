@@ -95,8 +95,9 @@ train_dataloader = dict(dataset=dict(type=CustomDataset, data_root=data_root, wi
 
 def test_lazy_objects_are_left_lazy(root, tmp_path):
     (tmp_path / 'lazy.py').write_text(LAZY)
-    (tmp_path / 'a.jpg').touch()
-    options = ['--work-dir', tmp_path / 'run', '--cfg-options', f'data_root={tmp_path}']
+    (tmp_path / 'data').mkdir()
+    (tmp_path / 'data' / 'a.jpg').touch()
+    options = ['--work-dir', tmp_path / 'run', '--cfg-options', f'data_root={tmp_path / "data"}']
     printed, imported = run(root, 'train', tmp_path / 'lazy.py', *options)
-    assert printed.splitlines()[-1] == f'1 images in {tmp_path} (1 .jpg); passed over 1 .py'
+    assert printed.splitlines()[-1] == f'1 images in {tmp_path / "data"} (1 .jpg)'
     assert imported == []

@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 
 from ..mistakes import ROOT, answer
@@ -36,6 +37,7 @@ def places(scenes, tmp_path_factory):
     )
     torch.save({'state_dict': {'a': torch.zeros(3)}, 'meta': {}}, files / 'foreign.pth')
     torch.save({'state_dict': Hostile()}, files / 'hostile.pth')
+    init_default_scope('mmpretrain')  # which another test may have left as another
     model = MODELS.build(Config.fromfile(ROOT / VIT).model)
     torch.save({'state_dict': model.state_dict()}, files / 'weights.pth')
     (files / 'cut.pth').write_bytes((files / 'foreign.pth').read_bytes()[:500])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..class_names import import_custom_modules, library_of, name_pretrained
+from .arguments import check_arguments, check_values
 from .checks import (
     check_data,
     count_images,
@@ -16,6 +17,7 @@ from .checks import (
     use_image_folder,
 )
 from .options import check_options
+from .schedule import follow_length
 from .settings import (
     check_batch,
     check_checkpoint,
@@ -81,16 +83,22 @@ def load_config(args: Namespace, folder: str = '') -> Config:
     Raises:
         FileNotFoundError: There is no such config.
         ImportError: There is no such library, or module of ``custom_imports``.
-        ValueError: An option sets what nothing reads, no class has the name of the model's, the
-            work dir is no folder, or the launcher is not the one that has started this process.
+        ValueError: An option sets what nothing reads or a value that cannot be, no class has the
+            name of the model's, the work dir is no folder, or the launcher is not the one that has
+            started this process.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     check_launcher(args.launcher)
     cfg = read_config(args.config)
     check_options(cfg, args.cfg_options)
+    new = check_values(cfg, args.cfg_options)
+    moved = follow_length(cfg, args.cfg_options)
+    if moved and is_first_process():
+        print(moved, flush=True)
     if 'data_root' in args.cfg_options:
         _move_data_root(cfg, args.cfg_options['data_root'])
     cfg.merge_from_dict(args.cfg_options)
+    check_arguments(cfg, new)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
@@ -178,6 +186,7 @@ def build_runner(
         dict(type='PretrainedFitHook', allow_partial=allow_partial_backbone),
         dict(type='ClassCountHook'),
         dict(type='LoaderFitHook'),
+        dict(type='ResumeHook'),
         FirstStepHook(),
     ):
         runner.register_hook(hook)

@@ -7,6 +7,8 @@ import argparse
 
 from .errors import CommandParser, command
 from .launch import add_common_arguments, build_runner, load_config
+from .settings import is_first_process
+from .work_dir import claim_work_dir
 
 
 def parse_args() -> argparse.Namespace:
@@ -46,6 +48,7 @@ def main() -> None:
     if args.resume:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
+    claim_work_dir(cfg.work_dir, bool(cfg.get('resume')), is_first_process())
     runner = build_runner(
         cfg,
         ('train_dataloader', 'val_dataloader'),
