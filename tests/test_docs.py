@@ -13,7 +13,6 @@ import re
 import shlex
 import subprocess
 import sys
-from importlib.metadata import metadata
 from pathlib import Path
 from typing import NamedTuple
 
@@ -166,8 +165,9 @@ def check_command(monkeypatch, words: list[str]) -> None:
     if program == 'make':
         assert re.search(rf'^{rest[0]}:', (ROOT / 'Makefile').read_text(), re.MULTILINE)
     elif program == 'pip':
-        extras = metadata('wamim_mm').get_all('Provides-Extra')
-        assert rest[0] == 'install' and re.fullmatch(r'\.(\[(\w+)\])?', rest[1])[2] in extras
+        extra = re.fullmatch(r'\.\[(\w+)\]', rest[1])[1]
+        assert rest[0] == 'install'
+        assert re.search(rf'^{extra} = \[', (ROOT / 'pyproject.toml').read_text(), re.MULTILINE)
     elif program == 'python' and rest[0] == '-m':
         parse(monkeypatch, rest[1], rest[2:])
     elif program == 'python' or program in SHELL:
