@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from argparse import Action, ArgumentParser, Namespace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .checks import (
     check_data,
@@ -109,8 +108,8 @@ def build_runner(
     Raises:
         FileNotFoundError: A data root, image folder or annotation file is missing or empty.
         ImportError: A library is missing, too old, or does not fit another.
-        ValueError: An annotation file is damaged or of other classes, or the device lacks the
-            precision.
+        ValueError: A data set does not fit its files, the other data sets or the model (see
+            `check_datasets`), or the device lacks the precision.
     """
     said = [f'{cfg.filename} -> {cfg.work_dir}']
     for name in loaders:
@@ -127,7 +126,7 @@ def build_runner(
     from mmengine.registry import RUNNERS
 
     from .. import register
-    from ..data.checks import check_annotations
+    from ..data.checks import check_datasets
     from ..data.seeding import seed_draws
     from ..interop.distributed import use_cpu_processes
     from .precision import use_amp
@@ -149,20 +148,9 @@ def build_runner(
     loader, seed = runner._train_dataloader, cfg.get('randomness', {}).get('seed')
     if isinstance(loader, dict) and seed is not None:
         seed_draws(loader, seed)
-    for name in loaders:
-        # Annotations are read now and not when training begins, so that errors appear at once.
-        loop = name.replace('dataloader', 'loop')
-        if cfg.get(name) is not None and getattr(runner, f'_{loop}') is not None:
-            check_annotations(
-                partial(_dataset_of, runner, loop),
-                cfg[name].dataset,
-                cfg.get('default_scope'),
-            )
+    # Annotations are read now and not when training begins, so that errors appear at once.
+    check_datasets(runner, loaders)
     return runner
-
-
-def _dataset_of(runner: Runner, loop: str) -> Any:
-    return getattr(runner, loop).dataloader.dataset
 
 
 def _is_first_process() -> bool:

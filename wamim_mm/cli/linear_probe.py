@@ -76,13 +76,15 @@ def main() -> None:
     load_checkpoint(models[0], args.checkpoint, map_location='cpu', strict=True)
     given = (args.data_root, models[0].img_size, args.batch_size)
     try:
-        train, val = (split_loader(split, *given) for split in splits)
+        train = split_loader('train', *given)
+        fitted: Any = train.dataset  # torch's type of data sets has no length
+        val = split_loader(args.val, *given, classes=fitted.CLASSES)
         tests = {'clean': val}
         tests |= {
-            name: split_loader(args.val, *given, corruption=(name, SEVERITY))
+            name: split_loader(args.val, *given, (name, SEVERITY), fitted.CLASSES)
             for name in args.corruptions
         }
-    except ImportError as error:
+    except (FileNotFoundError, ImportError, ValueError) as error:
         sys.exit(f'linear_probe.py: {error}')
 
     bar = tqdm(total=len(train) + len(val) * len(tests), desc='features', unit='batch')
@@ -102,13 +104,12 @@ def main() -> None:
         ]
     bar.close()
     pretrained, *random = scores.pop('clean')
-    scored: Any = val.dataset  # torch's type of data sets has no length
-    fitted: Any = train.dataset
+    scored: Any = val.dataset
     result: dict[str, Any] = {
         'pretrained': pretrained,
         'random': mean(random),
         'random_seeds': random,
-        'chance': 1 / len(scored.CLASSES),
+        'chance': 1 / len(fitted.CLASSES),
         'train_images': len(fitted),
         'val_images': len(scored),
     }

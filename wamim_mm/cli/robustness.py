@@ -105,9 +105,11 @@ def prepare(args: argparse.Namespace, cfg: Config) -> Runner:
 
     from mmengine.registry import DATASETS
 
+    from ..data.classes import Trained, name_folders
     from ..evaluation.robustness import check_head, folder_classes
 
     if args.on == 'corruptions':
+        name_folders(given, Trained.of(args.checkpoint), 'mmpretrain')
         datasets = on_the_fly(given, args.severities)
         cfg.test_evaluator = dict(type='Accuracy', topk=1)
     else:
