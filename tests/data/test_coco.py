@@ -78,7 +78,7 @@ def check(config, metrics=None, name='train_dataloader'):
 def notes(config, **arguments):
     """What is said of a data set that is taken."""
     records = []
-    handler = logging.Handler()
+    handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: records.append(record.getMessage())
     logger = MMLogger.get_current_instance()
     logger.addHandler(handler)

@@ -173,7 +173,7 @@ def test_label_maps_without_an_image_are_counted(data, tmp_path):
     (tmp_path / 'images' / '1.jpg').rename(tmp_path / 'images' / '1.JPG')
     records = []
     logger = MMLogger.get_current_instance()
-    handler = logging.Handler()
+    handler = logging.Handler(logging.WARNING)
     handler.emit = records.append
     logger.addHandler(handler)
     check(data())

@@ -16,6 +16,7 @@ from .classes import shown
 FORMAT = '{"images": [...], "annotations": [...], "categories": [...]}'
 #: Below so many images it is no wonder that all annotations belong to one.
 FEW_IMAGES = 10
+NUMBER = (int, float)
 
 
 @contextmanager
@@ -192,7 +193,7 @@ def _check_ids(path: str, key: str, records: list[dict]) -> None:
         path,
         key,
         records,
-        lambda record: not isinstance(record['id'], int | float),
+        lambda record: not isinstance(record['id'], NUMBER),
         'have an \'id\' that is no number; write 12 and not "12"',
     )
     if len({record['id'] for record in records}) < len(records):
@@ -318,16 +319,17 @@ def _is_mask(mask: Any) -> bool | None:
         counts, size = mask.get('counts'), mask.get('size')
         if not isinstance(size, list) or len(size) != 2 or not isinstance(counts, list | str):
             return None
-        return isinstance(counts, str) or all(map(_is_number, counts))
+        return isinstance(counts, str) or all(map(_is_number, counts[:1]))
     if not isinstance(mask, list) or not all(isinstance(part, list) for part in mask):
         return None
-    if not all(map(_is_number, (x for part in mask for x in part))):
+    # The first numbers speak for the others: a large file has tens of millions.
+    if not all(_is_number(part[0]) for part in mask if part):
         return None
     return any(len(part) >= 6 and len(part) % 2 == 0 for part in mask)
 
 
 def _is_number(x: Any) -> bool:
-    return isinstance(x, int | float) and math.isfinite(x)
+    return isinstance(x, NUMBER) and math.isfinite(x)
 
 
 def _is_box(box: Any) -> bool:
