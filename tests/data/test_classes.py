@@ -290,3 +290,15 @@ def test_classes_of_checkpoints(tmp_path):
         _use_new_zipfile_serialization=False,
     )
     assert trained_classes(str(tmp_path / 'a.pth')) == ('a',)
+
+
+def test_a_training_set_without_names(tmp_path):
+    """Its labels are numbers: folders can be those classes only if they are as many."""
+    fill(tmp_path / 'train', 'abc')
+    (tmp_path / 'list.txt').write_text('a/a0.png 0\nb/b0.png 1\nc/c0.png 2\n')
+    fill(tmp_path / 'val', 'bc')
+    given = ('--cfg-options', f'train_dataloader.dataset.ann_file={tmp_path / "list.txt"}')
+    with pytest.raises(ValueError, match=r'3 classes.* 2 \(b, c\).*training set does not name'):
+        make_runner(tmp_path, tmp_path, *given)
+    runner = make_runner(tmp_path, tmp_path, *given, 'val_dataloader.dataset.classes=[a,b,c]')
+    assert labels(runner.val_loop.dataloader.dataset) == dict(b=1, c=2)

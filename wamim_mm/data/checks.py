@@ -59,8 +59,8 @@ def check_datasets(runner: Runner, loaders: tuple[str, ...]) -> None:
         check_evaluator_files(runner.cfg, name)
         training, tested = name == 'train_dataloader', name == 'test_dataloader'
         # Some benchmarks have a part of the classes, and a metric that knows which.
-        tested = tested and not _scores_some_classes(runner.cfg) and bool(runner._load_from)
-        if tested:
+        some = tested and _scores_some_classes(runner.cfg)
+        if tested and not some and runner._load_from:
             trained = Trained.of(runner._load_from)
         given = loader['dataset'] if isinstance(loader, dict) else None
         config = given if isinstance(given, dict) else {}
@@ -74,8 +74,8 @@ def check_datasets(runner: Runner, loaders: tuple[str, ...]) -> None:
             trained = Trained.on(dataset)
         else:
             check_classes(name, dataset, trained)
-        if tested and trained.classes is None:
-            _check_count(name, dataset, model)
+            if trained.classes is None and not some:
+                _check_count(name, dataset, model, trained.origin)
         if is_main_process():
             metrics = [] if training else getattr(runner, loop).evaluator.metrics
             check_dataset(name, dataset, files, model, metrics)
@@ -117,7 +117,7 @@ def build_dataset(
                     'look at its data_root, data_prefix, ann_file, indices and filter_cfg'
                 ) from error
             if isinstance(error, AssertionError | RuntimeError):
-                raise ValueError(f'the data set of {name} cannot be built: {error}') from error
+                raise ValueError(f'{name} cannot be built: {error}') from error
             raise
     return dataset, files
 
@@ -250,7 +250,8 @@ def _check_coco(
 
 def _follows_file(dataset: Any) -> bool:
     """Whether the labels follow the order of the file's categories, as in mmdet's own class."""
-    return type(dataset).load_data_list.__qualname__.startswith('CocoDataset.')
+    prompted = dataset.return_classes  # such models read the names
+    return not prompted and type(dataset).load_data_list.__qualname__.startswith('CocoDataset.')
 
 
 def _readers(path: str, metrics: list[Any]) -> list[Any]:
@@ -259,7 +260,7 @@ def _readers(path: str, metrics: list[Any]) -> list[Any]:
         metric
         for metric in metrics
         if getattr(getattr(metric, '_coco_api', None), 'annotation_file', None) == path
-        and not metric.format_only
+        and not getattr(metric, 'format_only', False)
     ]
 
 
@@ -402,14 +403,14 @@ def _check_task(name: str, dataset: Any, model: nn.Module) -> None:
         )
 
 
-def _check_count(name: str, dataset: Any, model: nn.Module) -> None:
+def _check_count(name: str, dataset: Any, model: nn.Module, origin: str) -> None:
     """Without the names, the number of classes tells whether labels are those of the model."""
     classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
     count = getattr(getattr(model, 'head', None), 'num_classes', None)
     if classes is not None and count is not None and count != len(classes):
         raise ValueError(
             f'the model has {count} classes, and the data set of {name} {len(classes)} '
-            f'({shown(classes)}); the checkpoint does not name its classes, so name all of them, '
+            f'({shown(classes)}); {origin} does not name its classes, so name all of them, '
             f'in the order of their labels, in {name}.dataset.classes'
         )
 

@@ -102,7 +102,7 @@ def check_content(
     categories = _records(path, content, 'categories', ('id', 'name'))
     _check_ids(path, 'images', images)
     _check_ids(path, 'categories', categories)
-    if folder is not None:
+    if folder is not None and '://' not in folder:
         check_images(path, images, folder)
     panoptic = 'segments_info' in next(iter(content.get('annotations') or [{}]))
     check_categories(path, categories, classes, ordered and not panoptic)

@@ -84,7 +84,7 @@ def check_files(name: str, dataset: Any) -> None:
         ('img_path', 'images', 'img_suffix'),
         ('seg_map_path', 'label maps', 'seg_map_suffix'),
     ):
-        paths = [info[key] for info in infos if key in info]
+        paths = [info[key] for info in infos if key in info and '://' not in info[key]]
         folders = {os.path.dirname(path) for path in paths}
         present = {folder: set(_files(folder)) for folder in folders}
         missing = [p for p in paths if os.path.basename(p) not in present[os.path.dirname(p)]]
