@@ -18,6 +18,7 @@ from .version import __version__
 _ROOMS = {
     'CheckpointFitHook': 'hooks',
     'ClassCountHook': 'hooks',
+    'ClassFolders': 'data',
     'CompileHook': 'hooks',
     'Corrupt': 'data',
     'Deblur': 'models',

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from argparse import Action, ArgumentParser, Namespace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,8 +138,8 @@ def build_runner(
     Raises:
         FileNotFoundError: A data root, image folder or annotation file is missing or empty.
         ImportError: A library is missing, too old, or does not fit another.
-        ValueError: An annotation file is damaged or of other classes, or the device lacks the
-            precision.
+        ValueError: A data set does not fit its files, the other data sets or the model (see
+            `check_datasets`), or the device lacks the precision.
     """
     said = [f'{cfg.filename} -> {cfg.work_dir}']
     if 'train_dataloader' in loaders:
@@ -167,7 +166,7 @@ def build_runner(
     from mmengine.registry import RUNNERS
 
     from .. import register
-    from ..data.checks import check_annotations
+    from ..data.checks import check_datasets
     from ..data.seeding import seed_draws
     from ..interop.distributed import use_cpu_processes
     from .precision import use_amp
@@ -193,16 +192,12 @@ def build_runner(
     loader, seed = runner._train_dataloader, cfg.get('randomness', {}).get('seed')
     if isinstance(loader, dict) and seed is not None:
         seed_draws(loader, seed)
+    # Annotations are read now and not when training begins, so that errors appear at once.
+    check_datasets(runner, loaders)
     for name in loaders:
-        # Annotations are read now and not when training begins, so that errors appear at once.
         loop = name.replace('dataloader', 'loop')
         if cfg.get(name) is not None and getattr(runner, f'_{loop}') is not None:
-            check_annotations(
-                partial(_dataset_of, runner, loop),
-                cfg[name].dataset,
-                cfg.get('default_scope'),
-            )
-            check_fills_a_batch(name, getattr(runner, f'_{loop}').dataloader)
+            check_fills_a_batch(name, getattr(runner, loop).dataloader)
     return runner
 
 
@@ -213,10 +208,6 @@ def check_fills_a_batch(name: str, loader: Any) -> None:
     sampler = getattr(loader.sampler, 'sampler', loader.sampler)
     if not len(loader) and not isinstance(sampler, InfiniteSampler):
         check_batch(name, dict(batch_size=loader.batch_size, drop_last=True), len(loader.dataset))
-
-
-def _dataset_of(runner: Runner, loop: str) -> Any:
-    return getattr(runner, loop).dataloader.dataset
 
 
 def _move_data_root(cfg: Config, new: str) -> None:

@@ -74,10 +74,12 @@ def main() -> None:
     models = [build_encoder(cfg, seed) for seed in (0, *range(args.random_seeds))]
     load_weights(models[0], args.checkpoint)
     given = (args.data_root, models[0].img_size, args.batch_size)
-    train, val = (split_loader(split, *given) for split in splits)
+    train = split_loader('train', *given)
+    fitted: Any = train.dataset  # torch's type of data sets has no length
+    val = split_loader(args.val, *given, classes=fitted.CLASSES)
     tests = {'clean': val}
     tests |= {
-        name: split_loader(args.val, *given, corruption=(name, SEVERITY))
+        name: split_loader(args.val, *given, (name, SEVERITY), fitted.CLASSES)
         for name in args.corruptions
     }
 
@@ -98,13 +100,12 @@ def main() -> None:
         ]
     bar.close()
     pretrained, *random = scores.pop('clean')
-    scored: Any = val.dataset  # torch's type of data sets has no length
-    fitted: Any = train.dataset
+    scored: Any = val.dataset
     result: dict[str, Any] = {
         'pretrained': pretrained,
         'random': mean(random),
         'random_seeds': random,
-        'chance': 1 / len(scored.CLASSES),
+        'chance': 1 / len(fitted.CLASSES),
         'train_images': len(fitted),
         'val_images': len(scored),
     }

@@ -105,10 +105,12 @@ def prepare(args: argparse.Namespace, cfg: Config) -> Runner:
 
     from mmengine.registry import DATASETS
 
+    from ..data.classes import Trained, name_folders
     from ..evaluation.robustness import check_head, folder_classes
 
     if args.on == 'corruptions':
         import_custom_modules(cfg)
+        name_folders(given, Trained.of(args.checkpoint), 'mmpretrain')
         datasets = on_the_fly(given, args.severities, cfg.get('default_scope'))
         cfg.test_evaluator = dict(type='mmpretrain.Accuracy', topk=1)
     else:

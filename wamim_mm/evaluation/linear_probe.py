@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -15,6 +16,8 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from ..class_names import class_of, library_of
+from ..data.checks import build_dataset
+from ..data.classes import Trained, check_training_folders, name_folders
 from ..data.corruptions import corrupted
 from ..data.images import centre_crop_pipeline
 from .models import build_model
@@ -41,6 +44,7 @@ def split_loader(
     size: tuple[int, int],
     batch_size: int,
     corruption: tuple[str, int] | None = None,
+    classes: Sequence[str] | None = None,
 ) -> DataLoader:
     """Labelled images of a split in class folders, resized to the encoder's input.
 
@@ -50,15 +54,29 @@ def split_loader(
         size: Height and width of the encoder's input.
         batch_size: Images in a batch.
         corruption: One of ImageNet-C's, and its severity; None for images as they are.
+        classes: Names of the folders that the probe is fitted to, in the order of their labels;
+            None for the split that it is fitted to.
 
     Raises:
+        FileNotFoundError: There are no class folders, or no images in them.
         ImportError: A corruption is asked for, and its package is not installed.
+        ValueError: A folder is none of these classes; or, in the split to fit to, no class can be
+            meant by it.
     """
     pipeline = centre_crop_pipeline(size)
     if corruption:
         pipeline = corrupted(pipeline, *corruption)
-    folder = dict(type='mmpretrain.CustomDataset', data_root=data_root, data_prefix=split)
-    data = DATASETS.build(dict(folder, pipeline=pipeline))
+    config = dict(
+        type='mmpretrain.CustomDataset',
+        data_root=data_root,
+        data_prefix=split,
+        pipeline=pipeline,
+    )
+    if classes is not None:
+        name_folders(config, Trained(classes), 'mmpretrain')
+    data, _ = build_dataset(partial(DATASETS.build, config), split, config, 'mmpretrain')
+    if classes is None:
+        check_training_folders(data)
     sampler = DefaultSampler(data, shuffle=False)
     return DataLoader(data, batch_size, sampler=sampler, collate_fn=default_collate)
 
