@@ -11,14 +11,15 @@ PACKAGE = ROOT / 'wamim_mm'
 ARROWS = {
     'version': set(),
     'imagenet_c': set(),
+    'saved_config': set(),
     'ops': set(),
     'interop': set(),
     'models': {'ops', 'interop'},
     'data': {'ops', 'interop', 'imagenet_c'},
-    'hooks': {'ops', 'interop', 'data'},  # one ties the loader to the model
+    'hooks': {'ops', 'interop', 'data', 'saved_config'},  # one ties the loader to the model
     'optim': {'ops', 'interop'},
     'evaluation': {'ops', 'interop', 'models', 'data', 'imagenet_c'},
-    'export': {'ops', 'interop'},
+    'export': {'ops', 'interop', 'saved_config'},
     'cli': {'interop', 'data', 'evaluation', 'export', 'imagenet_c'},
     'demo': {'cli'},
     '__init__': {'interop', 'version'},

@@ -1,6 +1,5 @@
 """The backbone that a checkpoint holds: its architecture and its tensors."""
 
-import ast
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +7,8 @@ from mmengine.model import BaseModule
 from mmengine.runner.checkpoint import CheckpointLoader
 from mmpretrain import models
 from torch import Tensor
+
+from ..saved_config import backbone_config
 
 # Registered name -> the class of mmpretrain that has the same arguments and tensors.
 _HOSTS = {
@@ -22,7 +23,6 @@ _HOSTS = {
 # the first of them is the default.
 _CONVERTIBLE: dict[str, dict[str, list]] = {
     'VisionTransformer': dict(
-        in_channels=[3],
         qkv_bias=[True],
         norm_cfg=[dict(type='LN', eps=1e-6)],
         with_cls_token=[True],
@@ -32,7 +32,6 @@ _CONVERTIBLE: dict[str, dict[str, list]] = {
         layer_cfgs=[{}],
     ),
     'SwinTransformer': dict(
-        in_channels=[3],
         norm_cfg=[dict(type='LN'), dict(type='LN', eps=1e-5)],
         out_after_downsample=[False],
         use_abs_pos_embed=[False],
@@ -40,7 +39,6 @@ _CONVERTIBLE: dict[str, dict[str, list]] = {
         stage_cfgs=[{}],
     ),
     'ResNet': dict(
-        in_channels=[3],
         stem_channels=[64],
         base_channels=[64],
         expansion=[None],
@@ -76,6 +74,11 @@ class Backbone:
     args: dict[str, Any]
     tensors: dict[str, Tensor]
     config: str
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of its images."""
+        return self.args.get('in_channels', 3)
 
     @property
     def weights(self) -> dict[str, Tensor]:
@@ -132,7 +135,7 @@ def read_backbone(checkpoint: str) -> Backbone:
             'is; take a checkpoint as the run has written it'
         )
     try:
-        scope, args = _backbone_config(config)
+        scope, args = backbone_config(config)
     except (SyntaxError, ValueError) as error:
         raise ValueError(f'the config in {checkpoint} cannot be read: {error}') from error
     args.pop('init_cfg', None)
@@ -151,39 +154,3 @@ def read_backbone(checkpoint: str) -> Backbone:
     if not tensors:
         raise ValueError(f'{checkpoint} holds no tensor with a name in backbone.*')
     return Backbone(host, args, tensors, config)
-
-
-def _backbone_config(config: str) -> tuple[str | None, dict[str, Any]]:
-    """The scope of ``model.backbone`` and its config.
-
-    `Config.fromstring` would run the text as a program, and a checkpoint may come from anybody. So
-    only literals and ``dict(...)`` are read here; MMEngine writes nothing else. (A hook that stored
-    plain data in checkpoints would be as long, and would not help with checkpoints of others or of
-    earlier runs.)
-    """
-    assigned = {
-        statement.targets[0].id: statement.value
-        for statement in ast.parse(config).body
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
-    }
-    parts = {part.arg: part.value for part in getattr(assigned.get('model'), 'keywords', [])}
-    if 'backbone' not in parts:
-        raise ValueError('it has no model.backbone')
-    args = _literal(parts['backbone'])
-    scope = args.pop('_scope_', _literal(assigned.get('default_scope', ast.Constant(None))))
-    return args['type'].split('.')[0] if '.' in args['type'] else scope, args
-
-
-class _DictCalls(ast.NodeTransformer):
-    """``dict(a=1)`` becomes ``{'a': 1}``."""
-
-    def visit_Call(self, node: ast.Call) -> ast.expr:
-        self.generic_visit(node)
-        if not isinstance(node.func, ast.Name) or node.func.id != 'dict' or node.args:
-            return node  # literal_eval refuses it
-        keys: list[ast.expr | None] = [ast.Constant(keyword.arg) for keyword in node.keywords]
-        return ast.Dict(keys, [keyword.value for keyword in node.keywords])
-
-
-def _literal(node: ast.expr) -> Any:
-    return ast.literal_eval(_DictCalls().visit(node))

@@ -1,10 +1,13 @@
 """A checkpoint must belong to the model that it is loaded into."""
 
+import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+from torch import nn
 
+from .position_grid import find_move
 from .pretrained_fit import RESIZED, new_by_design
 
 
@@ -17,7 +20,8 @@ class CheckpointFitHook(Hook):
             checkpoint, in the same shape. If False, as in training that starts from ``load_from``,
             only the weights of the backbone must be, except those that are new by design (see
             `PretrainedFitHook`), and those that hosts resize may have another shape. Other weights
-            that are missing are initialized at random.
+            that are missing are initialized at random. A position embedding of another grid of
+            patches is resized in the checkpoint before it is loaded.
     """
 
     def __init__(self, strict: bool) -> None:
@@ -66,3 +70,35 @@ class CheckpointFitHook(Hook):
                 f'are missing and {len(reshaped)} have another shape ({"; ".join(examples)}); use '
                 'the config that the checkpoint was trained with'
             )
+        if hasattr(model, 'backbone'):
+            self._fit_positions(runner, model.backbone, state, checkpoint)
+
+    def _fit_positions(
+        self, runner: Runner, backbone: nn.Module, state: dict, checkpoint: dict
+    ) -> None:
+        """Resize the backbone's position embedding, or refuse the one of another grid."""
+        keys = {
+            key.removeprefix('module.').removeprefix('backbone.'): key
+            for key in state
+            if key.removeprefix('module.').startswith('backbone.')
+        }
+        theirs = {name: state[key] for name, key in keys.items() if torch.is_tensor(state[key])}
+        move = find_move(backbone, theirs, checkpoint)
+        if move is None or move.source == move.target:
+            return
+        if move.source is None:
+            if self.strict:  # of the right shape, and most likely of this very model
+                return
+            raise ValueError(
+                f'backbone.{move.name} of the checkpoint has {theirs[move.name].shape[1]} tokens, '
+                'no square grid of patches, and the file does not say of which grid (meta.cfg); '
+                'take the checkpoint as its run has written it'
+            )
+        if self.strict:
+            raise ValueError(
+                f'the checkpoint does not fit the model: backbone.{move.name} would have to be '
+                f'resized from {move.sizes} patches; set model.backbone.img_size as in the '
+                "checkpoint's own config"
+            )
+        state[keys[move.name]] = move.resized(theirs[move.name], backbone)
+        runner.logger.info(f'backbone.{move.name} resized from {move.sizes}')
