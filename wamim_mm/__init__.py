@@ -26,6 +26,7 @@ _ROOMS = {
     'FrequencyFilter': 'models',
     'FrequencyLoss': 'models',
     'LayerDecayOptimWrapperConstructor': 'optim',
+    'LoadImage': 'data',
     'LoadRandomResizedCrop': 'data',
     'MaskingHook': 'hooks',
     'MFM': 'models',
