@@ -128,6 +128,7 @@ def build_runner(
 
     from .. import register
     from ..data.checks import check_annotations
+    from ..data.format_checks import check_formats
     from ..data.seeding import seed_draws
     from ..interop.distributed import use_cpu_processes
     from .precision import use_amp
@@ -158,6 +159,8 @@ def build_runner(
                 cfg[name].dataset,
                 cfg.get('default_scope'),
             )
+            if _is_first_process():
+                check_formats(_dataset_of(runner, loop), runner.model, name)
     return runner
 
 

@@ -7,7 +7,8 @@ the upper 4 are left, and a fourth band is cut off.
 import io
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+from mmap import mmap
+from typing import Any, NamedTuple
 
 from PIL import TiffImagePlugin
 
@@ -44,13 +45,13 @@ class Stored(NamedTuple):
     large: bool = False
 
 
-def stored(data: bytes) -> Stored | None:
+def stored(data: bytes | mmap) -> Stored | None:
     """Read the header of a JPEG, PNG, TIFF or binary PNM file; None for other or damaged files.
 
     Args:
-        data: The file, or as much of it as its header takes.
+        data: The file.
     """
-    readers: dict[bytes, Callable[[bytes], Stored]] = {
+    readers: dict[bytes, Callable[[Any], Stored]] = {
         b'\xff\xd8': _jpeg,
         b'\x89P': _png,
         b'II': _tiff,
@@ -65,12 +66,12 @@ def stored(data: bytes) -> Stored | None:
         return None
 
 
-def _png(data: bytes) -> Stored:
+def _png(data: bytes | mmap) -> Stored:
     bits, kind = data[24], data[25]
     return Stored(f'{bits} bits a channel', bits <= 8, _PNG_CHANNELS[kind])
 
 
-def _jpeg(data: bytes) -> Stored:
+def _jpeg(data: bytes | mmap) -> Stored:
     place = 2
     while True:
         marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], 'big')
@@ -80,7 +81,7 @@ def _jpeg(data: bytes) -> Stored:
         place += 2 + length
 
 
-def _pnm(data: bytes) -> Stored:
+def _pnm(data: bytes | mmap) -> Stored:
     found = _PNM.match(data)
     if found is None:
         raise ValueError('no header of a binary PNM file')
@@ -89,8 +90,8 @@ def _pnm(data: bytes) -> Stored:
     return Stored(f'values up to {highest}', highest == 255, 1 if data[1:2] == b'5' else 3)
 
 
-def _tiff(data: bytes) -> Stored:
-    file = io.BytesIO(data)
+def _tiff(data: bytes | mmap) -> Stored:
+    file: Any = io.BytesIO(data) if isinstance(data, bytes) else data
     header = file.read(8)
     if header[2] == 43 or header[3] == 43:  # BigTIFF
         header += file.read(8)

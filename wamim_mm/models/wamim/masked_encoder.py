@@ -68,6 +68,11 @@ class MaskedEncoder(BaseModule):
                 f'hidden pixels; got kernel {conv.kernel_size}, stride {conv.stride}, dilation '
                 f'{conv.dilation} and padding {conv.padding} in patch_cfg'
             )
+        if conv.stride[0] != conv.stride[1]:
+            raise ValueError(
+                f'{type(self).__name__}: patches must be square, as mask units are, got '
+                f'patch_size={conv.kernel_size}; images need not be'
+            )
 
     def mask_grid(self, height: int, width: int) -> tuple[int, int]:
         """Mask units along the sides of an image.
