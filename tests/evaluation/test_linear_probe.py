@@ -1,13 +1,17 @@
 """The linear probe against scikit-like closed cases and its own rules."""
 
+import numpy as np
+import pytest
 import torch
 from mmpretrain.structures import DataSample
+from PIL import Image
 from torch.nn import functional as F
 
 from wamim_mm.evaluation.linear_probe import (
     _logistic_regression,
     extract_features,
     fit_linear_probe,
+    split_loader,
 )
 
 
@@ -64,3 +68,23 @@ def test_features_are_the_means_of_all_maps():
         means = torch.cat([x[:, :1].mean((2, 3)), x[:, :, ::stride].mean((2, 3))], dim=1)
         torch.testing.assert_close(found, torch.cat([means, means]))
     assert labels.tolist() == [1, 0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ('like', 'channels', 'value'),
+    [
+        ([], 3, 100),
+        ([dict(type='LoadRandomResizedCrop', color_type='grayscale')], 1, 100),
+        ([dict(type='LoadImage', value_range=(0, 200))], 3, 127.5),
+    ],
+)
+def test_images_are_read_as_the_training_reads_them(tmp_path, like, channels, value):
+    (tmp_path / 'val' / 'a').mkdir(parents=True)
+    Image.fromarray(np.full((40, 60), 100, np.uint8)).save(tmp_path / 'val/a/0.png')
+    loader = split_loader('val', str(tmp_path), (32, 64), 1, like=like)
+    images = next(iter(loader))['inputs']
+    assert images.shape == (1, channels, 32, 64) and (images == value).all()
+    if like:
+        pytest.importorskip('imagecorruptions', reason='of the test extra')
+        with pytest.raises(ValueError, match=r'colours of 8 bits .* all that the package knows'):
+            split_loader('val', str(tmp_path), (32, 64), 1, ('contrast', 3), like)

@@ -40,8 +40,11 @@ def main() -> None:
         from ..evaluation.reconstructions import draw_reconstructions
 
         out = args.out / 'reconstruction.png'
-        draw_reconstructions(cfg, args.checkpoint, paths, out, args.count or 4)
-        print(f'wrote {out}')
+        try:
+            note = draw_reconstructions(cfg, args.checkpoint, paths, out, args.count or 4)
+        except ValueError as error:
+            sys.exit(f'infer.py: {error}')
+        print(f'wrote {out}' + (f', {note}' if note else ''))
         return
 
     from ..evaluation.predictions import draw_predictions

@@ -63,6 +63,8 @@ def main() -> None:
     from mmengine.runner import load_checkpoint
     from tqdm import tqdm
 
+    from ..data.format_checks import check_formats
+    from ..data.images import train_pipeline
     from ..evaluation.linear_probe import (
         build_encoder,
         extract_features,
@@ -75,14 +77,17 @@ def main() -> None:
     models = [build_encoder(cfg, seed) for seed in (0, *range(args.random_seeds))]
     load_checkpoint(models[0], args.checkpoint, map_location='cpu', strict=True)
     given = (args.data_root, models[0].img_size, args.batch_size)
+    like = train_pipeline(cfg)
     try:
-        train, val = (split_loader(split, *given) for split in splits)
+        train, val = (split_loader(split, *given, like=like) for split in splits)
+        for loader in (train, val):
+            check_formats(loader.dataset, models[0], 'train_dataloader')
         tests = {'clean': val}
         tests |= {
-            name: split_loader(args.val, *given, corruption=(name, SEVERITY))
+            name: split_loader(args.val, *given, corruption=(name, SEVERITY), like=like)
             for name in args.corruptions
         }
-    except ImportError as error:
+    except (ImportError, ValueError) as error:
         sys.exit(f'linear_probe.py: {error}')
 
     bar = tqdm(total=len(train) + len(val) * len(tests), desc='features', unit='batch')

@@ -60,8 +60,9 @@ class Corrupt(BaseTransform):
         image = results['img']
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(
-                'Corrupt: the image must be uint8 (H, W, 3), before any normalization; got '
-                f'{image.dtype} {image.shape}'
+                'Corrupt: the image must be uint8 (H, W, 3), colours of 8 bits before any '
+                f'normalization, which is all that the package knows; got {image.dtype} '
+                f'{image.shape}'
             )
         if min(image.shape[:2]) < MIN_SIDE:
             raise ValueError(
@@ -109,6 +110,6 @@ def corrupted(pipeline: Sequence[dict], corruption: str, severity: int) -> list[
         raise ValueError(f'the pipeline must end with PackInputs, got {types}')
     pack = types.index('PackInputs')
     # OpenCV's order from files; data sets that hold arrays, such as CIFAR10, hold them as RGB.
-    order = 'bgr' if 'LoadImageFromFile' in types else 'rgb'
+    order = 'bgr' if {'LoadImageFromFile', 'LoadImage'} & {*types} else 'rgb'
     step = dict(type='Corrupt', corruption=corruption, severity=severity, channel_order=order)
     return [*pipeline[:pack], step, *pipeline[pack:]]

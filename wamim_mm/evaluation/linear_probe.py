@@ -36,6 +36,7 @@ def split_loader(
     size: tuple[int, int],
     batch_size: int,
     corruption: tuple[str, int] | None = None,
+    like: Sequence[dict] = (),
 ) -> DataLoader:
     """Labelled images of a split in class folders, resized to the encoder's input.
 
@@ -45,16 +46,20 @@ def split_loader(
         size: Height and width of the encoder's input.
         batch_size: Images in a batch.
         corruption: One of ImageNet-C's, and its severity; None for images as they are.
+        like: The pipeline of the pre-training, whose way to read files is taken.
 
     Raises:
         ImportError: A corruption is asked for, and its package is not installed.
+        ValueError: A corruption is asked for, and the images are not colour of 8 bits.
     """
-    pipeline = centre_crop_pipeline(size)
+    pipeline = centre_crop_pipeline(size, like)
     if corruption:
         pipeline = corrupted(pipeline, *corruption)
     data = DATASETS.build(
         dict(type='CustomDataset', data_root=data_root, data_prefix=split, pipeline=pipeline)
     )
+    if corruption:
+        data[0]  # images that cannot be corrupted are refused now
     sampler = DefaultSampler(data, shuffle=False)
     return DataLoader(data, batch_size, sampler=sampler, collate_fn=default_collate)
 
