@@ -14,9 +14,9 @@ ARROWS = {
     'saved_config': set(),
     'ops': set(),
     'interop': set(),
-    'models': {'ops', 'interop'},
+    'models': {'ops', 'interop', 'saved_config'},
     'data': {'ops', 'interop', 'imagenet_c'},
-    'hooks': {'ops', 'interop', 'data', 'saved_config'},  # one ties the loader to the model
+    'hooks': {'ops', 'interop', 'models', 'data'},  # one ties the loader to the model
     'optim': {'ops', 'interop'},
     'evaluation': {'ops', 'interop', 'models', 'data', 'imagenet_c'},
     'export': {'ops', 'interop', 'saved_config'},

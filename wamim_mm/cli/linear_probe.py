@@ -60,7 +60,6 @@ def main() -> None:
         sys.exit(f'linear_probe.py: {error}')
 
     from mmengine.logging import MMLogger
-    from mmengine.runner import load_checkpoint
     from tqdm import tqdm
 
     from ..data.format_checks import check_formats
@@ -69,16 +68,17 @@ def main() -> None:
         build_encoder,
         extract_features,
         fit_linear_probe,
+        load_weights,
         split_loader,
     )
 
     MMLogger.get_current_instance().setLevel('WARNING')
     import_custom_modules(cfg)
     models = [build_encoder(cfg, seed) for seed in (0, *range(args.random_seeds))]
-    load_checkpoint(models[0], args.checkpoint, map_location='cpu', strict=True)
     given = (args.data_root, models[0].img_size, args.batch_size)
     like = train_pipeline(cfg)
     try:
+        load_weights(models[0], args.checkpoint)
         train, val = (split_loader(split, *given, like=like) for split in splits)
         for loader in (train, val):
             check_formats(loader.dataset, models[0], 'train_dataloader')

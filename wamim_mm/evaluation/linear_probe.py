@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from mmengine.config import Config
 from mmengine.dataset import DefaultSampler, default_collate
-from mmengine.runner import set_random_seed
+from mmengine.runner import load_checkpoint, set_random_seed
 from mmpretrain.models import BaseSelfSupervisor
 from mmpretrain.registry import DATASETS, MODELS
 from torch import Tensor
@@ -15,8 +15,16 @@ from torch.utils.data import DataLoader
 
 from ..data.corruptions import corrupted
 from ..data.images import centre_crop_pipeline
+from ..models.position_grid import check_grid
 
-__all__ = ['LinearProbe', 'build_encoder', 'extract_features', 'fit_linear_probe', 'split_loader']
+__all__ = [
+    'LinearProbe',
+    'build_encoder',
+    'extract_features',
+    'fit_linear_probe',
+    'load_weights',
+    'split_loader',
+]
 
 
 def build_encoder(cfg: Config, seed: int) -> BaseSelfSupervisor:
@@ -28,6 +36,17 @@ def build_encoder(cfg: Config, seed: int) -> BaseSelfSupervisor:
     model = MODELS.build(model_cfg)
     model.init_weights()
     return model.to('cuda' if torch.cuda.is_available() else 'cpu')
+
+
+def load_weights(model: BaseSelfSupervisor, checkpoint: str) -> None:
+    """Load a checkpoint of exactly this model.
+
+    Raises:
+        RuntimeError: It is not one.
+        ValueError: Its images had another grid of patches.
+    """
+    content = load_checkpoint(model, checkpoint, map_location='cpu', strict=True)
+    check_grid(model.backbone, content)
 
 
 def split_loader(

@@ -13,6 +13,8 @@ from mmengine.runner import load_checkpoint
 from mmengine.visualization import Visualizer
 from tqdm import tqdm
 
+from ..models.position_grid import check_grid
+
 
 def draw_predictions(
     cfg: Config, checkpoint: str, paths: list[Path], root: Path, out: Path, score: float
@@ -30,7 +32,7 @@ def draw_predictions(
     Raises:
         OSError, RuntimeError, pickle.UnpicklingError: The checkpoint cannot be read, or does not
             fit.
-        ValueError: It does not name its classes.
+        ValueError: It does not name its classes, or is of another grid of patches.
     """
     MMLogger.get_current_instance().setLevel('WARNING')
     model, meta = build(cfg, checkpoint)
@@ -62,7 +64,10 @@ def build(cfg: Config, checkpoint: str) -> tuple[BaseModel, dict]:
     """The config's model with the checkpoint's weights, and the meta data of its training set."""
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     model = MODELS.build(cfg.model)
-    meta = load_checkpoint(model, checkpoint, map_location='cpu', strict=True).get('meta', {})
+    content = load_checkpoint(model, checkpoint, map_location='cpu', strict=True)
+    if hasattr(model, 'backbone'):
+        check_grid(model.backbone, content)
+    meta = content.get('meta', {})
     if 'dataset_meta' not in meta:
         raise ValueError(
             f'{checkpoint} has no meta.dataset_meta, so that its classes have no names; take a '

@@ -15,6 +15,7 @@ from torch import Tensor
 from ..data.format_checks import check_channels
 from ..data.images import centre_crop_pipeline, train_pipeline
 from ..models import MFM, WaMIM, WaveletTargetGenerator
+from ..models.position_grid import check_grid
 from ..ops.masking import random_mask
 
 #: Titles and pictures, each ``(N, C, H, W)``.
@@ -38,14 +39,15 @@ def draw_reconstructions(
         What the picture does not show; empty if it shows all.
 
     Raises:
-        ValueError: Images and model differ in their number of channels, or a file cannot be read as
+        ValueError: The checkpoint is of another grid of patches, images and model differ in their
+            number of channels, or a file cannot be read as
             the config's pipeline reads it.
     """
     MMLogger.get_current_instance().setLevel('WARNING')
     set_random_seed(seed)
     chosen = torch.randperm(len(paths))[:count].sort().values
     model = MODELS.build(cfg.model)
-    load_checkpoint(model, checkpoint, map_location='cpu', strict=True)
+    check_grid(model.backbone, load_checkpoint(model, checkpoint, map_location='cpu', strict=True))
     model.eval()
     inputs = read(model, [paths[i] for i in chosen.tolist()], train_pipeline(cfg))
     draw(mfm_rows(model, inputs) if isinstance(model, MFM) else wamim_rows(model, inputs), out)

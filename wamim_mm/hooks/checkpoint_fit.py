@@ -1,13 +1,12 @@
 """A checkpoint must belong to the model that it is loaded into."""
 
-import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import nn
 
-from .position_grid import find_move
+from ..models.position_grid import backbone_tensors, check_grid, find_move
 from .pretrained_fit import RESIZED, new_by_design
 
 
@@ -70,35 +69,27 @@ class CheckpointFitHook(Hook):
                 f'are missing and {len(reshaped)} have another shape ({"; ".join(examples)}); use '
                 'the config that the checkpoint was trained with'
             )
-        if hasattr(model, 'backbone'):
-            self._fit_positions(runner, model.backbone, state, checkpoint)
-
-    def _fit_positions(
-        self, runner: Runner, backbone: nn.Module, state: dict, checkpoint: dict
-    ) -> None:
-        """Resize the backbone's position embedding, or refuse the one of another grid."""
-        keys = {
-            key.removeprefix('module.').removeprefix('backbone.'): key
-            for key in state
-            if key.removeprefix('module.').startswith('backbone.')
-        }
-        theirs = {name: state[key] for name, key in keys.items() if torch.is_tensor(state[key])}
-        move = find_move(backbone, theirs, checkpoint)
-        if move is None or move.source == move.target:
+        if not hasattr(model, 'backbone'):
             return
-        if move.source is None:
-            if self.strict:  # of the right shape, and most likely of this very model
-                return
-            raise ValueError(
-                f'backbone.{move.name} of the checkpoint has {theirs[move.name].shape[1]} tokens, '
-                'no square grid of patches, and the file does not say of which grid (meta.cfg); '
-                'take the checkpoint as its run has written it'
-            )
         if self.strict:
-            raise ValueError(
-                f'the checkpoint does not fit the model: backbone.{move.name} would have to be '
-                f'resized from {move.sizes} patches; set model.backbone.img_size as in the '
-                "checkpoint's own config"
-            )
-        state[keys[move.name]] = move.resized(theirs[move.name], backbone)
-        runner.logger.info(f'backbone.{move.name} resized from {move.sizes}')
+            check_grid(model.backbone, checkpoint)
+        else:
+            _move_positions(runner, model.backbone, checkpoint)
+
+
+def _move_positions(runner: Runner, backbone: nn.Module, checkpoint: dict) -> None:
+    """Resize the backbone's position embedding in a checkpoint, where it is on another grid."""
+    theirs = backbone_tensors(checkpoint)
+    move = find_move(backbone, theirs, checkpoint)
+    if move is None or move.source == move.target:
+        return
+    if move.source is None:
+        raise ValueError(
+            f'backbone.{move.name} of the checkpoint has {theirs[move.name].shape[1]} tokens, no '
+            'square grid of patches, and the file does not say of which grid (meta.cfg); take the '
+            'checkpoint as its run has written it'
+        )
+    state = checkpoint.get('state_dict', checkpoint)
+    key = next(key for key in state if key.removeprefix('module.') == f'backbone.{move.name}')
+    state[key] = move.resized(theirs[move.name], backbone)
+    runner.logger.info(f'backbone.{move.name} resized from {move.sizes}')

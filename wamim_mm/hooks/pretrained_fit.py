@@ -11,7 +11,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import CheckpointLoader, Runner
 from torch import Tensor
 
-from .position_grid import Move, find_move
+from ..models.position_grid import Move, find_move
 
 # What hosts resize to another input or window size while they load.
 RESIZED = ('pos_embed', 'relative_position_bias_table')

@@ -73,6 +73,32 @@ def find_move(backbone: nn.Module, theirs: dict[str, Tensor], checkpoint: dict) 
     return None
 
 
+def check_grid(backbone: nn.Module, checkpoint: dict) -> None:
+    """Raise ValueError if the backbone's position embedding is on another grid in a checkpoint.
+
+    Args:
+        backbone: The backbone of any host.
+        checkpoint: One of the whole model. If it does not say its grid, its shape is taken for it.
+    """
+    move = find_move(backbone, backbone_tensors(checkpoint), checkpoint)
+    if move is not None and move.source not in (None, move.target):
+        raise ValueError(
+            f'the checkpoint does not fit the model: backbone.{move.name} would have to be resized '
+            f"from {move.sizes} patches; set model.backbone.img_size as in the checkpoint's config"
+        )
+
+
+def backbone_tensors(checkpoint: dict) -> dict[str, Tensor]:
+    """The tensors of ``backbone.*`` in a checkpoint of a whole model, without that prefix."""
+    state = checkpoint.get('state_dict', checkpoint)
+    names = {name.removeprefix('module.'): name for name in state}
+    return {
+        name.removeprefix('backbone.'): state[key]
+        for name, key in names.items()
+        if name.startswith('backbone.')
+    }
+
+
 def _own_grid(backbone: Any, name: str) -> Grid | None:
     own = getattr(backbone, name, None)
     if own is None:

@@ -12,6 +12,7 @@ from mmengine.runner.checkpoint import CheckpointLoader, _load_checkpoint_to_mod
 from torch.nn import functional as F
 
 from wamim_mm import CheckpointFitHook, PretrainedFitHook, ViTDet, WaMIMSwinTransformer, WaMIMViT
+from wamim_mm.models.position_grid import check_grid
 
 ARCH = dict(embed_dims=8, num_layers=2, num_heads=2, feedforward_channels=16)
 SWIN = dict(embed_dims=8, depths=[1, 1], num_heads=[1, 2])
@@ -205,3 +206,20 @@ def test_load_from_a_file_that_does_not_say(tmp_path):
     with pytest.raises(ValueError, match=r'33 tokens, no square grid .*meta\.cfg'):
         start(path, backbone, strict=False)
     start(path, backbone, strict=True)
+
+
+def test_commands_that_load_by_themselves(tmp_path):
+    """The probe and the pictures; their models are no Runner's."""
+    path, _ = vit(tmp_path, img_size=(64, 128))
+    backbone = dict(arch=ARCH, img_size=(64, 128))
+    content = torch.load(path)
+    check_grid(WaMIMViT(**backbone), content)
+    turned = WaMIMViT(**dict(backbone, img_size=(128, 64)))
+    with pytest.raises(
+        ValueError, match=r'resized from 4 x 8 to 8 x 4 .*model\.backbone\.img_size'
+    ):
+        check_grid(turned, content)
+    check_grid(turned, dict(content, meta={}))  # who knows
+    wrapped = {f'module.{name}': tensor for name, tensor in content['state_dict'].items()}
+    with pytest.raises(ValueError, match='resized from 4 x 8'):
+        check_grid(turned, dict(content, state_dict=wrapped))
