@@ -50,6 +50,18 @@ def grey_png(bits, rows):
     return b'\x89PNG\r\n\x1a\n' + b''.join(parts)
 
 
+def packed_tiff(bits, values):
+    """A grey TIFF whose values of 10, 12 or 14 bits stand side by side, as Pillow writes none."""
+    lines = [''.join(f'{value:0{bits}b}' for value in row) for row in values]
+    strip = b''.join(int(line, 2).to_bytes(len(line) // 8, 'big') for line in lines)
+    height, width = values.shape
+    size = {256: width, 257: height, 258: bits, 259: 1, 262: 1, 277: 1, 278: height}
+    tags = {**size, 273: 8, 279: len(strip)}
+    entries = b''.join(struct.pack('<HHII', tag, 4, 1, tags[tag]) for tag in sorted(tags))
+    directory = struct.pack('<H', len(tags)) + entries + bytes(4)
+    return b'II*\0' + struct.pack('<I', 8 + len(strip)) + strip + directory
+
+
 @pytest.fixture
 def load(tmp_path):
     """Load bytes with a loader and arguments."""
@@ -95,6 +107,8 @@ DEEP = {
         (0.25, 0.75),
     ),
     'float TIFF of 64 bits': (encoded('.tif', x := RNG.random((12, 16)) * 50 + 270), x, (270, 320)),
+    'packed TIFF of 12 bits': (packed_tiff(12, x := integers(4096, np.uint16)), x, (0, 4095)),
+    'packed TIFF of 10 bits': (packed_tiff(10, x := integers(1024, np.uint16)), x, (0, 1023)),
     'PGM': (encoded('.pgm', x := integers(65536, np.uint16)), x, (0, 65535)),
     'PGM of 4 bits': (
         b'P5 # 16 levels\n16 12\n15\n' + (x := integers(16, np.uint8)).tobytes(),
@@ -168,6 +182,9 @@ def test_a_range_that_8_bits_do_not_reach(load):
         (dict(value_range=(5, 5)), r'value_range must be two numbers.* got \(5, 5\)'),
         (dict(value_range=(0, float('nan'))), 'value_range must be two numbers'),
         (dict(value_range=(0, 1, 2)), 'value_range must be two numbers'),
+        (dict(value_range=(0, None)), 'value_range must be two numbers'),
+        (dict(value_range='0,4095'), 'value_range must be two numbers'),
+        (dict(value_range=4095), 'value_range must be two numbers'),
         (
             dict(color_type='rgb'),
             r"color_type must be one of \('color', 'grayscale', 'unchanged'\)",

@@ -34,6 +34,7 @@ class Stored(NamedTuple):
         bands: Whether channels beyond the third are data. TIFF keeps more bands than three in them;
             in files of other formats the fourth channel is the alpha of the web.
         straight_alpha: Whether it is a TIFF whose colours OpenCV would multiply by the fourth band.
+        unpacked: By how many bits OpenCV shifts the values to the left, of a TIFF of 10, 12 or 14.
         large: Whether it is a TIFF of floats or of more than 16 bits a channel.
     """
 
@@ -42,6 +43,7 @@ class Stored(NamedTuple):
     channels: int
     bands: bool = False
     straight_alpha: bool = False
+    unpacked: int = 0
     large: bool = False
 
 
@@ -110,5 +112,6 @@ def _tiff(data: bytes | mmap) -> Stored:
         channels,
         bands=channels > 3,
         straight_alpha=bits == 8 and channels == 4 and _STRAIGHT_ALPHA in tags.get(_EXTRA, ()),
+        unpacked=16 - bits if 8 < bits < 16 else 0,
         large=bits > 16 or kind == _FLOAT,
     )

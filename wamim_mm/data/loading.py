@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from numbers import Real
 
 import cv2
 import numpy as np
@@ -188,7 +189,8 @@ def check_arguments(name: str, color_type: str, value_range: Sequence[float] | N
         raise ValueError(f'{name}: color_type must be one of {tuple(FLAGS)}, got {color_type!r}')
     if value_range is None:
         return
-    if len(value_range) != 2 or not -np.inf < value_range[0] < value_range[1] < np.inf:
+    pair = isinstance(value_range, Sequence) and [isinstance(end, Real) for end in value_range]
+    if pair != [True, True] or not -np.inf < value_range[0] < value_range[1] < np.inf:
         raise ValueError(
             f'{name}: value_range must be two numbers, the lowest and the highest value of the '
             f'files, such as (0, 4095), got {value_range!r}'
@@ -309,6 +311,8 @@ def decode(data: bytes, color_type: str = 'color', factor: int = 1) -> np.ndarra
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
     if image is None:
         raise OSError('OpenCV cannot read it')
+    if file is not None and file.unpacked:
+        image = np.right_shift(image, file.unpacked)
     image = image[..., None] if image.ndim == 2 else image
     if color_type == 'color' and image.shape[2] == 1:
         image = image.repeat(3, axis=2)
