@@ -168,6 +168,17 @@ def test_one_mean_for_all_channels():
     check_channels(3, model(3, mean=None, std=None), 'p')
 
 
+@pytest.mark.parametrize('scale', [(32, 64), 32])
+def test_models_that_know_their_size(folder, scale):
+    net = model()
+    net.img_size = (64, 32)
+    dataset = folder(dict(CROP, scale=scale), bands(3))
+    message = r'images of .*, and the model is built for \(64, 32\).*scale="\(64,32\)"'
+    with pytest.raises(ValueError, match=message):
+        check_formats(dataset, net, 'train_dataloader')
+    check_formats(folder(dict(CROP, scale=(64, 32)), bands(3)), net, 'train_dataloader')
+
+
 @pytest.mark.parametrize('backbone', ['ResNet', 'SwinTransformer', 'ConvNeXt'])
 def test_other_backbones(backbone):
     options = dict(depth=18) if backbone == 'ResNet' else dict(arch='tiny')

@@ -117,6 +117,14 @@ def test_a_head_of_other_channels():
         MODELS.build(dict(model, degradation=dict(type='Denoise')))
 
 
+def test_height_and_width_exchanged():
+    backbone = dict(type='VisionTransformer', img_size=(96, 64), **ENCODERS['VisionTransformer'])
+    head = dict(type='MFMHead', loss=dict(type='FrequencyLoss'))
+    model = dict(type='MFM', backbone=backbone, head=head, degradation=dict(type='Denoise'))
+    with pytest.raises(ValueError, match=r'img_size is \(64, 96\).* built for 6 x 4 patches'):
+        MODELS.build(dict(model, img_size=(64, 96)))
+
+
 @pytest.mark.parametrize('encoder', [WaMIMViT, WaMIMSwinTransformer])
 def test_patches_must_be_square(encoder):
     args = dict(VIT if encoder is WaMIMViT else SWIN, img_size=64, patch_size=(4, 8))

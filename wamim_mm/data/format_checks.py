@@ -37,8 +37,8 @@ def check_formats(dataset: Any, model: Any, name: str) -> None:
         name: Of its data loader in the config, for messages.
 
     Raises:
-        ValueError: A file would lose bits or bands, or the sample's number of channels is not the
-            model's; the message says which option mends it.
+        ValueError: A file would lose bits or bands, or the sample's number of channels or its size
+            is not the model's; the message says which option mends it.
     """
     found = False
     for leaf in _leaves(dataset):
@@ -65,6 +65,7 @@ def check_formats(dataset: Any, model: Any, name: str) -> None:
         images = sample.get('inputs') if isinstance(sample, dict) else None
         if isinstance(images, Tensor) and images.ndim == 3:
             check_channels(len(images), model, f'{name}.dataset.pipeline.0')
+            _check_size(tuple(images.shape[1:]), model, name)
 
 
 def check_channels(channels: int, model: Any, loader: str) -> None:
@@ -98,6 +99,18 @@ def check_channels(channels: int, model: Any, loader: str) -> None:
         raise ValueError(
             f'the pipeline makes {images}, and to_rgb=True of the preprocessor exchanges three: '
             '--cfg-options model.data_preprocessor.to_rgb=False'
+        )
+
+
+def _check_size(size: tuple[int, ...], model: Any, name: str) -> None:
+    """Pre-training models know the size of their images: in the first step it would be too late."""
+    model = model.module if is_model_wrapper(model) else model
+    built_for = getattr(model, 'img_size', None)
+    if isinstance(built_for, tuple) and built_for != size:
+        raise ValueError(
+            f'the pipeline makes images of {size}, and the model is built for {built_for}, '
+            f'(height, width): --cfg-options {name}.dataset.pipeline.0.scale='
+            f'"({built_for[0]},{built_for[1]})", or set the img_size of model and backbone'
         )
 
 

@@ -196,6 +196,12 @@ def feature_map(
             "ViT has out_type='featmap', ConvNeXt and its relatives gap_before_final_norm=False"
         )
     _, channels, rows, columns = output.shape
+    own = getattr(encoder, 'patch_resolution', None)
+    if own is not None and rows != columns and tuple(own) == (columns, rows):
+        raise ValueError(
+            f'MFM: img_size is {(height, width)}, (height, width), and {name} was built for '
+            f'{own[0]} x {own[1]} patches, height and width exchanged; set both alike'
+        )
     measured = height // rows
     found = f'{name} has a feature map of {rows} x {columns} for images of {height} x {width}'
     if stride is None and measured & (measured - 1):
