@@ -27,6 +27,7 @@ _ROOMS = {
     'FrequencyFilter': 'models',
     'FrequencyLoss': 'models',
     'LayerDecayOptimWrapperConstructor': 'optim',
+    'LoadImage': 'data',
     'LoadRandomResizedCrop': 'data',
     'LoaderFitHook': 'hooks',
     'MaskingHook': 'hooks',

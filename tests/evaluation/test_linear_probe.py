@@ -1,5 +1,6 @@
 """The linear probe against scikit-like closed cases and its own rules."""
 
+import numpy as np
 import pytest
 import torch
 from mmpretrain.structures import DataSample
@@ -82,3 +83,24 @@ def test_labels_are_those_of_the_split_that_is_fitted(tmp_path):
         split_loader('other', str(tmp_path), (8, 8), 4, classes=train.CLASSES)
     with pytest.raises(ValueError, match='one class folder only'):
         split_loader('other', str(tmp_path), (8, 8), 4)
+
+
+@pytest.mark.parametrize(
+    ('like', 'channels', 'value'),
+    [
+        ([], 3, 100),
+        ([dict(type='LoadRandomResizedCrop', color_type='grayscale')], 1, 100),
+        ([dict(type='LoadImage', value_range=(0, 200))], 3, 127.5),
+    ],
+)
+def test_images_are_read_as_the_training_reads_them(tmp_path, like, channels, value):
+    for name in 'ab':
+        (tmp_path / 'val' / name).mkdir(parents=True)
+        Image.fromarray(np.full((40, 60), 100, np.uint8)).save(tmp_path / f'val/{name}/0.png')
+    loader = split_loader('val', str(tmp_path), (32, 64), 1, like=like)
+    images = next(iter(loader))['inputs']
+    assert images.shape == (1, channels, 32, 64) and (images == value).all()
+    if like:
+        pytest.importorskip('imagecorruptions', reason='of the test extra')
+        with pytest.raises(ValueError, match=r'colours of 8 bits .* all that the package knows'):
+            split_loader('val', str(tmp_path), (32, 64), 1, ('contrast', 3), like=like)

@@ -205,6 +205,75 @@ def test_resnet(export):
         assert_same(build(target, made_by(printed))(x), model(x))
 
 
+@pytest.mark.parametrize('size', [(64, 128), (128, 64)])
+@torch.no_grad()
+def test_images_that_are_not_square(export, size):
+    """What is exported knows height from width, as its target's own arguments do."""
+    kwargs = dict(img_size=size, out_type='featmap', out_indices=[2])
+    model, x = source('WaMIMViT', **kwargs), torch.randn(2, 3, *size)
+    grid = tuple(side // 16 for side in size)
+    for target in ('mmdet', 'mmseg'):
+        printed, _ = export(model, 'WaMIMViT', target, **kwargs)
+        assert_same(build(target, made_by(printed))(x), model(x))
+    printed, _ = export(model, 'WaMIMViT', 'timm', **kwargs)
+    tokens = made_by(printed).eval().forward_features(x)[:, 1:]
+    assert_same([tokens.transpose(1, 2).unflatten(2, grid)], model(x))
+    printed, out = export(model, 'WaMIMViT', 'transformers', **kwargs)
+    tokens = made_by(printed)(x).last_hidden_state[:, 1:]
+    assert_same([tokens.transpose(1, 2).unflatten(2, grid)], model(x))
+    assert tuple(transformers.ViTConfig.from_pretrained(out).image_size) == size
+
+
+@pytest.mark.parametrize('size', [(64, 128), (128, 64)])
+@torch.no_grad()
+def test_images_that_are_not_square_for_swin(export, size):
+    # With windows of 2, no stage is one window wide, and all hosts shift alike.
+    kwargs = dict(arch=dict(SWIN['arch'], depths=[2, 2, 2, 1]), img_size=size, window_size=2)
+    model, x = source('WaMIMSwinTransformer', **kwargs), torch.randn(2, 3, *size)
+    for target in ('mmdet', 'mmseg'):
+        printed, _ = export(model, 'WaMIMSwinTransformer', target, **kwargs)
+        assert_same(build(target, made_by(printed))(x), model(x))
+    printed, _ = export(model, 'WaMIMSwinTransformer', 'timm', **kwargs)
+    last = made_by(printed).eval().forward_features(x)
+    assert_same([last.permute(0, 3, 1, 2)], model(x)[-1:])
+    _, out = export(model, 'WaMIMSwinTransformer', 'transformers', **kwargs)
+    assert_same(transformers.SwinBackbone.from_pretrained(out)(x).feature_maps, model(x))
+
+
+@pytest.mark.parametrize('channels', [1, 4])
+@pytest.mark.parametrize('name', ['WaMIMViT', 'WaMIMSwinTransformer', 'ResNet'])
+@torch.no_grad()
+def test_grey_and_four_band_images(export, name, channels):
+    kwargs = dict(in_channels=channels)
+    if name == 'WaMIMViT':
+        kwargs |= dict(out_type='featmap', out_indices=[2])
+    elif name == 'WaMIMSwinTransformer':
+        kwargs |= dict(window_size=2)
+    size = 128 if 'Swin' in name else 64
+    model, x = source(name, **kwargs), torch.randn(2, channels, size, size)
+    for target in ('mmdet', 'mmseg'):
+        printed, _ = export(model, name, target, **kwargs)
+        assert_same(build(target, made_by(printed))(x), model(x))
+
+    printed, _ = export(model, name, 'timm', **kwargs)
+    assert f'in_chans={channels}' in printed
+    found = made_by(printed).eval().forward_features(x)
+    if name == 'WaMIMViT':
+        found = found[:, 1:].transpose(1, 2).unflatten(2, (4, 4))
+    elif name == 'WaMIMSwinTransformer':
+        found = found.permute(0, 3, 1, 2)
+    assert_same([found], model(x)[-1:])
+
+    printed, out = export(model, name, 'transformers', **kwargs)
+    if name == 'WaMIMViT':
+        tokens = made_by(printed)(x).last_hidden_state[:, 1:]
+        maps = [tokens.transpose(1, 2).unflatten(2, (4, 4))]
+    else:
+        kind = transformers.ResNetBackbone if name == 'ResNet' else transformers.SwinBackbone
+        maps = kind.from_pretrained(out)(x).feature_maps
+    assert_same(maps, model(x))
+
+
 @pytest.mark.parametrize('depth', [18, 50])
 @torch.no_grad()
 def test_resnet_elsewhere(export, depth):

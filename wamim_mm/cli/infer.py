@@ -42,8 +42,8 @@ def main() -> None:
 
     if is_pretraining(cfg):
         out = args.out / 'reconstruction.png'
-        draw_reconstructions(cfg, args.checkpoint, paths, out, args.count or 4)
-        print(f'wrote {out}')
+        note = draw_reconstructions(cfg, args.checkpoint, paths, out, args.count or 4)
+        print(f'wrote {out}' + (f', {note}' if note else ''))
         return
 
     from ..evaluation.predictions import draw_predictions

@@ -167,6 +167,7 @@ def build_runner(
 
     from .. import register
     from ..data.checks import check_datasets
+    from ..data.format_checks import check_formats
     from ..data.seeding import seed_draws
     from ..interop.distributed import use_cpu_processes
     from .precision import use_amp
@@ -197,7 +198,10 @@ def build_runner(
     for name in loaders:
         loop = name.replace('dataloader', 'loop')
         if cfg.get(name) is not None and getattr(runner, f'_{loop}') is not None:
-            check_fills_a_batch(name, getattr(runner, loop).dataloader)
+            loader = getattr(runner, loop).dataloader
+            check_fills_a_batch(name, loader)
+            if is_first_process():
+                check_formats(loader.dataset, runner.model, name)
     return runner
 
 

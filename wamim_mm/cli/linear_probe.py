@@ -61,6 +61,8 @@ def main() -> None:
     from mmengine.logging import MMLogger
     from tqdm import tqdm
 
+    from ..data.format_checks import check_formats
+    from ..data.images import train_pipeline
     from ..evaluation.linear_probe import (
         build_encoder,
         extract_features,
@@ -74,12 +76,15 @@ def main() -> None:
     models = [build_encoder(cfg, seed) for seed in (0, *range(args.random_seeds))]
     load_weights(models[0], args.checkpoint)
     given = (args.data_root, models[0].img_size, args.batch_size)
-    train = split_loader('train', *given)
+    like = train_pipeline(cfg)
+    train = split_loader('train', *given, like=like)
     fitted: Any = train.dataset  # torch's type of data sets has no length
-    val = split_loader(args.val, *given, classes=fitted.CLASSES)
+    val = split_loader(args.val, *given, classes=fitted.CLASSES, like=like)
+    for loader in (train, val):
+        check_formats(loader.dataset, models[0], 'train_dataloader')
     tests = {'clean': val}
     tests |= {
-        name: split_loader(args.val, *given, (name, SEVERITY), fitted.CLASSES)
+        name: split_loader(args.val, *given, (name, SEVERITY), fitted.CLASSES, like)
         for name in args.corruptions
     }
 

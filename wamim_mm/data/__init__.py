@@ -2,7 +2,7 @@
 
 from .classes import ClassFolders
 from .corruptions import Corrupt
-from .loading import LoadRandomResizedCrop
+from .loading import LoadImage, LoadRandomResizedCrop
 from .masking import RandomDraw
 from .seeding import EpochSampler, SeededDataset
 
@@ -10,6 +10,7 @@ __all__ = [
     'ClassFolders',
     'Corrupt',
     'EpochSampler',
+    'LoadImage',
     'LoadRandomResizedCrop',
     'RandomDraw',
     'SeededDataset',

@@ -10,6 +10,7 @@ from mmpretrain.registry import TRANSFORMS
 
 from ..class_names import builds
 from ..imagenet_c import CORRUPTIONS, SEVERITIES
+from .loading import LoadImage
 
 #: The smallest side, in pixels, that the package accepts.
 MIN_SIDE = 32
@@ -62,8 +63,9 @@ class Corrupt(BaseTransform):
         image = results['img']
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(
-                'Corrupt: the image must be uint8 (H, W, 3), before any normalization; got '
-                f'{image.dtype} {image.shape}'
+                'Corrupt: the image must be uint8 (H, W, 3), colours of 8 bits before any '
+                f'normalization, which is all that the package knows; got {image.dtype} '
+                f'{image.shape}'
             )
         if min(image.shape[:2]) < MIN_SIDE:
             raise ValueError(
@@ -115,7 +117,8 @@ def corrupted(
         raise ValueError(f'the pipeline must end with PackInputs, got {types}')
     pack = packs.index(True)
     # OpenCV's order from files; data sets that hold arrays, such as CIFAR10, hold them as RGB.
-    from_file = any(builds(step, LoadImageFromFile, 'TRANSFORMS', scope) for step in pipeline)
+    loaders = LoadImageFromFile | LoadImage
+    from_file = any(builds(step, loaders, 'TRANSFORMS', scope) for step in pipeline)
     step = dict(
         type='mmpretrain.Corrupt',  # mmdet has one too
         corruption=corruption,

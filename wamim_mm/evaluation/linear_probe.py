@@ -22,7 +22,13 @@ from ..data.corruptions import corrupted
 from ..data.images import centre_crop_pipeline
 from .models import build_model
 
-__all__ = ['LinearProbe', 'build_encoder', 'extract_features', 'fit_linear_probe', 'split_loader']
+__all__ = [
+    'LinearProbe',
+    'build_encoder',
+    'extract_features',
+    'fit_linear_probe',
+    'split_loader',
+]
 
 
 def build_encoder(cfg: Config, seed: int) -> BaseSelfSupervisor:
@@ -45,6 +51,7 @@ def split_loader(
     batch_size: int,
     corruption: tuple[str, int] | None = None,
     classes: Sequence[str] | None = None,
+    like: Sequence[dict] = (),
 ) -> DataLoader:
     """Labelled images of a split in class folders, resized to the encoder's input.
 
@@ -56,14 +63,15 @@ def split_loader(
         corruption: One of ImageNet-C's, and its severity; None for images as they are.
         classes: Names of the folders that the probe is fitted to, in the order of their labels;
             None for the split that it is fitted to.
+        like: The pipeline of the pre-training, whose way to read files is taken.
 
     Raises:
         FileNotFoundError: There are no class folders, or no images in them.
         ImportError: A corruption is asked for, and its package is not installed.
         ValueError: A folder is none of these classes; or, in the split to fit to, no class can be
-            meant by it.
+            meant by it; or a corruption is asked for, and the images are not colour of 8 bits.
     """
-    pipeline = centre_crop_pipeline(size)
+    pipeline = centre_crop_pipeline(size, like)
     if corruption:
         pipeline = corrupted(pipeline, *corruption)
     config = dict(
@@ -77,6 +85,8 @@ def split_loader(
     data, _ = build_dataset(partial(DATASETS.build, config), split, config, 'mmpretrain')
     if classes is None:
         check_training_folders(data)
+    if corruption:
+        data[0]  # images that cannot be corrupted are refused now
     sampler = DefaultSampler(data, shuffle=False)
     return DataLoader(data, batch_size, sampler=sampler, collate_fn=default_collate)
 

@@ -1,6 +1,5 @@
 """The backbone that a checkpoint holds: its architecture and its tensors."""
 
-import ast
 from dataclasses import dataclass
 from inspect import signature
 from typing import Any
@@ -11,12 +10,12 @@ from mmpretrain import models
 from torch import Tensor
 
 from ..class_names import class_of, import_custom_modules, library_class
+from ..saved_config import backbone_config
 
 # Classes of mmpretrain, with the arguments that change what they compute and the values that other
 # libraries support too, the default first. Ours and users' subclasses have the same tensors.
 _CONVERTIBLE: dict[str, dict[str, list]] = {
     'VisionTransformer': dict(
-        in_channels=[3],
         qkv_bias=[True],
         norm_cfg=[dict(type='LN', eps=1e-6)],
         with_cls_token=[True],
@@ -26,7 +25,6 @@ _CONVERTIBLE: dict[str, dict[str, list]] = {
         layer_cfgs=[{}],
     ),
     'SwinTransformer': dict(
-        in_channels=[3],
         norm_cfg=[dict(type='LN'), dict(type='LN', eps=1e-5)],
         out_after_downsample=[False],
         use_abs_pos_embed=[False],
@@ -34,7 +32,6 @@ _CONVERTIBLE: dict[str, dict[str, list]] = {
         stage_cfgs=[{}],
     ),
     'ResNet': dict(
-        in_channels=[3],
         stem_channels=[64],
         base_channels=[64],
         expansion=[None],
@@ -70,6 +67,11 @@ class Backbone:
     args: dict[str, Any]
     tensors: dict[str, Tensor]
     config: str
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of its images."""
+        return self.args.get('in_channels', 3)
 
     @property
     def weights(self) -> dict[str, Tensor]:
@@ -133,7 +135,7 @@ def read_backbone(checkpoint: str) -> Backbone:
             'is; take a checkpoint as the run has written it'
         )
     try:
-        scope, args, custom = _backbone_config(config)
+        scope, args, custom = backbone_config(config)
     except (SyntaxError, ValueError) as error:
         raise ValueError(f'the config in {checkpoint} cannot be read: {error}') from error
     args.pop('init_cfg', None)
@@ -171,44 +173,3 @@ def _host(name: str, scope: str | None, custom: dict) -> str | None:
             return None
     nearest = library_class(cls)
     return next((host for host in _CONVERTIBLE if getattr(models, host) is nearest), None)
-
-
-def _backbone_config(config: str) -> tuple[str | None, dict[str, Any], dict[str, Any]]:
-    """The scope of ``model.backbone``, its config, and the run's ``custom_imports``.
-
-    `Config.fromstring` would run the text as a program, and a checkpoint may come from anybody. So
-    only literals and ``dict(...)`` are read here; MMEngine writes nothing else. (A hook that stored
-    plain data in checkpoints would be as long, and would not help with checkpoints of others or of
-    earlier runs.)
-    """
-    assigned = {
-        statement.targets[0].id: statement.value
-        for statement in ast.parse(config).body
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
-    }
-    parts = {part.arg: part.value for part in getattr(assigned.get('model'), 'keywords', [])}
-    if 'backbone' not in parts:
-        raise ValueError('it has no model.backbone')
-    args = _literal(parts['backbone'])
-    scope = args.pop('_scope_', _literal(assigned.get('default_scope', ast.Constant(None))))
-    custom = _literal(assigned.get('custom_imports', ast.Constant(None)))
-    return scope, args, dict(custom_imports=custom)
-
-
-class _DictCalls(ast.NodeTransformer):
-    """``dict(a=1)`` becomes ``{'a': 1}``, and a class, ``module.Name``, its name."""
-
-    def visit_Call(self, node: ast.Call) -> ast.expr:
-        self.generic_visit(node)
-        if not isinstance(node.func, ast.Name) or node.func.id != 'dict' or node.args:
-            return node  # literal_eval refuses it
-        keys: list[ast.expr | None] = [ast.Constant(keyword.arg) for keyword in node.keywords]
-        return ast.Dict(keys, [keyword.value for keyword in node.keywords])
-
-    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
-        name = ast.unparse(node)
-        return ast.Constant(name) if all(map(str.isidentifier, name.split('.'))) else node
-
-
-def _literal(node: ast.expr) -> Any:
-    return ast.literal_eval(_DictCalls().visit(node))
