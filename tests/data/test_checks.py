@@ -63,6 +63,12 @@ def test_bad_files(listed, text, message):
     assert '\n' not in str(caught.value)
 
 
+def test_more_samples_than_there_are(listed):
+    listed(GOOD, indices=[0, 3])
+    with pytest.raises(ValueError, match=r'^train_dataloader\.dataset\.indices: there are not so'):
+        listed(GOOD, indices=[0, 4])
+
+
 def test_no_image_with_these_suffixes(tmp_path):
     init_default_scope('mmpretrain')
     (tmp_path / 'a').mkdir()

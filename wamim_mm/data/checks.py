@@ -117,6 +117,9 @@ def build_dataset(
                     f'the data set of {name} is empty: no sample is left of those that are there; '
                     'look at its data_root, data_prefix, ann_file, indices and filter_cfg'
                 ) from error
+            cut = [path for path, part, _ in parts if part.get('indices')]
+            if isinstance(error, IndexError) and cut:
+                raise ValueError(f'{cut[0]}.indices: there are not so many samples') from error
             if isinstance(error, AssertionError | RuntimeError):
                 raise ValueError(f'{name} cannot be built: {error}') from error
             raise
