@@ -78,5 +78,5 @@ def test_the_pipeline_of_the_training():
     ):
         cfg = Config(dict(train_dataloader=dict(dataset=wrapped)))
         step = loading_step(train_pipeline(cfg))
-        assert step == dict(type='LoadImage', color_type='grayscale')
-    assert loading_step(train_pipeline(Config({}))) == dict(type='LoadImage')
+        assert step == dict(type='mmpretrain.LoadImage', color_type='grayscale')
+    assert loading_step(train_pipeline(Config({}))) == dict(type='mmpretrain.LoadImage')

@@ -173,7 +173,7 @@ def start(path, backbone, strict):
     """As `Runner.load_checkpoint` does it; what is logged."""
     log = []
     model = torch.nn.ModuleDict(dict(backbone=backbone))
-    runner = SimpleNamespace(model=model, logger=SimpleNamespace(info=log.append))
+    runner = SimpleNamespace(model=model, logger=SimpleNamespace(info=log.append), _resume=False)
     content = CheckpointLoader.load_checkpoint(path, map_location='cpu')
     CheckpointFitHook(strict).after_load_checkpoint(runner, content)
     _load_checkpoint_to_model(model, copy.copy(content), strict=strict)
