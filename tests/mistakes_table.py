@@ -169,7 +169,7 @@ TABLE: dict[str, list[Mistake]] = {
             'train_dataloader.num_workers=0 and persistent_workers=True: without workers there '
             'are none of which this is true; add train_dataloader.persistent_workers=False',
         ),
-        Mistake(
+        late(
             'a loader without a data set',
             f'train {VIT} --cfg-options data_root={{data}} val_dataloader.batch_size=2',
             'val_dataloader has no dataset; give it one, or leave out its other keys',
@@ -177,7 +177,8 @@ TABLE: dict[str, list[Mistake]] = {
         Mistake(
             'no epoch',
             f'train {VIT} --cfg-options data_root={{data}} train_cfg.max_epochs=0',
-            'train_cfg.max_epochs must be a number from 1 on, got 0',
+            '--cfg-options train_cfg.max_epochs=0: must be a whole number above 0; this config '
+            'has 8',
         ),
         late(
             'validation of pre-training',
@@ -248,7 +249,9 @@ TABLE: dict[str, list[Mistake]] = {
         late(
             'another size in the pipeline than in the model',
             f'train {VIT} {{run}} train_dataloader.dataset.pipeline.0.scale=64',
-            'WaMIM: built for images of (128, 128), got (64, 64); set ...',
+            'the pipeline makes images of (64, 64), and the model is built for (128, 128), '
+            '(height, width): --cfg-options train_dataloader.dataset.pipeline.0.scale='
+            '"(128,128)", or set the img_size of model and backbone',
         ),
         late(
             'a weight missing',

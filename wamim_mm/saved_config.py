@@ -6,8 +6,8 @@ from typing import Any
 __all__ = ['backbone_config']
 
 
-def backbone_config(config: str) -> tuple[str | None, dict[str, Any], dict[str, Any]]:
-    """The scope of ``model.backbone``, its config, and the run's ``custom_imports``.
+def backbone_config(config: str) -> tuple[str | None, dict[str, Any]]:
+    """The scope of ``model.backbone`` and its config.
 
     `Config.fromstring` would run the text as a program, and a checkpoint may come from anybody. So
     only literals and ``dict(...)`` are read here; MMEngine writes nothing else. (A hook that stored
@@ -30,8 +30,7 @@ def backbone_config(config: str) -> tuple[str | None, dict[str, Any], dict[str, 
         raise ValueError('it has no model.backbone')
     args = _literal(parts['backbone'])
     scope = args.pop('_scope_', _literal(assigned.get('default_scope', ast.Constant(None))))
-    custom = _literal(assigned.get('custom_imports', ast.Constant(None)))
-    return scope, args, dict(custom_imports=custom)
+    return scope, args
 
 
 class _DictCalls(ast.NodeTransformer):

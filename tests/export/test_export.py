@@ -17,6 +17,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 
+from wamim_mm.class_names import import_custom_modules
 from wamim_mm.export import export_backbone
 from wamim_mm.export.backbone import Backbone, read_backbone
 from wamim_mm.export.to_timm import to_timm
@@ -571,7 +572,7 @@ class {name}(WaMIMViT):
 
 
 def test_a_class_of_the_user(tmp_path, monkeypatch):
-    """Imported from the run's custom_imports, it goes as far as its parent's arguments do."""
+    """Imported by the user and not by the checkpoint, it goes as far as its parent's arguments."""
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / 'own_encoder.py').write_text(OWN.format(name='TiV'))
     model = source('WaMIMViT')
@@ -581,6 +582,10 @@ def test_a_class_of_the_user(tmp_path, monkeypatch):
         config = dict(model=dict(backbone=args | own), **custom)
         save(model, tmp_path / f'{len(own)}.pth', 'WaMIMViT', config)
     save(model, tmp_path / 'plain.pth', 'WaMIMViT')
+    with pytest.raises(ValueError, match=r"is 'TiV' .* whose module --custom-imports names"):
+        export_backbone(str(tmp_path / '0.pth'), tmp_path / 'out', 'timm')
+    assert 'own_encoder' not in sys.modules
+    import_custom_modules(dict(custom_imports=dict(imports=['own_encoder'])))
     for name in ('0', 'plain'):
         export_backbone(str(tmp_path / f'{name}.pth'), tmp_path / f'{name}.timm', 'timm')
     found, expected = (torch.load(tmp_path / f'{name}.timm') for name in ('0', 'plain'))
@@ -600,6 +605,7 @@ def test_a_class_of_the_user(tmp_path, monkeypatch):
         ("'mmpretrain.models.VisionTransformer'", True),
         ("'mmpretrain.models.MAEViT'", False),  # of other tensors than its parent, and no user's
         ("'os.system'", False),
+        ("'this.s'", False),  # a module that says something when it is imported
     ],
 )
 def test_ways_to_write_a_class(tmp_path, written, known):
@@ -611,3 +617,4 @@ def test_ways_to_write_a_class(tmp_path, written, known):
     else:
         with pytest.raises(ValueError, match='supported are'):
             read_backbone(str(tmp_path / 'a.pth'))
+        assert 'this' not in sys.modules

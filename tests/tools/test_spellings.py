@@ -159,7 +159,7 @@ def results(scenes, tmp_path_factory):
     torch.manual_seed(0)
     classifier = dict(
         state_dict=build_model(Config.fromfile(top / 'plain.py')).state_dict(),
-        meta=dict(dataset_meta=dict(classes=[f'class {i}' for i in range(12)])),
+        meta=dict(dataset_meta=dict(classes=sorted(p.name for p in (scenes / 'val').iterdir()))),
     )
     torch.save(classifier, top / 'classifier.pth')
     for split in ('train', 'val'):
@@ -187,7 +187,8 @@ def commands(top, way, scenes):
     call(infer.main, pretrain, checkpoint, images, '--out', out / 'infer', '--count', 1)
     given = ['--data-root', top / 'data', '--random-seeds', 1, '--out', out / 'probe.json']
     call(linear_probe.main, pretrain, checkpoint, *given)
-    call(export_backbone.main, checkpoint, out / 'timm.pth', '--to', 'timm')
+    own = ['--custom-imports', 'own_classes'] if way == 'subclass' else []
+    call(export_backbone.main, checkpoint, out / 'timm.pth', '--to', 'timm', *own)
 
     call(infer.main, classify, weights, images, '--out', out / 'drawn', '--count', 2)
     places = ['--work-dir', out / 'test', '--cfg-options', f'data_root={scenes}']

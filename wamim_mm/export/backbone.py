@@ -1,5 +1,6 @@
 """The backbone that a checkpoint holds: its architecture and its tensors."""
 
+import sys
 from dataclasses import dataclass
 from inspect import signature
 from typing import Any
@@ -9,7 +10,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from mmpretrain import models
 from torch import Tensor
 
-from ..class_names import class_of, import_custom_modules, library_class
+from ..class_names import LIBRARIES, class_of, library_class
 from ..saved_config import backbone_config
 
 # Classes of mmpretrain, with the arguments that change what they compute and the values that other
@@ -135,17 +136,17 @@ def read_backbone(checkpoint: str) -> Backbone:
             'is; take a checkpoint as the run has written it'
         )
     try:
-        scope, args, custom = backbone_config(config)
+        scope, args = backbone_config(config)
     except (SyntaxError, ValueError) as error:
         raise ValueError(f'the config in {checkpoint} cannot be read: {error}') from error
     args.pop('init_cfg', None)
     registered = args.pop('type')
-    host = _host(registered, scope, custom)
+    host = _host(registered, scope)
     if host is None:
         raise ValueError(
             f'the backbone in {checkpoint} is {registered!r} in the scope {scope!r}; supported are '
             f"mmpretrain's {', '.join(_CONVERTIBLE)}, ours, and classes of your own that inherit "
-            'from these'
+            'from these, whose module --custom-imports names'
         )
     tensors = {
         name.removeprefix('backbone.'): tensor
@@ -157,19 +158,22 @@ def read_backbone(checkpoint: str) -> Backbone:
     return Backbone(host, args, tensors, config)
 
 
-def _host(name: str, scope: str | None, custom: dict) -> str | None:
+def _host(name: str, scope: str | None) -> str | None:
     """The class of mmpretrain that a registered one is or inherits from, if it can be converted.
 
-    Libraries are asked first: the modules of ``custom_imports`` are imported only where none of
-    them knows the name.
+    A checkpoint may come from anybody, so it names no module that is imported, but those of the
+    libraries.
     """
+    module = name.rpartition('.')[0]
+    if (
+        module
+        and module.split('.')[0] not in (*LIBRARIES, 'wamim_mm')
+        and module not in sys.modules
+    ):
+        return None
     try:
         cls = class_of(dict(type=name), 'MODELS', scope)
     except ValueError:
-        import_custom_modules(custom)
-        try:
-            cls = class_of(dict(type=name), 'MODELS', scope)
-        except ValueError:
-            return None
+        return None
     nearest = library_class(cls)
     return next((host for host in _CONVERTIBLE if getattr(models, host) is nearest), None)

@@ -120,7 +120,7 @@ def _extra_tokens(name: str, theirs: Collection[str]) -> int:
 def _stored_grid(theirs: dict[str, Tensor], checkpoint: dict, length: int) -> Grid | None:
     grids = [(math.isqrt(length), math.isqrt(length))]
     try:
-        _, args, _ = backbone_config(checkpoint['meta']['cfg'])
+        _, args = backbone_config(checkpoint['meta']['cfg'])
         size = args.get('img_size', DEFAULT_SIZE)
         height, width = (size, size) if isinstance(size, int) else (size[0], size[-1])
         rows, columns = theirs['patch_embed.projection.weight'].shape[2:]
