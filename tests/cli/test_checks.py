@@ -141,10 +141,23 @@ def test_links_may_lead_up(tmp_path):
     assert line_of(folder_of(tmp_path)).startswith('1 images')
 
 
+def test_class_folders_take_all_suffixes(tmp_path):
+    """As pre-training and inference do; mmpretrain itself passes over .webp and .tiff."""
+    from mmpretrain.datasets import CustomDataset
+
+    fill(tmp_path, *[f'{name}/{i}{s}' for name in 'ab' for i, s in enumerate(SUFFIXES)])
+    dataset = folder_of(tmp_path, with_label=True)
+    assert line_of(dataset).startswith(f'{2 * len(SUFFIXES)} images')
+    dataset.pop('type')
+    built = CustomDataset(pipeline=[], **dataset)
+    assert len(built) == 2 * len(SUFFIXES) and built.CLASSES == ('a', 'b')
+    # A split that is not there is not looked for elsewhere: the labels would be others.
+    assert use_image_folder(folder_of(tmp_path, with_label=True, data_prefix='train')) is None
+
+
 def test_other_data_sets_are_left_alone(tmp_path):
     for changes in (
         dict(type='ImageNet'),
-        dict(with_label=True),
         dict(ann_file='list.txt'),
         dict(data_root='s3://bucket'),
         dict(data_root=str(tmp_path / 'nowhere')),

@@ -90,10 +90,10 @@ def find_images(path: Path) -> list[Path]:
 
 
 def use_image_folder(dataset: dict, cfg: dict | None = None) -> Path | None:
-    """Take a folder of images without labels as it is.
+    """Take a folder of images, or of class folders, as it is.
 
-    If there is no folder ``data_root/data_prefix``, the images are those under ``data_root``. All
-    suffixes that can be decoded are taken.
+    All suffixes that can be decoded are taken. Where no labels are asked for and there is no folder
+    ``data_root/data_prefix``, the images are those under ``data_root``.
 
     Args:
         dataset: Config of a data set; changed in place if it is such a folder.
@@ -103,17 +103,18 @@ def use_image_folder(dataset: dict, cfg: dict | None = None) -> Path | None:
     Returns:
         The folder; None if it is no such data set, or on another storage.
     """
-    root = dataset.get('data_root')
-    if dataset.get('with_label', True) or dataset.get('ann_file'):
+    root, prefix = dataset.get('data_root'), dataset.get('data_prefix') or ''
+    if dataset.get('ann_file') or not root or '://' in root or isinstance(prefix, dict):
         return None
-    if not root or '://' in root or not Path(root).is_dir():
+    if not Path(root).is_dir() or not _is_custom_dataset(dataset, cfg or {}):
         return None
-    if not _is_custom_dataset(dataset, cfg or {}):
+    folder = Path(root, prefix)
+    if not folder.is_dir() and not dataset.get('with_label', True):
+        dataset['data_prefix'], folder = '', Path(root)
+    if not folder.is_dir():
         return None
-    if not Path(root, dataset.get('data_prefix', '')).is_dir():
-        dataset['data_prefix'] = ''
     dataset.setdefault('extensions', SUFFIXES)
-    return Path(root, dataset.get('data_prefix', ''))
+    return folder
 
 
 def _is_custom_dataset(dataset: dict, cfg: dict) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 
 from ..class_names import import_custom_modules
 from ..imagenet_c import CORRUPTIONS
-from .checks import check_data, read_config
+from .checks import SUFFIXES, check_data, read_config
 from .errors import CommandParser, command, positive
 from .settings import check_checkpoint
 
@@ -76,15 +76,15 @@ def main() -> None:
     models = [build_encoder(cfg, seed) for seed in (0, *range(args.random_seeds))]
     load_weights(models[0], args.checkpoint)
     given = (args.data_root, models[0].img_size, args.batch_size)
-    like = train_pipeline(cfg)
-    train = split_loader('train', *given, like=like)
+    folders: Any = dict(like=train_pipeline(cfg), extensions=SUFFIXES)
+    train = split_loader('train', *given, **folders)
     fitted: Any = train.dataset  # torch's type of data sets has no length
-    val = split_loader(args.val, *given, classes=fitted.CLASSES, like=like)
+    val = split_loader(args.val, *given, classes=fitted.CLASSES, **folders)
     for loader in (train, val):
         check_formats(loader.dataset, models[0], 'train_dataloader')
     tests = {'clean': val}
     tests |= {
-        name: split_loader(args.val, *given, (name, SEVERITY), fitted.CLASSES, like)
+        name: split_loader(args.val, *given, (name, SEVERITY), fitted.CLASSES, **folders)
         for name in args.corruptions
     }
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config
@@ -52,6 +52,7 @@ def split_loader(
     corruption: tuple[str, int] | None = None,
     classes: Sequence[str] | None = None,
     like: Sequence[dict] = (),
+    **folders: Any,
 ) -> DataLoader:
     """Labelled images of a split in class folders, resized to the encoder's input.
 
@@ -64,6 +65,7 @@ def split_loader(
         classes: Names of the folders that the probe is fitted to, in the order of their labels;
             None for the split that it is fitted to.
         like: The pipeline of the pre-training, whose way to read files is taken.
+        **folders: More arguments of mmpretrain's ``CustomDataset``.
 
     Raises:
         FileNotFoundError: There are no class folders, or no images in them.
@@ -79,6 +81,7 @@ def split_loader(
         data_root=data_root,
         data_prefix=split,
         pipeline=pipeline,
+        **folders,
     )
     if classes is not None:
         name_folders(config, Trained(classes), 'mmpretrain')
