@@ -3,7 +3,7 @@
 python -m tests.mistakes_page
 """
 
-from .mistakes import ROOT
+from .forked import ROOT
 from .mistakes_table import TABLE
 
 PAGE = ROOT / 'docs/troubleshooting.md'

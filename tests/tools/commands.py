@@ -7,6 +7,8 @@ import sys
 import torch
 from mmpretrain.registry import MODELS
 
+from .. import forked
+
 # The pre-training configs of the demo, as short as can be.
 TINY = [
     'train_cfg.max_epochs=1',
@@ -19,6 +21,8 @@ TINY = [
 
 def run(root, command, environment=None):
     """Run a command in the repository; return its output."""
+    if command[0] == sys.executable and environment is None:  # a script of tools/
+        return forked.run(command[1:])
     return subprocess.run(
         [str(part) for part in command],
         cwd=root,

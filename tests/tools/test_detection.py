@@ -113,7 +113,10 @@ def test_from_a_pretrained_encoder_to_ap(root, coco, tmp_path, name):
             r'`num_classes` \(5\) in Shared2FCBBoxHead.*80',
         ),
         (
-            {'train_dataloader.dataset.data_prefix.img': 'val2017/'},
+            {
+                'train_dataloader.dataset.data_prefix.img': 'val2017/',
+                'model.backbone.init_cfg': None,
+            },
             FileNotFoundError,
             r'25 of the 25 images of .*instances_train2017\.json.* do not exist \(.*val2017/0000',
         ),

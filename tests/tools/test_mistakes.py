@@ -12,7 +12,8 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 from PIL import Image
 
-from ..mistakes import ROOT, answer
+from ..forked import ROOT
+from ..mistakes import answer
 from ..mistakes_page import PAGE, page
 from ..mistakes_table import MISTAKES, SEG, VIT
 
@@ -106,7 +107,7 @@ def test_mistakes(mistake, places, tmp_path):
         'train_dataloader.num_workers=0 train_dataloader.persistent_workers=False'
     )
     command = mistake.command.format(run=run, **places)
-    given = answer(command, mistake.light, tmp_path / 'log')
+    given = answer(command, mistake.light)
     script = mistake.command.split()[0]
     expected = f'{script}.py: {mistake.answer.format(run=run, **places)}'
     assert same(given.line, expected), given.line
@@ -115,9 +116,9 @@ def test_mistakes(mistake, places, tmp_path):
     assert not list(tmp_path.glob('run/*.pth'))
 
 
-def test_debug_shows_the_traceback(tmp_path):
+def test_debug_shows_the_traceback():
     for light in (True, False):
-        given = answer('train no.py --debug', light, tmp_path / 'log')
+        given = answer('train no.py --debug', light)
         assert given.code == 1 and given.line.startswith('Traceback')
         assert "FileNotFoundError: config 'no.py' does not exist" in given.line
 

@@ -1,4 +1,4 @@
-"""What the server of `tests.mistakes` imports once for all."""
+"""What the server of `tests.forked` imports once for all."""
 
 from importlib import import_module
 
