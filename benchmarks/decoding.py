@@ -32,7 +32,7 @@ def middle(data: bytes, factor: int = 1) -> np.ndarray:
     """The middle of an image that is decoded at a fraction of its size, on a multiple of 8."""
     top, left = ((side - CROP) // 16 * 8 // factor for side in image_size(data))
     side = CROP // factor
-    return decode(data, factor)[top : top + side, left : left + side]
+    return decode(data, factor=factor)[top : top + side, left : left + side]
 
 
 def targets(image: np.ndarray, size: int) -> list[torch.Tensor]:

@@ -34,9 +34,11 @@ from mmengine.dataset import Compose, default_collate
 from mmengine.hub import get_config
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import build_optim_wrapper
+from mmpretrain.datasets import BEiTMaskGenerator, PackInputs, SimMIMMaskGenerator
 from mmpretrain.registry import MODELS
 
-from wamim_mm import WaMIM
+from wamim_mm import RandomDraw, WaMIM
+from wamim_mm.class_names import builds
 from wamim_mm.hooks.compile import compile_model
 from wamim_mm.hooks.masking import masked_collate
 
@@ -343,8 +345,8 @@ def distributed(model: nn.Module, cfg: Config, device: torch.device) -> nn.Modul
 def random_batch(cfg: Config, model: nn.Module, batch: int, img_size: int) -> dict:
     """Random images with what else the config's pipeline and the loader add."""
     pipeline = cfg.train_dataloader.dataset.pipeline
-    added = ('MaskGenerator', 'RandomDraw', 'PackInputs')
-    pack = Compose([step for step in pipeline if step['type'].endswith(added)])
+    added = SimMIMMaskGenerator | BEiTMaskGenerator | RandomDraw | PackInputs
+    pack = Compose([step for step in pipeline if builds(step, added, 'TRANSFORMS')])
     images = torch.randint(256, (batch, img_size, img_size, 3), dtype=torch.uint8).numpy()
     collate = masked_collate(model) if isinstance(model, WaMIM) else default_collate
     return collate([pack(dict(img=image, img_shape=image.shape[:2])) for image in images])

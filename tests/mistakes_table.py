@@ -13,6 +13,7 @@ from typing import NamedTuple
 VIT = 'configs/demo/wamim_vit.py'
 MFM = 'configs/demo/mfm_r18.py'
 SEG = 'configs/demo/upernet_swin.py'
+DET = 'configs/demo/mask-rcnn_swin.py'
 #: What is wrong with `foreign.pth`, which holds one tensor, for a model.
 FOREIGN = (
     'the checkpoint does not fit the model: of ... tensors ... are missing and 0 have another '
@@ -83,6 +84,17 @@ TABLE: dict[str, list[Mistake]] = {
             '--cfg-options max_epochs: nothing reads this key; did you mean train_cfg.max_epochs?',
         ),
         Mistake(
+            'a word where a number is needed',
+            f'train {VIT} --cfg-options model.mask_ratio=high',
+            '--cfg-options model.mask_ratio=high: must be a number, as 0.75 in this config',
+        ),
+        late(
+            'a misspelt argument',
+            f'train {VIT} {{run}} train_dataloader.batchsize=4',
+            '--cfg-options train_dataloader.batchsize: DataLoader has no batchsize; did you mean '
+            'train_dataloader.batch_size?',
+        ),
+        Mistake(
             'an unknown precision',
             f'train {VIT} --amp fp8',
             "argument --amp: invalid choice: 'fp8' (choose from ...); see train.py --help",
@@ -123,6 +135,12 @@ TABLE: dict[str, list[Mistake]] = {
             "--work-dir '{files}/notes.txt' is a file; give a folder: --work-dir DIR",
         ),
         Mistake(
+            'a new run over another one',
+            f'train {VIT} --work-dir {{files}}/used',
+            '{files}/used holds a run (epoch_3.pth); go on with it by --resume, or choose another '
+            '--work-dir',
+        ),
+        Mistake(
             'an output folder that is a file',
             f'infer {VIT} {{files}}/foreign.pth {{data}} --out {{files}}/notes.txt',
             "--out '{files}/notes.txt' is a file; give a folder: --out DIR",
@@ -147,8 +165,8 @@ TABLE: dict[str, list[Mistake]] = {
         ),
         Mistake(
             'no image in it',
-            f'train {VIT} --cfg-options data_root={{files}}',
-            "no image in '{files}', found ...; put images there (...), or set it with "
+            f'train {VIT} --cfg-options data_root={{files}}/used',
+            "no image in '{files}/used', found 1 .pth; put images there (...), or set it with "
             '--cfg-options data_root=DIR',
         ),
         Mistake(
@@ -169,7 +187,7 @@ TABLE: dict[str, list[Mistake]] = {
             'train_dataloader.num_workers=0 and persistent_workers=True: without workers there '
             'are none of which this is true; add train_dataloader.persistent_workers=False',
         ),
-        Mistake(
+        late(
             'a loader without a data set',
             f'train {VIT} --cfg-options data_root={{data}} val_dataloader.batch_size=2',
             'val_dataloader has no dataset; give it one, or leave out its other keys',
@@ -177,7 +195,8 @@ TABLE: dict[str, list[Mistake]] = {
         Mistake(
             'no epoch',
             f'train {VIT} --cfg-options data_root={{data}} train_cfg.max_epochs=0',
-            'train_cfg.max_epochs must be a number from 1 on, got 0',
+            '--cfg-options train_cfg.max_epochs=0: must be a whole number above 0; this config '
+            'has 8',
         ),
         late(
             'validation of pre-training',
@@ -196,22 +215,22 @@ TABLE: dict[str, list[Mistake]] = {
         late(
             'no such data set',
             f'train {VIT} {{run}} train_dataloader.dataset.type=Imagenet',
-            "type='Imagenet': mmpretrain's registry of dataset types has none of this name; did "
-            "you mean 'ImageNet'?",
+            "type='Imagenet': no class of this name is registered in mmpretrain; did you mean "
+            "'ImageNet'?",
         ),
     ],
     'The model': [
         late(
             'no such class',
             f'train {VIT} {{run}} model.type=WaMIMM',
-            "type='WaMIMM': mmpretrain's registry of model types has none of this name; did you "
-            "mean 'WaMIM'?",
+            "type='WaMIMM': no class of this name is registered in mmpretrain; did you mean "
+            "'WaMIM'?",
         ),
         late(
             "another library's class",
             f'train {VIT} {{run}} model.type=MaskRCNN',
-            "type='MaskRCNN': mmpretrain's registry of model types has none of this name; did you "
-            "mean 'mmdet.MaskRCNN'?",
+            "type='MaskRCNN': no class of this name is registered in mmpretrain; did you mean "
+            "'mmdet.MaskRCNN'?",
         ),
         late(
             'no such optimizer',
@@ -248,7 +267,9 @@ TABLE: dict[str, list[Mistake]] = {
         late(
             'another size in the pipeline than in the model',
             f'train {VIT} {{run}} train_dataloader.dataset.pipeline.0.scale=64',
-            'WaMIM: built for images of (128, 128), got (64, 64); set ...',
+            'the pipeline makes images of (64, 64), and the model is built for (128, 128), '
+            '(height, width): --cfg-options train_dataloader.dataset.pipeline.0.scale='
+            '"(128,128)", or set the img_size of model and backbone',
         ),
         late(
             'a weight missing',
@@ -264,8 +285,72 @@ TABLE: dict[str, list[Mistake]] = {
         late(
             'a pre-training picture of a segmentor',
             f'reconstruct {SEG} {{files}}/foreign.pth {{few}}',
-            "type='EncoderDecoder': mmpretrain's registry of model types has none of this name; "
-            "did you mean 'mmseg.EncoderDecoder'?",
+            'EncoderDecoder reconstructs nothing, WaMIM and MFM do; take a pre-training config, or '
+            'tools/infer.py for this one',
+        ),
+    ],
+    'Labels and formats': [
+        late(
+            'a class folder in `val/` that `train/` has not',
+            'train {files}/folders.py {run}',
+            "1 of the 2 class folders in '{files}/val' (c) are none of the 2 classes that the "
+            'model is '
+            'trained on (a, b); rename or remove them, or set data_root or data_prefix to those '
+            'of the '
+            'classes',
+        ),
+        late(
+            'masks of 0 and 255',
+            'train {files}/masks.py {run}',
+            "6 label maps of train_dataloader (of 6, in '{files}/masks') hold only 0 and 255, "
+            'where '
+            '255 is ignored: 1 of 2 classes, so there is nothing to learn; masks of 0 and 255 '
+            'are to '
+            'be saved as 0 and 1, each pixel is the number of its class',
+        ),
+        late(
+            'a label beyond the classes',
+            'train {files}/masks.py {run} train_dataloader.dataset.data_prefix.seg_map_path=seven',
+            "label map '{files}/seven/...' holds 7, and train_dataloader has 2 classes: values "
+            'are 0 '
+            'to 1, or 255 for pixels to ignore; number the classes so, or name all of them in '
+            'train_dataloader.dataset.metainfo.classes and set num_classes',
+        ),
+        late(
+            'images of another suffix than the data set looks for',
+            'train {files}/masks.py {run} train_dataloader.dataset.data_prefix.img_path=png',
+            "no image with the suffix '.jpg' in '{files}/png', which holds 6 .png; set "
+            'train_dataloader.dataset.img_suffix, such as train_dataloader.dataset.img_suffix=.png',
+        ),
+        late(
+            'boxes without masks, for Mask R-CNN',
+            f'train {DET} {{run}} model.backbone.init_cfg=None '
+            'train_dataloader.dataset.ann_file={files}/boxes.json',
+            "'{files}/boxes.json': ... annotations have no 'segmentation' (id 1, 2, 3, ...), and "
+            'the '
+            'model learns or is scored on masks; add them, or use a detector without masks and a '
+            "pipeline without with_mask=True (and metric='bbox' in the evaluators)",
+        ),
+        late(
+            'an annotation file that was cut short',
+            f'train {DET} {{run}} model.backbone.init_cfg=None '
+            'train_dataloader.dataset.ann_file={files}/cut.json',
+            "'{files}/cut.json' is not JSON, or is damaged: ...; get it again",
+        ),
+        late(
+            'images of more than 8 bits',
+            f'train {VIT} {{run}} data_root={{files}}/deep train_dataloader.batch_size=1',
+            "'{files}/deep/0.png' has 16 bits a channel, and the loader makes 8 bits of them: "
+            'say which '
+            'values become 0 and 255, with value_range=(LOWEST, HIGHEST), (0, 4095) for 12 bits: '
+            '--cfg-options train_dataloader.dataset.pipeline.0.value_range="(0,4095)"',
+        ),
+        late(
+            'grey images for a model of colours',
+            f'train {VIT} {{run}} train_dataloader.dataset.pipeline.0.color_type=grayscale',
+            'the pipeline makes images of 1 channel, and model.backbone takes 3: --cfg-options '
+            'model.backbone.in_channels=1, or '
+            'train_dataloader.dataset.pipeline.0.color_type=color',
         ),
     ],
     'Checkpoints': [

@@ -11,15 +11,18 @@ PACKAGE = ROOT / 'wamim_mm'
 ARROWS = {
     'version': set(),
     'imagenet_c': set(),
+    'class_names': set(),
+    'saved_config': set(),
     'ops': set(),
     'interop': set(),
-    'models': {'ops', 'interop'},
-    'data': {'ops', 'interop', 'imagenet_c'},
-    'hooks': {'ops', 'interop', 'data'},  # one ties the loader to the model
+    'models': {'ops', 'interop', 'class_names', 'saved_config'},
+    'data': {'ops', 'interop', 'imagenet_c', 'class_names'},
+    # One ties the loader to the model, and one a checkpoint's positions.
+    'hooks': {'ops', 'interop', 'models', 'data', 'class_names'},
     'optim': {'ops', 'interop'},
-    'evaluation': {'ops', 'interop', 'models', 'data', 'hooks', 'imagenet_c'},
-    'export': {'ops', 'interop'},
-    'cli': {'interop', 'data', 'evaluation', 'export', 'imagenet_c'},
+    'evaluation': {'ops', 'interop', 'models', 'data', 'hooks', 'imagenet_c', 'class_names'},
+    'export': {'ops', 'interop', 'class_names', 'saved_config'},
+    'cli': {'interop', 'data', 'evaluation', 'export', 'imagenet_c', 'class_names'},
     'demo': {'cli'},
     '__init__': {'interop', 'version'},
 }

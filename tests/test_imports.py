@@ -7,6 +7,7 @@ import venv
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 LIBRARIES = ('torch', 'numpy', 'mmengine', 'mmcv', 'mmpretrain', 'mmdet', 'mmseg', 'transformers')
 
@@ -45,6 +46,77 @@ def test_the_first_lookup_registers_everything():
         print(all([{names}]))
         """)
         assert out.endswith('True'), out
+
+
+SCRIPT = """
+import mmpretrain
+from mmpretrain import get_model
+print(type(get_model('resnet18_8xb32_in1k')).__name__)
+
+from mmengine.registry import MODELS
+print(type(MODELS.build(dict(type='mmpretrain.WaMIMViT', arch='deit-tiny'))).__name__)
+from mmpretrain.registry import MODELS as OURS
+print(type(OURS.build(dict(type='WaMIMSwinTransformer', arch='tiny'))).__name__)
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+Runner.from_cfg(Config.fromfile('config.py')).train()
+print('trained')
+"""
+CONFIG = """
+custom_imports = dict(imports=['wamim_mm'])
+default_scope = 'mmpretrain'
+model = dict(
+    type='mmpretrain.WaMIM',
+    backbone=dict(type='mmpretrain.WaMIMViT', arch='deit-tiny', img_size=64, out_indices=[5, 11]),
+    neck=dict(type='mmpretrain.WaMIMDecoder', strides=16, embed_dims=32, num_heads=2),
+    target_generator=dict(type='mmpretrain.WaveletTargetGenerator', wavelet='haar', levels=(2, 3)),
+    head=dict(type='mmpretrain.WaMIMHead', loss_weights=(1, 1)),
+)
+train_dataloader = dict(
+    batch_size=2,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type='CustomDataset',
+        data_root='images',
+        with_label=False,
+        pipeline=[dict(type='LoadRandomResizedCrop', scale=64), dict(type='PackInputs')],
+    ),
+)
+train_cfg = dict(by_epoch=True, max_epochs=1)
+optim_wrapper = dict(optimizer=dict(type='AdamW', lr=1e-3))
+work_dir = 'run'
+log_level = 'ERROR'
+"""
+
+
+@pytest.mark.parametrize(
+    'imports',
+    ['import wamim_mm', 'import mmpretrain\nimport wamim_mm', 'import mmengine.runner'],
+    ids=['first', 'after mmpretrain', 'by custom_imports'],
+)
+def test_a_script_of_ones_own(imports, tmp_path):
+    """With MMEngine's Runner and not ours, in a folder that knows nothing of the repository."""
+    (tmp_path / 'images').mkdir()
+    for i in range(2):
+        Image.new('RGB', (80, 80), (i, 9, 99)).save(tmp_path / 'images' / f'{i}.jpg')
+    (tmp_path / 'config.py').write_text(CONFIG)
+    script = SCRIPT
+    if 'wamim_mm' not in imports:  # the config imports it
+        script = SCRIPT[SCRIPT.index('from mmengine.config') :]
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', f'{imports}\n{script}'],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    names = ['ImageClassifier', 'WaMIMViT', 'WaMIMSwinTransformer', 'trained']
+    printed = [line for line in done.stdout.splitlines() if line in names]
+    assert printed == (names if 'wamim_mm' in imports else names[-1:])
+    assert list(tmp_path.glob('run/epoch_1.pth'))
 
 
 def test_classes_are_attributes_of_the_package():

@@ -18,6 +18,7 @@ from .version import __version__
 _ROOMS = {
     'CheckpointFitHook': 'hooks',
     'ClassCountHook': 'hooks',
+    'ClassFolders': 'data',
     'CompileHook': 'hooks',
     'Corrupt': 'data',
     'Deblur': 'models',
@@ -26,6 +27,7 @@ _ROOMS = {
     'FrequencyFilter': 'models',
     'FrequencyLoss': 'models',
     'LayerDecayOptimWrapperConstructor': 'optim',
+    'LoadImage': 'data',
     'LoadRandomResizedCrop': 'data',
     'LoaderFitHook': 'hooks',
     'MaskingHook': 'hooks',
@@ -34,6 +36,7 @@ _ROOMS = {
     'MFMHead': 'models',
     'PretrainDataPreprocessor': 'models',
     'PretrainedFitHook': 'hooks',
+    'ResumeHook': 'hooks',
     'RandomDraw': 'data',
     'SeededDataset': 'data',
     'SimpleFeaturePyramid': 'models',

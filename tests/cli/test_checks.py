@@ -1,6 +1,10 @@
 """The look at what the arguments name."""
 
+from pathlib import Path
+
 import pytest
+from mmengine.config import Config
+from mmpretrain.datasets import CustomDataset
 
 from wamim_mm.cli.checks import (
     SUFFIXES,
@@ -15,6 +19,43 @@ from wamim_mm.cli.checks import (
 def test_missing_files(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"config 'nowhere\.py' does not exist"):
         read_config('nowhere.py')
+
+
+@pytest.mark.parametrize(
+    ('name', 'scope'),
+    [
+        ('mmdet::swin/mask-rcnn_swin-t-p4-w7_fpn_1x_coco.py', 'mmdet'),
+        ('mmpretrain::resnet/resnet18_8xb32_in1k.py', 'mmpretrain'),
+        ('mmseg::upernet/upernet_r50_4xb2-40k_cityscapes-512x1024.py', 'mmseg'),
+    ],
+)
+def test_configs_of_installed_libraries(name, scope):
+    """The files that MMEngine finds for ``_base_``."""
+    library = pytest.importorskip(scope)
+    home = Path(library.__file__).parent / '.mim' / 'configs'
+    cfg = read_config(name)
+    assert cfg.default_scope == scope and Path(cfg.filename).samefile(home / name.split('::')[1])
+    expected = Config.fromfile(home / name.split('::')[1])
+    assert cfg.to_dict() == expected.to_dict()
+
+
+@pytest.mark.parametrize(
+    ('name', 'error', 'message'),
+    [
+        (
+            'mmpretrain::swin/resnet18_8xb32_in1k.py',
+            FileNotFoundError,
+            'the nearest in mmpretrain is mmpretrain::resnet/resnet18_8xb32_in1k.py',
+        ),
+        ('mmnope::a/b.py', ImportError, r"no library 'mmnope' with configs .*mmdet or mmseg"),
+        ('torch::a/b.py', ImportError, "no library 'torch' with configs"),
+        ('a b::c.py', ImportError, "no library 'a b' with configs"),
+        ('::c.py', ImportError, "no library '' with configs"),
+    ],
+)
+def test_configs_that_no_library_has(name, error, message):
+    with pytest.raises(error, match=message):
+        read_config(name)
 
 
 def test_find_images(tmp_path):
@@ -37,6 +78,28 @@ def line_of(dataset):
     count, line = count_images(use_image_folder(dataset), dataset['extensions'])
     assert line.startswith(f'{count} images in ')
     return line
+
+
+LAZY = """
+from mmpretrain.datasets import CustomDataset
+dataset = dict(type=CustomDataset, data_root='{}', with_label=False)
+"""
+
+
+class OwnDataset(CustomDataset):
+    """A user's, which keeps mmpretrain's folders."""
+
+
+def test_a_folder_of_images_by_any_name(tmp_path):
+    fill(tmp_path, 'a.jpg', 'lazy.py')
+    (tmp_path / 'lazy.py').write_text(LAZY.format(tmp_path))
+    lazy = Config.fromfile(tmp_path / 'lazy.py').dataset
+    kinds = ['mmpretrain.CustomDataset', 'mmpretrain.datasets.CustomDataset', CustomDataset]
+    for dataset in (lazy, *(folder_of(tmp_path, type=kind) for kind in [*kinds, OwnDataset])):
+        assert line_of(dataset).startswith('1 images')
+    assert not isinstance(dict.get(lazy, 'type'), type)  # still to be written as a name
+    with pytest.raises(ValueError, match='no class of this name'):
+        use_image_folder(folder_of(tmp_path, type='CustomDatset'), dict(default_scope='mmpretrain'))
 
 
 def fill(root, *names):
@@ -78,10 +141,23 @@ def test_links_may_lead_up(tmp_path):
     assert line_of(folder_of(tmp_path)).startswith('1 images')
 
 
+def test_class_folders_take_all_suffixes(tmp_path):
+    """As pre-training and inference do; mmpretrain itself passes over .webp and .tiff."""
+    from mmpretrain.datasets import CustomDataset
+
+    fill(tmp_path, *[f'{name}/{i}{s}' for name in 'ab' for i, s in enumerate(SUFFIXES)])
+    dataset = folder_of(tmp_path, with_label=True)
+    assert line_of(dataset).startswith(f'{2 * len(SUFFIXES)} images')
+    dataset.pop('type')
+    built = CustomDataset(pipeline=[], **dataset)
+    assert len(built) == 2 * len(SUFFIXES) and built.CLASSES == ('a', 'b')
+    # A split that is not there is not looked for elsewhere: the labels would be others.
+    assert use_image_folder(folder_of(tmp_path, with_label=True, data_prefix='train')) is None
+
+
 def test_other_data_sets_are_left_alone(tmp_path):
     for changes in (
         dict(type='ImageNet'),
-        dict(with_label=True),
         dict(ann_file='list.txt'),
         dict(data_root='s3://bucket'),
         dict(data_root=str(tmp_path / 'nowhere')),

@@ -82,3 +82,22 @@ def test_first_line_of_training(root, tmp_path):
         f'1 images in {tmp_path / "data" / "train"} (1 .jpg)',
     ]
     assert imported == []
+
+
+LAZY = """
+from mmpretrain.datasets import CustomDataset
+from wamim_mm import WaMIM
+data_root = 'nowhere'
+model = dict(type=WaMIM)
+train_dataloader = dict(dataset=dict(type=CustomDataset, data_root=data_root, with_label=False))
+"""
+
+
+def test_lazy_objects_are_left_lazy(root, tmp_path):
+    (tmp_path / 'lazy.py').write_text(LAZY)
+    (tmp_path / 'data').mkdir()
+    (tmp_path / 'data' / 'a.jpg').touch()
+    options = ['--work-dir', tmp_path / 'run', '--cfg-options', f'data_root={tmp_path / "data"}']
+    printed, imported = run(root, 'train', tmp_path / 'lazy.py', *options)
+    assert printed.splitlines()[-1] == f'1 images in {tmp_path / "data"} (1 .jpg)'
+    assert imported == []

@@ -92,10 +92,10 @@ def test_unknown_types():
         for name, hint in (
             ('WaMIMM', "did you mean 'WaMIM'?"),
             ('MaskRCNN', "did you mean 'mmdet.MaskRCNN'?"),
-            ('Xyzzyxy', 'does custom_imports name its module?'),
+            ('Xyzzyxy', 'in custom_imports=dict(imports=[...])'),
         ):
             line = said(registry.build, dict(type=name))
-            assert line.startswith(f"type='{name}': mmpretrain's registry of model types")
+            assert line.startswith(f"type='{name}': no class of this name is registered in mmpre")
             assert line.endswith(hint)
 
 

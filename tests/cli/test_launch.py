@@ -47,6 +47,40 @@ def test_work_dir_and_collate(tmp_path):
     assert load(tmp_path, '', '--work-dir', 'here').work_dir == 'here'
 
 
+def test_the_library_of_a_config_without_default_scope(tmp_path):
+    cfg = load(tmp_path, "model = dict(type='mmpretrain.WaMIM')\ntrain_dataloader = dict()")
+    assert cfg.default_scope == 'mmpretrain'
+    assert cfg.train_dataloader.collate_fn.type == 'default_collate'
+    cfg = load(tmp_path, "model = dict(type='mmdet.MaskRCNN')\ntrain_dataloader = dict()")
+    assert cfg.default_scope == 'mmdet' and 'collate_fn' not in cfg.train_dataloader
+    with pytest.raises(ValueError, match="type='WaMIMM': no class of this name"):
+        load(tmp_path, "model = dict(type='WaMIMM')")
+
+
+def test_work_dir_of_a_config_of_a_library(monkeypatch):
+    parser = argparse.ArgumentParser()
+    parser.add_argument('config')
+    add_common_arguments(parser)
+    args = parser.parse_args(['mmpretrain::resnet/resnet18_8xb32_in1k.py'])
+    assert load_config(args).work_dir == 'work_dirs/resnet18_8xb32_in1k'
+    assert load_config(args, 'evaluation').work_dir == 'work_dirs/resnet18_8xb32_in1k/evaluation'
+
+
+def test_a_new_data_root_leaves_lazy_objects_lazy(tmp_path):
+    """The official MMEngine cannot write a class into the config that is saved with a run."""
+    text = """
+from mmpretrain.datasets import CustomDataset
+from wamim_mm import WaMIM
+data_root = 'old'
+model = dict(type=WaMIM)
+train_dataloader = dict(dataset=dict(type=CustomDataset, data_root=data_root))
+"""
+    cfg = load(tmp_path, text, '--cfg-options', 'data_root=new')
+    assert cfg.train_dataloader.dataset.data_root == 'new'
+    assert "type='wamim_mm.WaMIM'" in cfg.pretty_text
+    assert "type='mmpretrain.datasets.CustomDataset'" in cfg.pretty_text
+
+
 def test_evaluation_writes_beside_the_run(tmp_path):
     """The run's own config stays as it was, also where the config says the work dir."""
     for text, folder in (('', 'work_dirs/config'), ("work_dir = 'runs/a'\n", 'runs/a')):

@@ -1,159 +1,109 @@
-"""COCO annotation files beside images and classes that do and do not belong to them."""
+"""Annotation files of classification, and data sets of another task than the model's."""
 
-import json
+from types import SimpleNamespace
 
 import pytest
+from mmdet.models import FCOS
 from mmengine.registry import DATASETS, init_default_scope
+from mmpretrain.models import ImageClassifier, LinearClsHead
+from mmseg.models import EncoderDecoder
+from PIL import Image
+from torch import nn
 
-from wamim_mm.data import checks
-from wamim_mm.data.checks import check_annotations, check_coco
-
-NAMES = ('cat', 'dog', 'bird')
+from wamim_mm.data.checks import build_dataset, check_dataset
 
 
 @pytest.fixture
-def dataset(tmp_path):
-    """Config of a data set of four images and three classes; one class has no object."""
-    (tmp_path / 'train').mkdir()
-    images = [dict(id=i, file_name=f'{i}.jpg', width=8, height=8) for i in range(4)]
-    for image in images:
-        (tmp_path / 'train' / image['file_name']).touch()
-    write(
-        tmp_path / 'train.json',
-        images=images,
-        categories=[dict(id=10 * i, name=name) for i, name in enumerate(NAMES)],
-        annotations=[],
-    )
-    return dict(
-        type='CocoDataset',
-        data_root=str(tmp_path),
-        ann_file='train.json',
-        data_prefix=dict(img='train/'),
-        metainfo=dict(classes=NAMES),
-        pipeline=[dict(type='NoSuchTransform')],  # no business of the check
-    )
+def listed(tmp_path):
+    """Checks a data set of four images with this annotation file, for a head of three classes."""
+    init_default_scope('mmpretrain')
+    for i in range(4):
+        Image.new('RGB', (8, 8)).save(tmp_path / f'{i}.png')
+
+    def check(text, **options):
+        (tmp_path / 'train.txt').write_text(text)
+        config = dict(type='CustomDataset', data_root=str(tmp_path), ann_file='train.txt')
+        config |= dict(pipeline=[], **options)
+        name = 'train_dataloader'
+        built, files = build_dataset(lambda: DATASETS.build(config), name, config, 'mmpretrain')
+        model = nn.ModuleDict(dict(head=LinearClsHead(3, 4)))
+        check_dataset(name, built, files, model, [])
+
+    return check
 
 
-def write(path, **content):
-    path.write_text(json.dumps(content))
+GOOD = '0.png 0\n1.png 1\n2.png 2\n3.png 2\n'
 
 
-def edit(path, **content):
-    write(path, **(json.loads(path.read_text()) | content))
+def test_good_files(listed):
+    listed(GOOD)
+    listed(GOOD, classes=['a', 'b', 'c'])
+    listed(GOOD.replace('2\n', '3\n'), classes=['a', 'b', 'c', 'd'])  # ClassCountHook's business
+    listed('0.png\n1.png\n', with_label=False)
 
 
-def test_a_good_data_set(dataset, tmp_path):
-    check_coco(dataset, 'mmdet')
-    check_coco({**dataset, 'type': 'mmdet.CocoDataset'}, 'mmpretrain')
-    (tmp_path / 'train' / '4.jpg').touch()  # more images than annotations
-    check_coco({**dataset, 'metainfo': dict(classes=('bird', 'cat'))}, 'mmdet')  # a subset, sorted
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        (
+            GOOD.replace(' 2', ' 3'),
+            r"has the label 3 for '.*2\.png' \(and 1 more of 4 .* 3 classes",
+        ),
+        (GOOD.replace(' 0', ' -1'), r'has the label -1 for .* 0 to 2; .*model\.head\.num_classes'),
+        (GOOD + '9.png 0\n', r"1 of 5 images of '.*train\.txt' .* do not exist \(.*9\.png\)"),
+        (GOOD.replace(' ', ','), r"train\.txt', line 1: '0\.png,0' is no file name and number"),
+        (GOOD + '\n', r"line 5: '' is no file name"),
+        (GOOD.replace(' 2', ' cat'), r"line 3: '2\.png cat' is no file name and number"),
+        ('', r"train\.txt' is empty; set train_dataloader\.dataset\.ann_file"),
+    ],
+)
+def test_bad_files(listed, text, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message) as caught:
+        listed(text)
+    assert '\n' not in str(caught.value)
 
 
-def test_missing_images(dataset, tmp_path):
-    for i in (1, 3):
-        (tmp_path / 'train' / f'{i}.jpg').unlink()
+def test_more_samples_than_there_are(listed):
+    listed(GOOD, indices=[0, 3])
+    with pytest.raises(ValueError, match=r'^train_dataloader\.dataset\.indices: there are not so'):
+        listed(GOOD, indices=[0, 4])
+
+
+def test_no_image_with_these_suffixes(tmp_path):
+    init_default_scope('mmpretrain')
+    (tmp_path / 'a').mkdir()
+    (tmp_path / 'a' / '1.webp').touch()
+    config = dict(type='CustomDataset', data_root=str(tmp_path), pipeline=[])
     with pytest.raises(
         FileNotFoundError,
-        match=r'2 of the 4 images of .*train\.json.* \(.*train/1\.jpg, .*3\.jpg\)',
+        match=r"1 class folders \(a\) in .*, which hold 1 \.webp; .* data set's extensions",
     ):
-        check_coco(dataset, 'mmdet')
-
-
-def test_images_in_subfolders(dataset, tmp_path):
-    images = [dict(id=i, file_name=f'part/{i}.jpg') for i in range(5)]
-    edit(tmp_path / 'train.json', images=images)
-    (tmp_path / 'train' / 'part').mkdir()
-    with pytest.raises(FileNotFoundError, match=r'5 of the 5 images .*part/2\.jpg, \.\.\.\)'):
-        check_coco(dataset, 'mmdet')
-    for image in images:
-        (tmp_path / 'train' / image['file_name']).touch()
-    check_coco(dataset, 'mmdet')
-
-
-@pytest.mark.parametrize('wrap', [lambda d: dict(dataset=d), lambda d: dict(datasets=[d, d])])
-def test_wrappers(dataset, tmp_path, wrap):
-    wrapped = dict(type='RepeatDataset', **wrap(dataset))
-    check_coco(wrapped, 'mmdet')
-    (tmp_path / 'train' / '0.jpg').unlink()
-    with pytest.raises(FileNotFoundError, match='1 of the 4 images'):
-        check_coco(wrapped, 'mmdet')
+        build_dataset(lambda: DATASETS.build(config), 'x', config, 'mmpretrain')
 
 
 @pytest.mark.parametrize(
-    ('metainfo', 'message'),
+    ('model', 'packer'),
     [
-        ({}, r'has 80 classes, and 77 of them \(person, bicycle, car, \.\.\.\).* 3 categories'),
-        (dict(classes=(*NAMES, 'cow')), r'has 4 classes, and 1 of them \(cow\).* 3 categories'),
+        (FCOS, 'mmpretrain.PackInputs'),
+        (FCOS, 'mmseg.PackSegInputs'),
+        (EncoderDecoder, 'mmdet.PackDetInputs'),
+        (ImageClassifier, 'mmdet.PackDetInputs'),
+        (FCOS, 'mmdet.PackDetInputs'),
+        (EncoderDecoder, 'mmseg.PackSegInputs'),
+        (ImageClassifier, 'mmpretrain.PackInputs'),
+        (nn.Identity, 'mmpretrain.PackInputs'),
     ],
 )
-def test_classes_that_the_file_does_not_have(dataset, metainfo, message):
-    with pytest.raises(ValueError, match=message):
-        check_coco({**dataset, 'metainfo': metainfo}, 'mmdet')
+def test_samples_for_models_of_another_task(model, packer):
+    from mmengine.registry import TRANSFORMS
 
-
-@pytest.mark.parametrize('content', ['{"images": [', '[]', '{"images": []}'])
-def test_damaged_files(dataset, tmp_path, content):
-    (tmp_path / 'train.json').write_text(content)
-    with pytest.raises(ValueError, match=r"train\.json' is not in COCO's format, or damaged"):
-        check_coco(dataset, 'mmdet')
-
-
-@pytest.mark.parametrize(
-    'other',
-    [
-        dict(type='NoSuchDataset'),
-        dict(type='VOCDataset'),
-        dict(backend_args=dict(backend='petrel'), data_root='s3://coco'),
-    ],
-)
-def test_other_data_sets_are_left_alone(dataset, other):
-    check_coco({**dataset, 'ann_file': 'nowhere', **other}, 'mmdet')
-    check_coco(dict(type='CustomDataset', data_root='nowhere'), 'mmpretrain')
-
-
-# A dataset as mmdet builds it
-
-
-@pytest.fixture
-def annotated(dataset, tmp_path):
-    """With an object of each class, so that mmdet keeps all images, and with images of one size."""
-    objects = [
-        dict(id=i, image_id=i, category_id=10 * (i % 3), bbox=[0, 0, 4, 4], area=16, iscrowd=0)
-        for i in range(4)
-    ]
-    edit(tmp_path / 'train.json', annotations=objects)
-    return {**dataset, 'pipeline': [], 'filter_cfg': dict(filter_empty_gt=True)}
-
-
-def check(config, monkeypatch):
-    """How often the file was parsed by us."""
-    init_default_scope('mmdet')
-    parsed = []
-    monkeypatch.setattr(checks, 'check_coco', lambda *a: parsed.append(a) or check_coco(*a))
-    check_annotations(lambda: DATASETS.build(config), config, 'mmdet')
-    return len(parsed)
-
-
-def test_a_good_file_is_parsed_by_mmdet_alone(annotated, monkeypatch):
-    assert check(annotated, monkeypatch) == 0
-    assert check(dict(type='RepeatDataset', times=2, dataset=annotated), monkeypatch) == 0
-
-
-@pytest.mark.parametrize('wrap', [lambda d: d, lambda d: dict(type='ConcatDataset', datasets=[d])])
-def test_a_bad_file_is_parsed_again_to_say_what_is_wrong(annotated, tmp_path, monkeypatch, wrap):
-    with pytest.raises(ValueError, match='has 4 classes, and 1 of them'):
-        check(wrap({**annotated, 'metainfo': dict(classes=(*NAMES, 'cow'))}), monkeypatch)
-    # mmdet: "need at least one array to concatenate".
-    with pytest.raises(ValueError, match='has 1 classes, and 1 of them'):
-        check(wrap({**annotated, 'metainfo': dict(classes=('cow',))}), monkeypatch)
-    (tmp_path / 'train' / '2.jpg').unlink()
-    with pytest.raises(FileNotFoundError, match='1 of the 4 images'):
-        check(wrap(annotated), monkeypatch)
-    (tmp_path / 'train.json').write_text('{"images": [')
-    with pytest.raises(ValueError, match=r"train\.json' is not in COCO's format, or damaged"):
-        check(wrap(annotated), monkeypatch)
-
-
-def test_a_fault_that_is_not_the_files_stays_what_it_is(annotated, monkeypatch):
-    with pytest.raises(KeyError, match='NoSuchTransform'):
-        check({**annotated, 'pipeline': [dict(type='NoSuchTransform')]}, monkeypatch)
+    pipeline = SimpleNamespace(transforms=[TRANSFORMS.build(dict(type=packer))])
+    dataset = SimpleNamespace(pipeline=pipeline)
+    library = model.__module__.split('.')[0]
+    bare = model.__new__(model)
+    nn.Module.__init__(bare)
+    if library in (packer.split('.')[0], 'torch'):
+        check_dataset('train_dataloader', dataset, {}, bare, [])
+        return
+    with pytest.raises(ValueError, match=rf'{model.__name__}, is one of {library}'):
+        check_dataset('train_dataloader', dataset, {}, bare, [])

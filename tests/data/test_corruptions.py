@@ -79,7 +79,7 @@ def test_channel_order(corruption):
 def test_last_before_packing():
     files = [dict(type='LoadImageFromFile'), dict(type='CenterCrop', crop_size=224)]
     pack = dict(type='PackInputs')
-    step = dict(type='Corrupt', corruption='fog', severity=2, channel_order='bgr')
+    step = dict(type='mmpretrain.Corrupt', corruption='fog', severity=2, channel_order='bgr')
     assert corrupted([*files, pack], 'fog', 2) == [*files, step, pack]
     assert corrupted([pack], 'fog', 2) == [dict(step, channel_order='rgb'), pack]
     assert isinstance(TRANSFORMS.build(step), Corrupt)

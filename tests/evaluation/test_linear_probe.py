@@ -1,13 +1,17 @@
 """The linear probe against scikit-like closed cases and its own rules."""
 
+import numpy as np
+import pytest
 import torch
 from mmpretrain.structures import DataSample
+from PIL import Image
 from torch.nn import functional as F
 
 from wamim_mm.evaluation.linear_probe import (
     _logistic_regression,
     extract_features,
     fit_linear_probe,
+    split_loader,
 )
 
 
@@ -64,3 +68,39 @@ def test_features_are_the_means_of_all_maps():
         means = torch.cat([x[:, :1].mean((2, 3)), x[:, :, ::stride].mean((2, 3))], dim=1)
         torch.testing.assert_close(found, torch.cat([means, means]))
     assert labels.tolist() == [1, 0, 1, 0]
+
+
+def test_labels_are_those_of_the_split_that_is_fitted(tmp_path):
+    """Also where the other split lacks the folder of a class."""
+    for folder in ('train/a', 'train/b', 'train/c', 'val/b', 'val/c', 'other/d'):
+        (tmp_path / folder).mkdir(parents=True)
+        Image.new('RGB', (8, 8)).save(tmp_path / folder / '1.png')
+    train = split_loader('train', str(tmp_path), (8, 8), 4).dataset
+    assert train.CLASSES == ('a', 'b', 'c')
+    val = split_loader('val', str(tmp_path), (8, 8), 4, classes=train.CLASSES)
+    assert [sample.gt_label.item() for batch in val for sample in batch['data_samples']] == [1, 2]
+    with pytest.raises(ValueError, match=r'1 of the 1 class folders .*other'):
+        split_loader('other', str(tmp_path), (8, 8), 4, classes=train.CLASSES)
+    with pytest.raises(ValueError, match='one class folder only'):
+        split_loader('other', str(tmp_path), (8, 8), 4)
+
+
+@pytest.mark.parametrize(
+    ('like', 'channels', 'value'),
+    [
+        ([], 3, 100),
+        ([dict(type='LoadRandomResizedCrop', color_type='grayscale')], 1, 100),
+        ([dict(type='LoadImage', value_range=(0, 200))], 3, 127.5),
+    ],
+)
+def test_images_are_read_as_the_training_reads_them(tmp_path, like, channels, value):
+    for name in 'ab':
+        (tmp_path / 'val' / name).mkdir(parents=True)
+        Image.fromarray(np.full((40, 60), 100, np.uint8)).save(tmp_path / f'val/{name}/0.png')
+    loader = split_loader('val', str(tmp_path), (32, 64), 1, like=like)
+    images = next(iter(loader))['inputs']
+    assert images.shape == (1, channels, 32, 64) and (images == value).all()
+    if like:
+        pytest.importorskip('imagecorruptions', reason='of the test extra')
+        with pytest.raises(ValueError, match=r'colours of 8 bits .* all that the package knows'):
+            split_loader('val', str(tmp_path), (32, 64), 1, ('contrast', 3), like=like)

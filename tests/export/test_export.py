@@ -17,6 +17,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 
+from wamim_mm.class_names import import_custom_modules
 from wamim_mm.export import export_backbone
 from wamim_mm.export.backbone import Backbone, read_backbone
 from wamim_mm.export.to_timm import to_timm
@@ -203,6 +204,75 @@ def test_resnet(export):
     for target in ('mmdet', 'mmseg'):
         printed, _ = export(model, 'ResNet', target)
         assert_same(build(target, made_by(printed))(x), model(x))
+
+
+@pytest.mark.parametrize('size', [(64, 128), (128, 64)])
+@torch.no_grad()
+def test_images_that_are_not_square(export, size):
+    """What is exported knows height from width, as its target's own arguments do."""
+    kwargs = dict(img_size=size, out_type='featmap', out_indices=[2])
+    model, x = source('WaMIMViT', **kwargs), torch.randn(2, 3, *size)
+    grid = tuple(side // 16 for side in size)
+    for target in ('mmdet', 'mmseg'):
+        printed, _ = export(model, 'WaMIMViT', target, **kwargs)
+        assert_same(build(target, made_by(printed))(x), model(x))
+    printed, _ = export(model, 'WaMIMViT', 'timm', **kwargs)
+    tokens = made_by(printed).eval().forward_features(x)[:, 1:]
+    assert_same([tokens.transpose(1, 2).unflatten(2, grid)], model(x))
+    printed, out = export(model, 'WaMIMViT', 'transformers', **kwargs)
+    tokens = made_by(printed)(x).last_hidden_state[:, 1:]
+    assert_same([tokens.transpose(1, 2).unflatten(2, grid)], model(x))
+    assert tuple(transformers.ViTConfig.from_pretrained(out).image_size) == size
+
+
+@pytest.mark.parametrize('size', [(64, 128), (128, 64)])
+@torch.no_grad()
+def test_images_that_are_not_square_for_swin(export, size):
+    # With windows of 2, no stage is one window wide, and all hosts shift alike.
+    kwargs = dict(arch=dict(SWIN['arch'], depths=[2, 2, 2, 1]), img_size=size, window_size=2)
+    model, x = source('WaMIMSwinTransformer', **kwargs), torch.randn(2, 3, *size)
+    for target in ('mmdet', 'mmseg'):
+        printed, _ = export(model, 'WaMIMSwinTransformer', target, **kwargs)
+        assert_same(build(target, made_by(printed))(x), model(x))
+    printed, _ = export(model, 'WaMIMSwinTransformer', 'timm', **kwargs)
+    last = made_by(printed).eval().forward_features(x)
+    assert_same([last.permute(0, 3, 1, 2)], model(x)[-1:])
+    _, out = export(model, 'WaMIMSwinTransformer', 'transformers', **kwargs)
+    assert_same(transformers.SwinBackbone.from_pretrained(out)(x).feature_maps, model(x))
+
+
+@pytest.mark.parametrize('channels', [1, 4])
+@pytest.mark.parametrize('name', ['WaMIMViT', 'WaMIMSwinTransformer', 'ResNet'])
+@torch.no_grad()
+def test_grey_and_four_band_images(export, name, channels):
+    kwargs = dict(in_channels=channels)
+    if name == 'WaMIMViT':
+        kwargs |= dict(out_type='featmap', out_indices=[2])
+    elif name == 'WaMIMSwinTransformer':
+        kwargs |= dict(window_size=2)
+    size = 128 if 'Swin' in name else 64
+    model, x = source(name, **kwargs), torch.randn(2, channels, size, size)
+    for target in ('mmdet', 'mmseg'):
+        printed, _ = export(model, name, target, **kwargs)
+        assert_same(build(target, made_by(printed))(x), model(x))
+
+    printed, _ = export(model, name, 'timm', **kwargs)
+    assert f'in_chans={channels}' in printed
+    found = made_by(printed).eval().forward_features(x)
+    if name == 'WaMIMViT':
+        found = found[:, 1:].transpose(1, 2).unflatten(2, (4, 4))
+    elif name == 'WaMIMSwinTransformer':
+        found = found.permute(0, 3, 1, 2)
+    assert_same([found], model(x)[-1:])
+
+    printed, out = export(model, name, 'transformers', **kwargs)
+    if name == 'WaMIMViT':
+        tokens = made_by(printed)(x).last_hidden_state[:, 1:]
+        maps = [tokens.transpose(1, 2).unflatten(2, (4, 4))]
+    else:
+        kind = transformers.ResNetBackbone if name == 'ResNet' else transformers.SwinBackbone
+        maps = kind.from_pretrained(out)(x).feature_maps
+    assert_same(maps, model(x))
 
 
 @pytest.mark.parametrize('depth', [18, 50])
@@ -420,7 +490,7 @@ def test_bad_files(root, tmp_path, monkeypatch, capsys):
     [
         (dict(type='BEiTViT', arch='base'), 'mmpretrain', "is 'BEiTViT' in the scope 'mmpretrain'"),
         (dict(type='SwinTransformer', depths=(2, 2)), 'mmdet', "in the scope 'mmdet'; supported"),
-        (dict(type='mmdet.ResNet', depth=50), 'mmpretrain', "in the scope 'mmdet'"),
+        (dict(type='mmdet.ResNet', depth=50), 'mmpretrain', "is 'mmdet.ResNet'"),
     ],
 )
 def test_other_backbones(tmp_path, backbone, scope, message):
@@ -488,3 +558,63 @@ def test_target_not_installed(export, monkeypatch, target):
     monkeypatch.setitem(sys.modules, target, None)
     with pytest.raises(ImportError, match=f'--to {target} needs {target} .*pip install {target}'):
         export(source('WaMIMViT'), 'WaMIMViT', target)
+
+
+OWN = """
+from mmpretrain.registry import MODELS
+from wamim_mm import WaMIMViT
+
+@MODELS.register_module()
+class {name}(WaMIMViT):
+    def __init__(self, own=0, **kwargs):
+        super().__init__(**kwargs)
+"""
+
+
+def test_a_class_of_the_user(tmp_path, monkeypatch):
+    """Imported by the user and not by the checkpoint, it goes as far as its parent's arguments."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / 'own_encoder.py').write_text(OWN.format(name='TiV'))
+    model = source('WaMIMViT')
+    args = dict(type='TiV', **VIT)
+    custom = dict(custom_imports=dict(imports=['own_encoder']), default_scope='mmpretrain')
+    for own in ({}, {'own': 1}):
+        config = dict(model=dict(backbone=args | own), **custom)
+        save(model, tmp_path / f'{len(own)}.pth', 'WaMIMViT', config)
+    save(model, tmp_path / 'plain.pth', 'WaMIMViT')
+    with pytest.raises(ValueError, match=r"is 'TiV' .* whose module --custom-imports names"):
+        export_backbone(str(tmp_path / '0.pth'), tmp_path / 'out', 'timm')
+    assert 'own_encoder' not in sys.modules
+    import_custom_modules(dict(custom_imports=dict(imports=['own_encoder'])))
+    for name in ('0', 'plain'):
+        export_backbone(str(tmp_path / f'{name}.pth'), tmp_path / f'{name}.timm', 'timm')
+    found, expected = (torch.load(tmp_path / f'{name}.timm') for name in ('0', 'plain'))
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[key], expected[key]) for key in found)
+    with pytest.raises(ValueError, match='no argument own, as its subclass'):
+        export_backbone(str(tmp_path / '1.pth'), tmp_path / 'out', 'timm')
+    export_backbone(str(tmp_path / '1.pth'), tmp_path / 'own.pth', 'mmpretrain')
+
+
+@pytest.mark.parametrize(
+    ('written', 'known'),
+    [
+        ("'wamim_mm.WaMIMViT'", True),
+        ("'wamim_mm.models.WaMIMViT'", True),
+        ('wamim_mm.models.wamim.vit.WaMIMViT', True),  # as the fork writes a class
+        ("'mmpretrain.models.VisionTransformer'", True),
+        ("'mmpretrain.models.MAEViT'", False),  # of other tensors than its parent, and no user's
+        ("'os.system'", False),
+        ("'this.s'", False),  # a module that says something when it is imported
+    ],
+)
+def test_ways_to_write_a_class(tmp_path, written, known):
+    config = f'model = dict(backbone=dict(type={written}, arch="deit-tiny"))'
+    content = dict(meta=dict(cfg=config), state_dict={'backbone.x': torch.zeros(1)})
+    torch.save(content, tmp_path / 'a.pth')
+    if known:
+        assert read_backbone(str(tmp_path / 'a.pth')).host == 'VisionTransformer'
+    else:
+        with pytest.raises(ValueError, match='supported are'):
+            read_backbone(str(tmp_path / 'a.pth'))
+        assert 'this' not in sys.modules

@@ -1,9 +1,11 @@
 """Two processes with gloo on the CPU."""
 
+import fcntl
 import json
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -39,6 +41,13 @@ def test_dist_train(root, scenes, tmp_path):
     steps = [json.loads(line) for line in file.read_text().splitlines()]
     assert steps[-1]['step'] == 3  # 48 images, 2 processes, batches of 8
     assert (tmp_path / 'epoch_1.pth').is_file()
+    # A second run there is refused, and the process that does not ask for the lock ends too.
+    with (tmp_path / 'train.lock').open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        started = time.monotonic()
+        done = run(root, [*command, '--work-dir', tmp_path, '--resume'], environment)
+    assert done.returncode != 0 and f'{tmp_path} is in use by process' in done.stderr
+    assert time.monotonic() - started < 60
 
 
 @pytest.mark.parametrize('name', ['dist_train', 'dist_test', 'slurm_train', 'slurm_test'])

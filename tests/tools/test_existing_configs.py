@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import mmdet
-import mmseg
 import pytest
 import torch
 from mmengine.config import Config
@@ -61,7 +60,6 @@ def test_mmdet_mask_rcnn(root, checkpoint, shared_data, tmp_path):
 
 
 def test_mmseg_upernet(root, checkpoint, shared_data, tmp_path):
-    configs = Path(mmseg.__file__).parent / '.mim' / 'configs'
     name = 'swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512.py'
     options = [
         f'data_root={shared_data / "ade20k_samples"}',
@@ -77,7 +75,7 @@ def test_mmseg_upernet(root, checkpoint, shared_data, tmp_path):
         'default_hooks.logger.interval=1',
         *loaders(num_workers=0, persistent_workers=False),
     ]
-    done = train(root, configs / 'swin' / name, tmp_path / 'done', options=options)
+    done = train(root, f'mmseg::swin/{name}', tmp_path / 'done', options=options)
     assert done.returncode == 0, done.stderr
     assert 'loaded 177 of 177 backbone tensors' in done.stderr + done.stdout
     *logged, scores = steps(tmp_path / 'done')

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmcv.transforms import LoadAnnotations
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 
 from wamim_mm.cli import infer
+from wamim_mm.cli.checks import read_config
+from wamim_mm.evaluation import predictions
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CONFIGS = {
@@ -71,6 +74,65 @@ def test_pictures(trained, scenes, tmp_path, monkeypatch):
     for picture in drawn:
         original = (scenes / 'val' / picture.relative_to(out)).with_suffix('.jpg')
         assert Image.open(picture).size == Image.open(original).size
+
+
+#: Other ways to write the first models of CONFIGS and CLASSIFIER, none with a default_scope.
+OTHERS = {
+    'mmdet': "model = dict(type='mmdet.MaskRCNN')",
+    'mmseg': "model = dict(type='mmseg.models.EncoderDecoder')",
+}
+
+
+@pytest.mark.parametrize('library', OTHERS)
+def test_scoped_names_without_default_scope(library, scenes, tmp_path, monkeypatch):
+    cfg = Config.fromfile(CONFIGS[library])
+    init_default_scope(library)
+    classes = [f'class_{i}' for i in range(18)]
+    meta = dict(classes=classes, palette=[(i, 2 * i, 3 * i) for i in range(18)])
+    checkpoint, other = tmp_path / 'model.pth', tmp_path / 'other.py'
+    torch.save(
+        dict(state_dict=MODELS.build(cfg.model).state_dict(), meta=dict(dataset_meta=meta)),
+        checkpoint,
+    )
+    other.write_text(f"_base_ = '{CONFIGS[library]}'\ndefault_scope = None\n{OTHERS[library]}\n")
+    drawn = {}
+    for config in (CONFIGS[library], other):
+        out = tmp_path / config.stem
+        run(monkeypatch, config, checkpoint, scenes / 'val', '--out', out, '--count', 1)
+        (picture,) = out.rglob('*.png')
+        drawn[config] = picture.read_bytes()
+    assert len(set(drawn.values())) == 1
+
+
+def test_a_config_of_an_installed_library(scenes, tmp_path, monkeypatch):
+    """With mmpretrain's normalization, which its configs keep beside the model."""
+    name, checkpoint = 'mmpretrain::resnet/resnet18_8xb32_in1k.py', tmp_path / 'model.pth'
+    cfg = read_config(name)
+    model = MODELS.build(dict(cfg.model, data_preprocessor=dict(num_classes=1000)))
+    meta = dict(dataset_meta=dict(classes=[f'class_{i}' for i in range(1000)]))
+    torch.save(dict(state_dict=model.state_dict(), meta=meta), checkpoint)
+    seen = []
+    monkeypatch.setattr(predictions, 'draw', lambda *arguments: seen.append(arguments[2]))
+    run(monkeypatch, name, checkpoint, scenes / 'val', '--out', tmp_path / 'out', '--count', 1)
+    assert len(seen) == 1
+    built = predictions.build(cfg, str(checkpoint))[0].data_preprocessor
+    assert built.mean.flatten().tolist() == pytest.approx(cfg.data_preprocessor.mean, abs=1e-4)
+
+
+def test_annotations_are_left_out():
+    """Whatever loads them; what is named like them and is not stays."""
+
+    class Own(LoadAnnotations):
+        pass
+
+    steps = [
+        dict(type='LoadImageFromFile'),
+        dict(type='LoadAnnotations', with_mask=True),
+        dict(type='mmdet.LoadPanopticAnnotations'),
+        dict(type=Own),
+        dict(type='mmdet.FilterAnnotations', min_gt_bbox_wh=(1, 1)),
+    ]
+    assert predictions.without_annotations(steps, 'mmdet') == [steps[0], steps[4]]
 
 
 def test_bad_input(scenes, tmp_path, monkeypatch, capsys):

@@ -58,7 +58,7 @@ def robustness(root, scenes, tmp_path, monkeypatch):
     gc.freeze()
     main = runpy.run_path(str(root / 'tools' / 'robustness.py'))['main']
 
-    def run(*arguments, classes=1000, favourites=(1, 0)):
+    def run(*arguments, classes=1000, favourites=(1, 0), names=None):
         # MMEngine names a logger after the config and the second, and tests are faster than that.
         config, checkpoint = tmp_path / f'{tmp_path.name}.py', tmp_path / 'model.pth'
         config.write_text(CONFIG.format(data_root=scenes, classes=classes))
@@ -67,7 +67,8 @@ def robustness(root, scenes, tmp_path, monkeypatch):
         model.head.fc.bias.data = torch.zeros(classes)
         for lead, index in enumerate(reversed(favourites), 1):
             model.head.fc.bias.data[index] = lead
-        torch.save({'state_dict': model.state_dict()}, checkpoint)
+        meta = {'dataset_meta': {'classes': names}} if names else {}
+        torch.save({'state_dict': model.state_dict(), 'meta': meta}, checkpoint)
         out = tmp_path / 'out' / 'result.json'
         places = ['--out', out, '--work-dir', tmp_path / 'run']
         command = ['robustness.py', config, checkpoint, *places, *arguments]
@@ -151,6 +152,15 @@ def test_on_the_fly(robustness, capsys, monkeypatch):
     assert spread['clean'] > spread['contrast', 1] > spread['contrast', 5]
     assert batches['brightness', 5].mean() > batches['brightness', 1].mean() > seen[0].mean()
     assert len({batch.numpy().tobytes() for batch in seen}) == len(seen)
+
+
+def test_labels_are_those_of_the_checkpoint(robustness, scenes, tmp_path):
+    """Also where the folder of a class is missing: three images of b and one of c."""
+    pytest.importorskip('imagecorruptions', reason=NO_PACKAGE)
+    class_folders(tmp_path / 'val', 'bc', {'b': 3, 'c': 1}, scenes)
+    arguments = ['--on', 'corruptions', '--severities', 1, '--cfg-options', f'data_root={tmp_path}']
+    result = robustness(*arguments, classes=3, favourites=(1, 0), names=['a', 'b', 'c'])
+    assert result['clean']['top1'] == result['corruptions']['fog']['1'] == 75
 
 
 @pytest.mark.parametrize(

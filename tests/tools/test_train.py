@@ -13,8 +13,9 @@ from .commands import TINY, run, steps, train
 @pytest.mark.parametrize(('name', 'levels'), [('vit', (2, 3, 4, 5)), ('swin', (3, 4, 5))])
 def test_train_resume_and_repeat(root, scenes, tmp_path, name, levels):
     config = f'configs/demo/wamim_{name}.py'
-    options = [f'data_root={scenes}', *TINY]
-    done = train(root, config, tmp_path / 'a', options=[*options, 'train_cfg.max_epochs=2'])
+    options = [f'data_root={scenes}', *TINY, 'train_cfg.max_epochs=2']
+    options += ['default_hooks.checkpoint.max_keep_ckpts=2']
+    done = train(root, config, tmp_path / 'a', options=options)
     assert done.returncode == 0, done.stdout + done.stderr
     logged = steps(tmp_path / 'a')
     assert [entry['step'] for entry in logged] == list(range(1, 13))
@@ -23,17 +24,16 @@ def test_train_resume_and_repeat(root, scenes, tmp_path, name, levels):
     )
 
     # The seed reaches the data, the masks and the weights: the same again, with workers too.
-    workers = ['train_dataloader.num_workers=2', 'train_dataloader.persistent_workers=True']
-    again = train(root, config, tmp_path / 'b', options=[*options, *workers])
-    assert again.returncode == 0, again.stdout + again.stderr
-    assert [e['loss'] for e in steps(tmp_path / 'b')] == [e['loss'] for e in logged[:6]]
-
     # Stopped after the first epoch, it goes on with the second as if it had not been.
-    on = train(
-        root, config, tmp_path / 'b', '--resume', options=[*options, 'train_cfg.max_epochs=2']
-    )
+    (tmp_path / 'b').mkdir()
+    shutil.copy(tmp_path / 'a' / 'epoch_1.pth', tmp_path / 'b')
+    (tmp_path / 'b' / 'last_checkpoint').write_text(str(tmp_path / 'b' / 'epoch_1.pth'))
+    workers = ['train_dataloader.num_workers=2', 'train_dataloader.persistent_workers=True']
+    on = train(root, config, tmp_path / 'b', '--resume', options=[*options, *workers])
     assert on.returncode == 0, on.stdout + on.stderr
-    assert [entry['step'] for entry in steps(tmp_path / 'b')] == list(range(1, 13))
+    assert [(e['step'], e['loss']) for e in steps(tmp_path / 'b')] == [
+        (entry['step'], entry['loss']) for entry in logged[6:]
+    ]
     first, second = (
         torch.load(tmp_path / place / 'epoch_2.pth', weights_only=False) for place in 'ab'
     )
@@ -50,9 +50,11 @@ def test_the_screen_starts_with_what_matters(root, scenes, tmp_path):
     done = train(root, config, tmp_path, '--amp', options=options)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0] == f'{config} -> {tmp_path}'
-    assert lines[1] == f'48 images in {scenes}/train (48 .jpg)'
-    assert 'Checkpoints will be saved to' in lines[2] and 'Epoch(train) [1][1/6]' in lines[3]
+    assert lines[0].startswith('8 -> 1 epochs: LinearLR end 1 -> 0.125; CosineAnnealingLR begin')
+    assert lines[1] == f'{config} -> {tmp_path}'
+    assert lines[2] == f'48 images in {scenes}/train (48 .jpg)'
+    assert lines[3].endswith('too short in this run, and left out: LinearLR from 0 to 1')
+    assert 'Checkpoints will be saved to' in lines[4] and 'Epoch(train) [1][1/6]' in lines[5]
     (log,) = tmp_path.glob('*/*.log')
     for rest in (
         'System environment',

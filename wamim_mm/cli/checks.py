@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ..class_names import LIBRARIES, class_of, import_custom_modules, library_class, name_of
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -18,10 +22,16 @@ SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff', '.ppm', '
 def read_config(path: str) -> Config:
     """Read a config, without importing the modules that it names: see `import_custom_modules`.
 
+    Args:
+        path: A file; or LIBRARY::FILE, such as ``mmdet::atss/atss_r50_fpn_1x_coco.py``, for one of
+            the configs that an installed library of OpenMMLab brings along.
+
     Raises:
         FileNotFoundError: There is no such file.
+        ImportError: There is no such library.
         ValueError: It cannot be read.
     """
+    path = library_config(path) if '::' in path else path
     if not Path(path).is_file():
         raise FileNotFoundError(f'config {path!r} does not exist')
     from mmengine.config import Config
@@ -35,21 +45,31 @@ def read_config(path: str) -> Config:
         ) from error
 
 
-def import_custom_modules(cfg: Config) -> None:
-    """Import what a config's ``custom_imports`` names, often a whole library.
+def library_config(name: str) -> str:
+    """The file of LIBRARY::FILE, as MMEngine names configs of installed libraries.
+
+    MMEngine's own `get_config` imports torch, and installs a library that is not there.
 
     Raises:
-        ImportError: One of these modules does not exist.
+        FileNotFoundError: The library has no such config; the message names the nearest.
+        ImportError: There is no such library, or it has brought no configs along.
     """
-    from mmengine.utils import import_modules_from_strings
-
-    if cfg.get('custom_imports'):
-        try:
-            import_modules_from_strings(**cfg.custom_imports)
-        except ImportError as error:
-            raise ImportError(
-                f'custom_imports: {error}; install it, or put its folder on PYTHONPATH'
-            ) from error
+    library, _, file = name.partition('::')
+    spec = find_spec(library) if library.isidentifier() else None
+    places = (spec and spec.submodule_search_locations) or []
+    home = next((p for place in places if (p := Path(place, '.mim', 'configs')).is_dir()), None)
+    if home is None:
+        raise ImportError(
+            f'config {name!r}: no library {library!r} with configs is installed; give a file, or '
+            f'LIBRARY::FILE with {" or ".join(LIBRARIES)} for LIBRARY'
+        )
+    if not (home / file).is_file():
+        there = [str(path.relative_to(home)) for path in home.rglob('*.py')]
+        near = get_close_matches(file, there, n=1, cutoff=0)
+        raise FileNotFoundError(
+            f'config {name!r} does not exist; the nearest in {library} is {library}::{near[0]}'
+        )
+    return str(home / file)
 
 
 def find_images(path: Path) -> list[Path]:
@@ -69,28 +89,44 @@ def find_images(path: Path) -> list[Path]:
     return images
 
 
-def use_image_folder(dataset: dict) -> Path | None:
-    """Take a folder of images without labels as it is.
+def use_image_folder(dataset: dict, cfg: dict | None = None) -> Path | None:
+    """Take a folder of images, or of class folders, as it is.
 
-    If there is no folder ``data_root/data_prefix``, the images are those under ``data_root``. All
-    suffixes that can be decoded are taken.
+    All suffixes that can be decoded are taken. Where no labels are asked for and there is no folder
+    ``data_root/data_prefix``, the images are those under ``data_root``.
 
     Args:
         dataset: Config of a data set; changed in place if it is such a folder.
+        cfg: The config around it, whose ``default_scope`` and ``custom_imports`` say what a name
+            means.
 
     Returns:
         The folder; None if it is no such data set, or on another storage.
     """
-    kind, root = dataset.get('type'), dataset.get('data_root')
-    name = getattr(kind, '__name__', str(kind)).split('.')[-1]
-    if name != 'CustomDataset' or dataset.get('with_label', True) or dataset.get('ann_file'):
+    root, prefix = dataset.get('data_root'), dataset.get('data_prefix') or ''
+    if dataset.get('ann_file') or not root or '://' in root or isinstance(prefix, dict):
         return None
-    if not root or '://' in root or not Path(root).is_dir():
+    if not Path(root).is_dir() or not _is_custom_dataset(dataset, cfg or {}):
         return None
-    if not Path(root, dataset.get('data_prefix', '')).is_dir():
-        dataset['data_prefix'] = ''
+    folder = Path(root, prefix)
+    if not folder.is_dir() and not dataset.get('with_label', True):
+        dataset['data_prefix'], folder = '', Path(root)
+    if not folder.is_dir():
+        return None
     dataset.setdefault('extensions', SUFFIXES)
-    return Path(root, dataset.get('data_prefix', ''))
+    return folder
+
+
+def _is_custom_dataset(dataset: dict, cfg: dict) -> bool:
+    """Whether it is mmpretrain's ``CustomDataset``, or a user's own class that inherits from it.
+
+    mmpretrain's own subclasses, such as ``ImageNet``, know their folders by themselves.
+    """
+    if name_of(dataset).split('.')[-1] == 'CustomDataset':
+        return True
+    import_custom_modules(cfg)
+    nearest = library_class(class_of(dataset, 'DATASETS', cfg.get('default_scope')))
+    return nearest is not None and nearest.__name__ == 'CustomDataset'
 
 
 def count_images(folder: Path, suffixes: Sequence[str]) -> tuple[int, str]:

@@ -13,10 +13,11 @@ import re
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
-from difflib import get_close_matches
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, NoReturn
+
+from ..class_names import unknown_type
 
 #: The text of these exceptions says what is wrong; that of others does not make sense without the
 #: name of the exception and the place that it comes from.
@@ -112,7 +113,7 @@ def explain(error: Exception) -> str:
             return f'{meaning} ({_short(text)})'
     unknown = re.match(r'(\S+) is not in the (\S+)::(.+?) registry', text)
     if unknown:
-        return _unknown_type(*unknown.groups())
+        return unknown_type(*unknown.groups())
     in_worker = re.match(r'Caught (\w+) in \w+ \w+ process', text)
     if in_worker:
         # The worker's traceback ends with the name of the exception and its text.
@@ -123,25 +124,6 @@ def explain(error: Exception) -> str:
         return _short(text)
     place = f'{_place(error)}; --debug shows how it got there'
     return f'{type(error).__name__}: {_short(text)} ({place})'
-
-
-def _unknown_type(name: str, scope: str, kind: str) -> str:
-    """What to say of a ``type`` that no registry knows."""
-    from mmengine import registry
-
-    known: set[str] = set()
-    for root in vars(registry).values():
-        if isinstance(root, registry.Registry) and root.name == kind:
-            known.update(root.module_dict)
-            for child in root.children.values():
-                known.update(
-                    key if child.scope == scope else f'{child.scope}.{key}'
-                    for key in child.module_dict
-                )
-    elsewhere = [full for full in known if full.endswith(f'.{name}')]
-    near = elsewhere or get_close_matches(name, known, n=1)
-    hint = f'did you mean {near[0]!r}?' if near else 'does custom_imports name its module?'
-    return f"type={name!r}: {scope}'s registry of {kind} types has none of this name; {hint}"
 
 
 def _is_ours(error: Exception) -> bool:

@@ -10,6 +10,7 @@ printed are the lines that load it there.
 import argparse
 from pathlib import Path
 
+from ..class_names import import_custom_modules
 from ..export import TARGETS, export_backbone
 from .errors import CommandParser, command
 from .settings import check_checkpoint
@@ -21,6 +22,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint')
     parser.add_argument('out', type=Path)
     parser.add_argument('--to', choices=TARGETS, required=True)
+    parser.add_argument(
+        '--custom-imports',
+        nargs='+',
+        default=[],
+        metavar='MODULE',
+        help='modules that register a backbone of your own; the checkpoint itself imports none',
+    )
     return parser.parse_args()
 
 
@@ -29,6 +37,7 @@ def main() -> None:
     """Write the backbone and print how to load it."""
     args = parse_args()
     check_checkpoint(args.checkpoint)
+    import_custom_modules(dict(custom_imports=dict(imports=args.custom_imports)))
     print(export_backbone(args.checkpoint, args.out, args.to))
 
 

@@ -9,7 +9,8 @@ reconstructions that tools/reconstruct.py draws.
 import argparse
 from pathlib import Path
 
-from .checks import find_images, import_custom_modules, read_config
+from ..class_names import import_custom_modules
+from .checks import find_images, read_config
 from .errors import CommandParser, command, positive
 from .settings import check_checkpoint, check_folder
 
@@ -37,12 +38,12 @@ def main() -> None:
     check_folder(str(args.out), '--out')
     paths = find_images(args.images)
     import_custom_modules(cfg)
-    if cfg.model.type in ('WaMIM', 'MFM'):
-        from ..evaluation.reconstructions import draw_reconstructions
+    from ..evaluation.reconstructions import draw_reconstructions, is_pretraining
 
+    if is_pretraining(cfg):
         out = args.out / 'reconstruction.png'
-        draw_reconstructions(cfg, args.checkpoint, paths, out, args.count or 4)
-        print(f'wrote {out}')
+        note = draw_reconstructions(cfg, args.checkpoint, paths, out, args.count or 4)
+        print(f'wrote {out}' + (f', {note}' if note else ''))
         return
 
     from ..evaluation.predictions import draw_predictions

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 from argparse import Action, ArgumentParser, Namespace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..class_names import import_custom_modules, library_of, name_pretrained
+from .arguments import check_arguments, check_values
 from .checks import (
     check_data,
     count_images,
-    import_custom_modules,
     read_config,
     use_image_folder,
 )
 from .options import check_options
+from .schedule import follow_length
 from .settings import (
     check_batch,
     check_checkpoint,
@@ -80,24 +81,35 @@ def load_config(args: Namespace, folder: str = '') -> Config:
 
     Raises:
         FileNotFoundError: There is no such config.
-        ValueError: An option sets what nothing reads, the work dir is no folder, or the launcher is
-            not the one that has started this process.
+        ImportError: There is no such library, or module of ``custom_imports``.
+        ValueError: An option sets what nothing reads or a value that cannot be, no class has the
+            name of the model's, the work dir is no folder, or the launcher is not the one that has
+            started this process.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     check_launcher(args.launcher)
     cfg = read_config(args.config)
     check_options(cfg, args.cfg_options)
+    new = check_values(cfg, args.cfg_options)
+    moved = follow_length(cfg, args.cfg_options)
+    if moved and is_first_process():
+        print(moved, flush=True)
     if 'data_root' in args.cfg_options:
         _move_data_root(cfg, args.cfg_options['data_root'])
     cfg.merge_from_dict(args.cfg_options)
+    check_arguments(cfg, new)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     else:
-        default = cfg.get('work_dir') or Path('work_dirs') / Path(args.config).stem
+        default = cfg.get('work_dir') or Path('work_dirs') / Path(cfg.filename).stem
         cfg.work_dir = str(Path(default) / folder)
     check_folder(cfg.work_dir, '--work-dir')
-    if cfg.get('default_scope') == 'mmpretrain':
+    library = library_of(cfg)
+    if not cfg.get('default_scope') and library:
+        # MMEngine's 'mmengine' would not find the parts that the library's models add themselves.
+        cfg.default_scope = library
+    if library == 'mmpretrain':
         # In mmpretrain's own configs it is missing: mmpretrain's tools set it.
         for name in LOADERS:
             if cfg.get(name) is not None:
@@ -126,8 +138,8 @@ def build_runner(
     Raises:
         FileNotFoundError: A data root, image folder or annotation file is missing or empty.
         ImportError: A library is missing, too old, or does not fit another.
-        ValueError: An annotation file is damaged or of other classes, or the device lacks the
-            precision.
+        ValueError: A data set does not fit its files, the other data sets or the model (see
+            `check_datasets`), or the device lacks the precision.
     """
     said = [f'{cfg.filename} -> {cfg.work_dir}']
     if 'train_dataloader' in loaders:
@@ -141,7 +153,7 @@ def build_runner(
         if cfg.get(name) is not None:
             check_loader(name, cfg[name])
             dataset = cfg[name].dataset
-            folder = use_image_folder(dataset)
+            folder = use_image_folder(dataset, cfg)
             if folder is not None and is_first_process():  # a million names, once
                 count, line = count_images(folder, dataset.extensions)
                 check_batch(name, cfg[name], count)
@@ -154,7 +166,8 @@ def build_runner(
     from mmengine.registry import RUNNERS
 
     from .. import register
-    from ..data.checks import check_annotations
+    from ..data.checks import check_datasets
+    from ..data.format_checks import check_formats
     from ..data.seeding import seed_draws
     from ..interop.distributed import use_cpu_processes
     from .precision import use_amp
@@ -164,6 +177,7 @@ def build_runner(
         use_amp(cfg, amp)
     register()
     import_custom_modules(cfg)
+    name_pretrained(cfg.get('model'))
     use_cpu_processes(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else QuietRunner.from_cfg(cfg)
     # Behind the config, which is saved with the run and may be used again as it was given.
@@ -172,22 +186,22 @@ def build_runner(
         dict(type='PretrainedFitHook', allow_partial=allow_partial_backbone),
         dict(type='ClassCountHook'),
         dict(type='LoaderFitHook'),
+        dict(type='ResumeHook'),
         FirstStepHook(),
     ):
         runner.register_hook(hook)
     loader, seed = runner._train_dataloader, cfg.get('randomness', {}).get('seed')
     if isinstance(loader, dict) and seed is not None:
         seed_draws(loader, seed)
+    # Annotations are read now and not when training begins, so that errors appear at once.
+    check_datasets(runner, loaders)
     for name in loaders:
-        # Annotations are read now and not when training begins, so that errors appear at once.
         loop = name.replace('dataloader', 'loop')
         if cfg.get(name) is not None and getattr(runner, f'_{loop}') is not None:
-            check_annotations(
-                partial(_dataset_of, runner, loop),
-                cfg[name].dataset,
-                cfg.get('default_scope'),
-            )
-            check_fills_a_batch(name, getattr(runner, f'_{loop}').dataloader)
+            loader = getattr(runner, loop).dataloader
+            check_fills_a_batch(name, loader)
+            if is_first_process():
+                check_formats(loader.dataset, runner.model, name)
     return runner
 
 
@@ -200,10 +214,6 @@ def check_fills_a_batch(name: str, loader: Any) -> None:
         check_batch(name, dict(batch_size=loader.batch_size, drop_last=True), len(loader.dataset))
 
 
-def _dataset_of(runner: Runner, loop: str) -> Any:
-    return getattr(runner, loop).dataloader.dataset
-
-
 def _move_data_root(cfg: Config, new: str) -> None:
     """Make every path under the config's old ``data_root`` a path under the new one."""
     old = cfg.get('data_root')
@@ -212,8 +222,8 @@ def _move_data_root(cfg: Config, new: str) -> None:
 
     def moved(value):
         if isinstance(value, dict):
-            for key in value:
-                value[key] = moved(value[key])
+            for key, item in list(dict.items(value)):  # where lazy objects stay what they are
+                value[key] = moved(item)
         elif isinstance(value, list | tuple):
             return type(value)(moved(item) for item in value)
         elif isinstance(value, str) and value.startswith(old):

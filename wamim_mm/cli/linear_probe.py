@@ -15,8 +15,9 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from ..class_names import import_custom_modules
 from ..imagenet_c import CORRUPTIONS
-from .checks import check_data, import_custom_modules, read_config
+from .checks import SUFFIXES, check_data, read_config
 from .errors import CommandParser, command, positive
 from .settings import check_checkpoint
 
@@ -60,23 +61,30 @@ def main() -> None:
     from mmengine.logging import MMLogger
     from tqdm import tqdm
 
+    from ..data.format_checks import check_formats
+    from ..data.images import train_pipeline
     from ..evaluation.linear_probe import (
         build_encoder,
         extract_features,
         fit_linear_probe,
         split_loader,
     )
-    from ..evaluation.loading import load_weights
+    from ..evaluation.models import load_weights
 
     MMLogger.get_current_instance().setLevel('WARNING')
     import_custom_modules(cfg)
     models = [build_encoder(cfg, seed) for seed in (0, *range(args.random_seeds))]
     load_weights(models[0], args.checkpoint)
     given = (args.data_root, models[0].img_size, args.batch_size)
-    train, val = (split_loader(split, *given) for split in splits)
+    folders: Any = dict(like=train_pipeline(cfg), extensions=SUFFIXES)
+    train = split_loader('train', *given, **folders)
+    fitted: Any = train.dataset  # torch's type of data sets has no length
+    val = split_loader(args.val, *given, classes=fitted.CLASSES, **folders)
+    for loader in (train, val):
+        check_formats(loader.dataset, models[0], 'train_dataloader')
     tests = {'clean': val}
     tests |= {
-        name: split_loader(args.val, *given, corruption=(name, SEVERITY))
+        name: split_loader(args.val, *given, (name, SEVERITY), fitted.CLASSES, **folders)
         for name in args.corruptions
     }
 
@@ -97,13 +105,12 @@ def main() -> None:
         ]
     bar.close()
     pretrained, *random = scores.pop('clean')
-    scored: Any = val.dataset  # torch's type of data sets has no length
-    fitted: Any = train.dataset
+    scored: Any = val.dataset
     result: dict[str, Any] = {
         'pretrained': pretrained,
         'random': mean(random),
         'random_seeds': random,
-        'chance': 1 / len(scored.CLASSES),
+        'chance': 1 / len(fitted.CLASSES),
         'train_images': len(fitted),
         'val_images': len(scored),
     }

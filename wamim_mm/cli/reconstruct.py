@@ -10,14 +10,18 @@ statistics of the true coefficients, as is usual for such pictures.
 
 MFM and its restoration tasks, above: the image, what the encoder sees of it, and the prediction,
 which for MFM has the image's own frequencies where they were kept. Below: their spectra, the
-mean modulus of the colours, with frequency 0 in the centre and black at a 10,000th of the largest
+mean modulus of the channels, with frequency 0 in the centre and black at a 10,000th of the largest
 value of the image.
+
+Files are read as the config's own training reads them. Grey images are shown grey, and of four
+bands the first three.
 """
 
 import argparse
 from pathlib import Path
 
-from .checks import find_images, import_custom_modules, read_config
+from ..class_names import import_custom_modules
+from .checks import find_images, read_config
 from .errors import CommandParser, command, positive
 from .settings import check_checkpoint
 
@@ -49,8 +53,8 @@ def main() -> None:
     from ..evaluation.reconstructions import draw_reconstructions
 
     import_custom_modules(cfg)
-    draw_reconstructions(cfg, args.checkpoint, paths, args.out, args.count, args.seed)
-    print(f'wrote {args.out}')
+    note = draw_reconstructions(cfg, args.checkpoint, paths, args.out, args.count, args.seed)
+    print(f'wrote {args.out}' + (f', {note}' if note else ''))
 
 
 if __name__ == '__main__':

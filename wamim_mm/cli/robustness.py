@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..class_names import import_custom_modules, library_of
 from ..imagenet_c import CORRUPTIONS, SEVERITIES
 from .checks import check_data
 from .errors import CommandParser, command
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
 CLASSES = {'imagenet-c': 1000, 'imagenet-a': 200, 'imagenet-r': 200, 'imagenet-sketch': 1000}
 #: The authors' own: the images are crops of 224 x 224 already, to be resized no further.
 IMAGENET_C_PIPELINE = [
-    dict(type='LoadImageFromFile'),
-    dict(type='CenterCrop', crop_size=224),
-    dict(type='PackInputs'),
+    dict(type='mmpretrain.LoadImageFromFile'),
+    dict(type='mmpretrain.CenterCrop', crop_size=224),
+    dict(type='mmpretrain.PackInputs'),
 ]
 
 
@@ -91,7 +92,7 @@ def main() -> None:
 
 def prepare(args: argparse.Namespace, cfg: Config) -> Runner:
     """A Runner that tests on all the data sets, after a look at what they need."""
-    if cfg.get('default_scope') != 'mmpretrain':
+    if library_of(cfg) != 'mmpretrain':
         raise ValueError(
             f'{args.config} is not a config of mmpretrain: there are no classes to score'
         )
@@ -104,17 +105,20 @@ def prepare(args: argparse.Namespace, cfg: Config) -> Runner:
 
     from mmengine.registry import DATASETS
 
+    from ..data.classes import Trained, name_folders
     from ..evaluation.robustness import check_head, folder_classes
 
     if args.on == 'corruptions':
-        datasets = on_the_fly(given, args.severities)
-        cfg.test_evaluator = dict(type='Accuracy', topk=1)
+        import_custom_modules(cfg)
+        name_folders(given, Trained.of(args.checkpoint), 'mmpretrain')
+        datasets = on_the_fly(given, args.severities, cfg.get('default_scope'))
+        cfg.test_evaluator = dict(type='mmpretrain.Accuracy', topk=1)
     else:
         datasets = folders
         for dataset in datasets.values():
             folder = Path(dataset['data_root'], dataset['data_prefix'])
             classes = folder_classes(folder, CLASSES[args.on])
-        cfg.test_evaluator = dict(type='SubsetAccuracy', classes=classes)
+        cfg.test_evaluator = dict(type='mmpretrain.SubsetAccuracy', classes=classes)
     cfg.test_dataloader.dataset = next(iter(datasets.values()))
     cfg.test_cfg = dict(type='DatasetsTestLoop')
     cfg.load_from = args.checkpoint
@@ -132,14 +136,14 @@ def prepare(args: argparse.Namespace, cfg: Config) -> Runner:
     return runner
 
 
-def on_the_fly(clean: dict, severities: Sequence[int]) -> dict[str, dict]:
+def on_the_fly(clean: dict, severities: Sequence[int], scope: str | None = None) -> dict[str, dict]:
     """The data set as it is, and once for each corruption and severity."""
     from ..data.corruptions import corrupted
 
     pairs = itertools.product(CORRUPTIONS, severities)
     return {'clean': clean} | {
         f'{corruption}/{severity}': dict(
-            clean, pipeline=corrupted(clean['pipeline'], corruption, severity)
+            clean, pipeline=corrupted(clean['pipeline'], corruption, severity, scope)
         )
         for corruption, severity in pairs
     }
@@ -148,11 +152,14 @@ def on_the_fly(clean: dict, severities: Sequence[int]) -> dict[str, dict]:
 def benchmark(args: argparse.Namespace, pipeline: list[dict]) -> dict[str, dict]:
     """The folder of the benchmark, or the folders of ImageNet-C's corruptions and severities."""
     if args.on != 'imagenet-c':
-        folder = dict(type='CustomDataset', data_root=args.data_root, data_prefix='')
+        folder = dict(type='mmpretrain.CustomDataset', data_root=args.data_root, data_prefix='')
         return {args.on: dict(folder, pipeline=pipeline)}
     prefixes = [f'{name}/{severity}' for name in CORRUPTIONS for severity in args.severities]
-    folder = dict(type='CustomDataset', data_root=args.data_root, pipeline=IMAGENET_C_PIPELINE)
-    return {prefix: dict(folder, data_prefix=prefix) for prefix in prefixes}
+    folder = dict(type='mmpretrain.CustomDataset', data_root=args.data_root)
+    return {
+        prefix: dict(folder, data_prefix=prefix, pipeline=IMAGENET_C_PIPELINE)
+        for prefix in prefixes
+    }
 
 
 if __name__ == '__main__':

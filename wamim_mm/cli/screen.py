@@ -7,6 +7,7 @@ from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
 from .errors import note_first_step
+from .schedule import in_iterations
 
 #: The beginnings of MMEngine's messages that are for the file only: its descriptions of the machine
 #: and of its hooks, the whole config (which is also written beside the log), a line about every
@@ -39,7 +40,7 @@ class FirstStepHook(Hook):
 
 
 class QuietRunner(Runner):
-    """MMEngine's Runner with a shorter screen."""
+    """MMEngine's Runner with a shorter screen, and schedules that know fractions of epochs."""
 
     def build_logger(self, *args, **kwargs) -> MMLogger:
         """MMEngine's logger; messages that are for files only are written to files only."""
@@ -48,3 +49,12 @@ class QuietRunner(Runner):
             if not isinstance(handler, logging.FileHandler):
                 handler.addFilter(matters)
         return logger
+
+    def _build_param_scheduler(self, scheduler, optim_wrapper):
+        # Only here is known how many iterations an epoch has.
+        parts, left_out = in_iterations(
+            scheduler, len(self.train_dataloader), self.max_epochs, self.max_iters
+        )
+        if left_out:
+            self.logger.warning(f'too short in this run, and left out: {", ".join(left_out)}')
+        return super()._build_param_scheduler(parts, optim_wrapper)

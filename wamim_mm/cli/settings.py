@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..class_names import name_of
+
 #: Launcher -> what it sets in the environment, and how it is called.
 LAUNCHERS = {
     'pytorch': (('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'), 'tools/dist_train.sh'),
@@ -139,9 +141,12 @@ def check_checkpoint(path: str, option: str = 'checkpoint') -> None:
 
 def pretrained_files(cfg: Any, name: str) -> Iterator[tuple[str, str]]:
     """The checkpoints that modules of a config start from, each with the key that names it."""
-    items = cfg.items() if isinstance(cfg, dict) else enumerate(cfg)
+    # Of the plain dict, which imports no lazy object.
+    items = dict.items(cfg) if isinstance(cfg, dict) else enumerate(cfg)
     for key, value in items:
         if isinstance(value, dict | list | tuple):
             yield from pretrained_files(value, f'{name}.{key}')
-    if isinstance(cfg, dict) and cfg.get('type') == 'Pretrained' and cfg.get('checkpoint'):
+    if not isinstance(cfg, dict) or 'type' not in cfg or not cfg.get('checkpoint'):
+        return
+    if name_of(cfg).split('.')[-1] in ('Pretrained', 'PretrainedInit'):
         yield f'{name}.checkpoint', cfg['checkpoint']

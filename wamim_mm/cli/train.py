@@ -4,9 +4,12 @@ python tools/train.py configs/pretrain/wamim_vit-b.py --cfg-options data_root=DI
 """
 
 import argparse
+from pathlib import Path
 
 from .errors import CommandParser, command
 from .launch import add_common_arguments, build_runner, load_config
+from .settings import is_first_process
+from .work_dir import claim_work_dir
 
 
 def parse_args() -> argparse.Namespace:
@@ -46,6 +49,9 @@ def main() -> None:
     if args.resume:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
+    claim_work_dir(cfg.work_dir, bool(cfg.get('resume')), is_first_process())
+    if args.resume == 'auto' and is_first_process() and not any(Path(cfg.work_dir).glob('*.pth')):
+        print(f'--resume: no checkpoint in {cfg.work_dir}, the run starts from its beginning')
     runner = build_runner(
         cfg,
         ('train_dataloader', 'val_dataloader'),

@@ -1,8 +1,17 @@
 """Loading, seeding, masking and corrupting images."""
 
+from .classes import ClassFolders
 from .corruptions import Corrupt
-from .loading import LoadRandomResizedCrop
+from .loading import LoadImage, LoadRandomResizedCrop
 from .masking import RandomDraw
 from .seeding import EpochSampler, SeededDataset
 
-__all__ = ['Corrupt', 'EpochSampler', 'LoadRandomResizedCrop', 'RandomDraw', 'SeededDataset']
+__all__ = [
+    'ClassFolders',
+    'Corrupt',
+    'EpochSampler',
+    'LoadImage',
+    'LoadRandomResizedCrop',
+    'RandomDraw',
+    'SeededDataset',
+]

@@ -4,10 +4,13 @@ import zlib
 from collections.abc import Sequence
 
 import numpy as np
-from mmcv.transforms import BaseTransform
+from mmcv.transforms import BaseTransform, LoadImageFromFile
+from mmpretrain.datasets import PackInputs
 from mmpretrain.registry import TRANSFORMS
 
+from ..class_names import builds
 from ..imagenet_c import CORRUPTIONS, SEVERITIES
+from .loading import LoadImage
 
 #: The smallest side, in pixels, that the package accepts.
 MIN_SIDE = 32
@@ -60,8 +63,9 @@ class Corrupt(BaseTransform):
         image = results['img']
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(
-                'Corrupt: the image must be uint8 (H, W, 3), before any normalization; got '
-                f'{image.dtype} {image.shape}'
+                'Corrupt: the image must be uint8 (H, W, 3), colours of 8 bits before any '
+                f'normalization, which is all that the package knows; got {image.dtype} '
+                f'{image.shape}'
             )
         if min(image.shape[:2]) < MIN_SIDE:
             raise ValueError(
@@ -91,7 +95,9 @@ class Corrupt(BaseTransform):
         )
 
 
-def corrupted(pipeline: Sequence[dict], corruption: str, severity: int) -> list[dict]:
+def corrupted(
+    pipeline: Sequence[dict], corruption: str, severity: int, scope: str | None = None
+) -> list[dict]:
     """A test pipeline of mmpretrain with the corruption as its last step before the packing.
 
     ImageNet-C was made in this order too: from crops of 224 x 224.
@@ -100,15 +106,23 @@ def corrupted(pipeline: Sequence[dict], corruption: str, severity: int) -> list[
         pipeline: Transforms of a data set, with ``PackInputs`` among them.
         corruption: As for `Corrupt`.
         severity: As for `Corrupt`.
+        scope: The library that the types belong to, the config's ``default_scope``.
 
     Raises:
-        ValueError: There is no ``PackInputs``.
+        ValueError: There is no ``PackInputs``, or a type that is not registered.
     """
-    types = [step['type'].removeprefix('mmpretrain.') for step in pipeline]
-    if 'PackInputs' not in types:
+    packs = [builds(step, PackInputs, 'TRANSFORMS', scope) for step in pipeline]
+    if True not in packs:
+        types = [step['type'] for step in pipeline]
         raise ValueError(f'the pipeline must end with PackInputs, got {types}')
-    pack = types.index('PackInputs')
+    pack = packs.index(True)
     # OpenCV's order from files; data sets that hold arrays, such as CIFAR10, hold them as RGB.
-    order = 'bgr' if 'LoadImageFromFile' in types else 'rgb'
-    step = dict(type='Corrupt', corruption=corruption, severity=severity, channel_order=order)
+    loaders = LoadImageFromFile | LoadImage
+    from_file = any(builds(step, loaders, 'TRANSFORMS', scope) for step in pipeline)
+    step = dict(
+        type='mmpretrain.Corrupt',  # mmdet has one too
+        corruption=corruption,
+        severity=severity,
+        channel_order='bgr' if from_file else 'rgb',
+    )
     return [*pipeline[:pack], step, *pipeline[pack:]]

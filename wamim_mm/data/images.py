@@ -1,11 +1,49 @@
 """From an image file to a model's input size, for commands that look at a model."""
 
+from collections.abc import Sequence
 
-def centre_crop_pipeline(size: tuple[int, int]) -> list[dict]:
-    """mmpretrain transforms that read a file and take its centre, in ``size`` (height, width)."""
+from mmengine.config import Config
+
+from ..class_names import name_of
+
+LOADERS = ('LoadImageFromFile', 'LoadImage', 'LoadRandomResizedCrop')
+
+
+def train_pipeline(cfg: Config) -> list[dict]:
+    """The pipeline of a config's training set, inside its wrappers; empty if there is none."""
+    dataset = (cfg.get('train_dataloader') or {}).get('dataset')
+    while dataset and not dataset.get('pipeline'):
+        dataset = dataset.get('dataset') or next(iter(dataset.get('datasets') or ()), None)
+    return dataset['pipeline'] if dataset else []
+
+
+def loading_step(pipeline: Sequence[dict]) -> dict:
+    """A step that reads whole images as a pipeline does: in its colours and from its range."""
+    for step in pipeline:
+        if name_of(step).split('.')[-1] in LOADERS:
+            given = {key: step[key] for key in ('color_type', 'value_range') if key in step}
+            return dict(type='mmpretrain.LoadImage', **given)
+    return dict(type='mmpretrain.LoadImage')
+
+
+def centre_crop_pipeline(size: tuple[int, int], pipeline: Sequence[dict] = ()) -> list[dict]:
+    """mmpretrain transforms that read a file and take its centre.
+
+    Args:
+        size: Height and width of the centre.
+        pipeline: Files are read as it reads them. Of a declared range, all depth is kept.
+    """
+    load = loading_step(pipeline)
+    deep = load.get('value_range') is not None
+    # Pillow resizes 8 bits only, and multiplies what it takes for colours by what it takes for
+    # their alpha.
+    bands = load.get('color_type') == 'unchanged'
+    resize = dict(backend='pillow')
+    if deep or bands:
+        resize = dict(backend='cv2', interpolation='area')
     return [
-        dict(type='LoadImageFromFile'),
-        dict(type='ResizeEdge', scale=max(size), edge='short', backend='pillow'),
-        dict(type='CenterCrop', crop_size=size[::-1]),  # (width, height)
-        dict(type='PackInputs'),
+        dict(load, to_float32=deep),
+        dict(type='mmpretrain.ResizeEdge', scale=max(size), edge='short', **resize),
+        dict(type='mmpretrain.CenterCrop', crop_size=size[::-1]),  # (width, height)
+        dict(type='mmpretrain.PackInputs'),
     ]

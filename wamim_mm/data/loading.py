@@ -1,29 +1,108 @@
 """Loading and cropping an image in one step, so that less of the file has to be decoded."""
 
 import io
+from collections.abc import Sequence
+from numbers import Real
 
 import cv2
 import numpy as np
 import torch
+from mmcv.transforms import BaseTransform
 from mmengine import fileio
 from mmpretrain.datasets import RandomResizedCrop
 from mmpretrain.registry import TRANSFORMS
 from PIL import Image
 from torch.nn import functional as F
 
-EXIF_ORIENTATION = 0x0112
-#: What libjpeg scales by while it decodes, and OpenCV's name for it.
-REDUCED = {
-    8: cv2.IMREAD_REDUCED_COLOR_8,
-    4: cv2.IMREAD_REDUCED_COLOR_4,
-    2: cv2.IMREAD_REDUCED_COLOR_2,
-    1: cv2.IMREAD_COLOR,
+from .formats import Stored, stored
+
+__all__ = ['LoadImage', 'LoadRandomResizedCrop']
+
+#: mmcv's names of what an image becomes, and OpenCV's.
+FLAGS = {
+    'color': cv2.IMREAD_COLOR,
+    'grayscale': cv2.IMREAD_GRAYSCALE,
+    'unchanged': cv2.IMREAD_UNCHANGED,
 }
+EXIF_ORIENTATION = 0x0112
+#: What libjpeg scales by while it decodes, and OpenCV's names for it.
+REDUCED = {
+    8: dict(color=cv2.IMREAD_REDUCED_COLOR_8, grayscale=cv2.IMREAD_REDUCED_GRAYSCALE_8),
+    4: dict(color=cv2.IMREAD_REDUCED_COLOR_4, grayscale=cv2.IMREAD_REDUCED_GRAYSCALE_4),
+    2: dict(color=cv2.IMREAD_REDUCED_COLOR_2, grayscale=cv2.IMREAD_REDUCED_GRAYSCALE_2),
+    1: FLAGS,
+}
+
+
+#: What to do about files of another range.
+RANGE_FIX = (
+    'with value_range=(LOWEST, HIGHEST), (0, 4095) for 12 bits: '
+    '--cfg-options train_dataloader.dataset.pipeline.0.value_range="(0,4095)"'
+)
+
+
+@TRANSFORMS.register_module()
+class LoadImage(BaseTransform):
+    """mmcv's ``LoadImageFromFile`` that loses nothing without a word.
+
+    A file of more than 8 bits a channel is refused unless its range is declared, and so is a TIFF
+    of more than three channels unless it is loaded ``'unchanged'``. Files of 8 bits are loaded as
+    mmcv does.
+
+    Takes ``img_path`` and adds ``img``, ``(height, width, channels)`` or, for one channel,
+    ``(height, width)``; ``img_shape`` and ``ori_shape``.
+
+    Args:
+        color_type: ``'color'``, three channels in the order BGR; ``'grayscale'``, one;
+            ``'unchanged'``, those of the file, in OpenCV's order (the first and the third
+            exchanged).
+        value_range: From and to which value of the files, for example ``(0, 4095)`` for 12 bits.
+            It becomes 0 to 255; values outside are clipped.
+        to_float32: Whether the image is float32; otherwise uint8, rounded, which Pillow's resizing
+            and RandAugment need.
+        backend_args: Where files come from, see `mmengine.fileio.get`.
+
+    Raises:
+        ValueError: An argument has another value; or, while loading, the file is not an image, or
+            would lose bits or channels.
+    """
+
+    def __init__(
+        self,
+        color_type: str = 'color',
+        value_range: Sequence[float] | None = None,
+        to_float32: bool = False,
+        backend_args: dict | None = None,
+    ) -> None:
+        check_arguments(type(self).__name__, color_type, value_range)
+        self.color_type = color_type
+        self.value_range = value_range
+        self.to_float32 = to_float32
+        self.backend_args = backend_args
+
+    def transform(self, results: dict) -> dict:
+        """Load the image at ``img_path``."""
+        path = results['img_path']
+        data = fileio.get(path, backend_args=self.backend_args)
+        try:
+            image = decode(data, self.color_type)
+            image = scaled(image, self.value_range, image, stored(data))
+        except (OSError, cv2.error) as error:
+            raise _no_image(path, data, error) from error
+        except ValueError as error:
+            raise ValueError(f'{path!r} {error}') from None
+        if self.to_float32:
+            image = image.astype(np.float32)
+        elif image.dtype != np.uint8:
+            image = np.rint(image).astype(np.uint8)
+        results['img'] = image[..., 0] if image.shape[2] == 1 else image
+        results['img_shape'] = results['ori_shape'] = image.shape[:2]
+        return results
 
 
 @TRANSFORMS.register_module()
 class LoadRandomResizedCrop(RandomResizedCrop):
-    """``LoadImageFromFile`` and ``RandomResizedCrop`` in one, with the same crops from one seed.
+    """`LoadImage` and ``RandomResizedCrop`` in one, with the same crops from one seed.
 
     It is faster than these two for two reasons:
 
@@ -34,8 +113,8 @@ class LoadRandomResizedCrop(RandomResizedCrop):
     - torch resizes the image, several times faster than Pillow. The two differ by at most one of
       255 grey levels in nearly all pixels; in the others they clip overshoots differently.
 
-    Takes ``img_path`` and adds ``img``, ``(height, width, 3)`` uint8 in the order BGR,
-    ``img_shape`` and ``ori_shape``.
+    Takes ``img_path`` and adds ``img``, ``(height, width, channels)`` uint8, or float32 in [0, 255]
+    where a value range is given; ``img_shape`` and ``ori_shape``.
 
     Args:
         scale: Side of the output, or ``(height, width)``.
@@ -43,9 +122,12 @@ class LoadRandomResizedCrop(RandomResizedCrop):
         aspect_ratio_range: Its ratio of width to height, from and to.
         interpolation: ``'bilinear'`` or ``'bicubic'``, with antialiasing.
         backend_args: Where files come from, see `mmengine.fileio.get`.
+        color_type: As in `LoadImage`.
+        value_range: As in `LoadImage`; no depth is lost.
 
     Raises:
-        ValueError: The interpolation is another; or, while loading, the file is not an image.
+        ValueError: An argument has another value; or, while loading, the file is not an image, or
+            would lose bits or channels.
     """
 
     def __init__(
@@ -55,39 +137,110 @@ class LoadRandomResizedCrop(RandomResizedCrop):
         aspect_ratio_range: tuple[float, float] = (3 / 4, 4 / 3),
         interpolation: str = 'bicubic',
         backend_args: dict | None = None,
+        color_type: str = 'color',
+        value_range: Sequence[float] | None = None,
     ) -> None:
         if interpolation not in ('bilinear', 'bicubic'):
             raise ValueError(
                 "LoadRandomResizedCrop: interpolation must be 'bilinear' or 'bicubic', got "
                 f'{interpolation!r}'
             )
+        check_arguments(type(self).__name__, color_type, value_range)
         super().__init__(scale, crop_ratio_range, aspect_ratio_range, interpolation=interpolation)
         self.backend_args = backend_args
+        self.color_type = color_type
+        self.value_range = value_range
 
     def transform(self, results: dict) -> dict:
         """Load, crop and resize the image at ``img_path``."""
-        data = fileio.get(results['img_path'], backend_args=self.backend_args)
+        path = results['img_path']
+        data = fileio.get(path, backend_args=self.backend_args)
         try:
-            image = None if is_jpeg(data) else decode(data)
-            size = image_size(data) if image is None else image.shape[:2]
+            # OpenCV leaves turned photographs as they are where it changes nothing.
+            known = is_jpeg(data) and self.color_type != 'unchanged'
+            whole = None if known else decode(data, self.color_type)
+            size = image_size(data) if whole is None else whole.shape[:2]
             crop = self.rand_crop_params(np.broadcast_to(np.uint8(0), size))
             factor = 1
-            if image is None:
+            if whole is None:
                 factor = reduction(crop[2:], self.scale)
-                image = decode(data, factor)
-                if image.shape[:2] != tuple(-(-side // factor) for side in size):
+                whole = decode(data, self.color_type, factor)
+                if whole.shape[:2] != tuple(-(-side // factor) for side in size):
                     # Its header does not tell what OpenCV makes of it.
-                    image, factor = decode(data), 1
-                    size = image.shape[:2]
-                    crop = self.rand_crop_params(image)
+                    whole, factor = decode(data, self.color_type), 1
+                    size = whole.shape[:2]
+                    crop = self.rand_crop_params(whole)
+            top, left, height, width = (round(x / factor) for x in crop)
+            image = whole[top : top + height, left : left + width]
+            image = scaled(image, self.value_range, whole, stored(data) if not known else None)
         except (OSError, cv2.error) as error:
-            raise ValueError(f'{results["img_path"]!r} is no image: {error}') from error
+            raise _no_image(path, data, error) from error
+        except ValueError as error:
+            raise ValueError(f'{path!r} {error}') from None
         results['ori_shape'] = size
-        top, left, height, width = (round(x / factor) for x in crop)
-        image = image[top : top + height, left : left + width]
         results['img'] = resize(image, self.scale, self.interpolation)
         results['img_shape'] = tuple(self.scale)
         return results
+
+
+def check_arguments(name: str, color_type: str, value_range: Sequence[float] | None) -> None:
+    """Raise ValueError unless the arguments of a loader are such."""
+    if color_type not in FLAGS:
+        raise ValueError(f'{name}: color_type must be one of {tuple(FLAGS)}, got {color_type!r}')
+    if value_range is None:
+        return
+    pair = isinstance(value_range, Sequence) and [isinstance(end, Real) for end in value_range]
+    if pair != [True, True] or not -np.inf < value_range[0] < value_range[1] < np.inf:
+        raise ValueError(
+            f'{name}: value_range must be two numbers, the lowest and the highest value of the '
+            f'files, such as (0, 4095), got {value_range!r}'
+        )
+
+
+def scaled(
+    image: np.ndarray, value_range: Sequence[float] | None, whole: np.ndarray, file: Stored | None
+) -> np.ndarray:
+    """An image on the scale of 0 to 255: float32 if a range is declared, else uint8 as it is.
+
+    Args:
+        image: ``(H, W, C)``, of any type of numbers.
+        value_range: What becomes 0 and 255; values outside are clipped.
+        whole: What the image is a part of.
+        file: What the file stores, if that is not just 8 bits.
+
+    Raises:
+        ValueError: Bits would be lost, the range does not fit the file, or values are no numbers.
+    """
+    if value_range is None:
+        if whole.dtype == np.uint8 and (file is None or file.eight_bits):
+            return image
+        raise ValueError(
+            f'has {_values(file, whole)}, and the loader makes 8 bits of them: say which values '
+            f'become 0 and 255, {RANGE_FIX}'
+        )
+    low, high = value_range
+    if whole.dtype.kind == 'f' and not np.isfinite(whole).all():
+        raise ValueError('has pixels that are no finite numbers; replace them, or leave it out')
+    if whole.dtype.kind != 'f' and high > np.iinfo(whole.dtype).max:
+        raise ValueError(
+            f'has {_values(file, whole)}, which do not reach the end of value_range={value_range}; '
+            'give the range of these files, and load files of another range by themselves'
+        )
+    image = (image.astype(np.float64) - low) * (255 / (high - low))
+    return image.clip(0, 255).astype(np.float32)
+
+
+def _values(file: Stored | None, image: np.ndarray) -> str:
+    return f'{image.dtype.itemsize * 8} bits a channel' if file is None else file.values
+
+
+def _no_image(path: str, data: bytes, error: Exception) -> ValueError:
+    file = stored(data)
+    if is_jpeg(data) and file is not None and not file.eight_bits:
+        return ValueError(
+            f'{path!r} is a JPEG of {file.values}, which OpenCV does not decode: save it as PNG'
+        )
+    return ValueError(f'{path!r} is no image: {error}')
 
 
 def is_jpeg(data: bytes) -> bool:
@@ -119,20 +272,50 @@ def reduction(crop: tuple[int, int], out: tuple[int, int]) -> int:
 
 
 def resize(image: np.ndarray, size: tuple[int, int], interpolation: str) -> np.ndarray:
-    """``(H, W, C)`` uint8 to ``(height, width, C)``, with antialiasing."""
+    """``(H, W, C)`` to ``(height, width, C)``, with antialiasing; overshoots are clipped."""
     resized = F.interpolate(
         torch.from_numpy(image).permute(2, 0, 1)[None], size, mode=interpolation, antialias=True
     )
+    if resized.is_floating_point():  # torch clips integers by itself
+        resized.clamp_(0, 255)
     return resized[0].permute(1, 2, 0).numpy()
 
 
-def decode(data: bytes, factor: int = 1) -> np.ndarray:
-    """``(H, W, 3)`` uint8, BGR, of a JPEG file at a fraction of its size.
+def decode(data: bytes, color_type: str = 'color', factor: int = 1) -> np.ndarray:
+    """``(H, W, C)`` of a file, a JPEG file at a fraction of its size; all its bits are kept.
+
+    Args:
+        data: The file.
+        color_type: As in `LoadImage`.
+        factor: 1, or for a JPEG file 2, 4 or 8.
 
     Raises:
         OSError: It cannot be read.
+        ValueError: It has bands that would be cut off.
     """
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), REDUCED[factor])
+    flag = REDUCED[factor][color_type]
+    file = None if is_jpeg(data) else stored(data)
+    if file is not None and file.bands and color_type != 'unchanged':
+        raise ValueError(
+            f'has {file.channels} channels, and color_type={color_type!r} would cut off or mix '
+            "them: load it with color_type='unchanged' for a backbone of "
+            f'in_channels={file.channels}, or save the channels that you want'
+        )
+    if file is not None and file.straight_alpha:
+        with Image.open(io.BytesIO(data)) as opened:
+            return np.asarray(opened)[..., [2, 1, 0, 3]]
+    if file is not None and file.large:
+        flag = cv2.IMREAD_UNCHANGED  # OpenCV cannot convert it while it decodes
+    elif not is_jpeg(data) and color_type != 'unchanged':
+        flag |= cv2.IMREAD_ANYDEPTH
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
     if image is None:
         raise OSError('OpenCV cannot read it')
+    if file is not None and file.unpacked:
+        image = np.right_shift(image, file.unpacked)
+    image = image[..., None] if image.ndim == 2 else image
+    if color_type == 'color' and image.shape[2] == 1:
+        image = image.repeat(3, axis=2)
+    elif color_type == 'grayscale' and image.shape[2] == 3:
+        image = cv2.cvtColor(image.astype(np.float32), cv2.COLOR_BGR2GRAY)[..., None]
     return image

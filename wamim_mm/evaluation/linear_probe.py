@@ -1,31 +1,45 @@
 """Linear probe: how well a linear classifier reads the classes off a frozen encoder's features."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from copy import deepcopy
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config
 from mmengine.dataset import DefaultSampler, default_collate
 from mmengine.runner import set_random_seed
 from mmpretrain.models import BaseSelfSupervisor
-from mmpretrain.registry import DATASETS, MODELS
+from mmpretrain.registry import DATASETS
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from ..class_names import class_of, library_of
+from ..data.checks import build_dataset
+from ..data.classes import Trained, check_training_folders, name_folders
 from ..data.corruptions import corrupted
 from ..data.images import centre_crop_pipeline
+from .models import build_model
 
-__all__ = ['LinearProbe', 'build_encoder', 'extract_features', 'fit_linear_probe', 'split_loader']
+__all__ = [
+    'LinearProbe',
+    'build_encoder',
+    'extract_features',
+    'fit_linear_probe',
+    'split_loader',
+]
 
 
 def build_encoder(cfg: Config, seed: int) -> BaseSelfSupervisor:
     """The config's model at random initialization, its backbone yielding feature maps."""
     set_random_seed(seed)
-    model_cfg = cfg.model.copy()
-    if 'ViT' in model_cfg.backbone.type:
-        model_cfg.backbone.out_type = 'featmap'
-    model = MODELS.build(model_cfg)
+    cfg = deepcopy(cfg)
+    # Those with a class token have several kinds of output.
+    kinds = getattr(class_of(cfg.model.backbone, 'MODELS', library_of(cfg)), 'OUT_TYPES', ())
+    if 'featmap' in kinds:
+        cfg.model.backbone.out_type = 'featmap'
+    model = build_model(cfg)
     model.init_weights()
     return model.to('cuda' if torch.cuda.is_available() else 'cpu')
 
@@ -36,6 +50,9 @@ def split_loader(
     size: tuple[int, int],
     batch_size: int,
     corruption: tuple[str, int] | None = None,
+    classes: Sequence[str] | None = None,
+    like: Sequence[dict] = (),
+    **folders: Any,
 ) -> DataLoader:
     """Labelled images of a split in class folders, resized to the encoder's input.
 
@@ -45,16 +62,34 @@ def split_loader(
         size: Height and width of the encoder's input.
         batch_size: Images in a batch.
         corruption: One of ImageNet-C's, and its severity; None for images as they are.
+        classes: Names of the folders that the probe is fitted to, in the order of their labels;
+            None for the split that it is fitted to.
+        like: The pipeline of the pre-training, whose way to read files is taken.
+        **folders: More arguments of mmpretrain's ``CustomDataset``.
 
     Raises:
+        FileNotFoundError: There are no class folders, or no images in them.
         ImportError: A corruption is asked for, and its package is not installed.
+        ValueError: A folder is none of these classes; or, in the split to fit to, no class can be
+            meant by it; or a corruption is asked for, and the images are not colour of 8 bits.
     """
-    pipeline = centre_crop_pipeline(size)
+    pipeline = centre_crop_pipeline(size, like)
     if corruption:
         pipeline = corrupted(pipeline, *corruption)
-    data = DATASETS.build(
-        dict(type='CustomDataset', data_root=data_root, data_prefix=split, pipeline=pipeline)
+    config = dict(
+        type='mmpretrain.CustomDataset',
+        data_root=data_root,
+        data_prefix=split,
+        pipeline=pipeline,
+        **folders,
     )
+    if classes is not None:
+        name_folders(config, Trained(classes), 'mmpretrain')
+    data, _ = build_dataset(partial(DATASETS.build, config), split, config, 'mmpretrain')
+    if classes is None:
+        check_training_folders(data)
+    if corruption:
+        data[0]  # images that cannot be corrupted are refused now
     sampler = DefaultSampler(data, shuffle=False)
     return DataLoader(data, batch_size, sampler=sampler, collate_fn=default_collate)
 

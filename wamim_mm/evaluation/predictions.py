@@ -1,18 +1,23 @@
 """Pictures of what a trained model says about images, with its library's own visualizer."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-import mmcv
+import numpy as np
 import torch
+from mmcv.transforms import LoadAnnotations
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModel, revert_sync_batchnorm
-from mmengine.registry import MODELS, VISUALIZERS, init_default_scope
+from mmengine.registry import VISUALIZERS
 from mmengine.visualization import Visualizer
 from tqdm import tqdm
 
-from .loading import load_weights
+from ..class_names import builds, library_of
+from ..data.images import loading_step
+from ..data.loading import LoadImage
+from .models import build_model, load_weights
 
 
 def draw_predictions(
@@ -31,19 +36,35 @@ def draw_predictions(
     Raises:
         OSError, RuntimeError, pickle.UnpicklingError: The checkpoint cannot be read, or does not
             fit.
-        ValueError: It does not name its classes.
+        ValueError: It does not name its classes, or is of another grid of patches; or a file is no
+            image that the test pipeline reads whole.
     """
     MMLogger.get_current_instance().setLevel('WARNING')
     model, meta = build(cfg, checkpoint)
-    pipeline = Compose(without_annotations(cfg.test_dataloader.dataset.pipeline))
+    scope = cfg.get('default_scope') or library_of(cfg)
+    pipeline = Compose(without_annotations(cfg.test_dataloader.dataset.pipeline, scope))
     visualizer = VISUALIZERS.build(dict(cfg.visualizer, name='infer', vis_backends=None))
     visualizer.dataset_meta = meta
     pictures = picture_names(paths, root, out)
     for path in tqdm(paths, unit='image'):
+        image = rgb_picture(path, cfg.test_dataloader.dataset.pipeline)
         batch = pseudo_collate([pipeline(dict(img_path=str(path), img_id=0))])
         with torch.no_grad():
             sample = model.test_step(batch)[0].cpu()
-        draw(visualizer, path, sample, pictures[path], score)
+        draw(visualizer, image, path.stem, sample, pictures[path], score)
+
+
+def rgb_picture(path: Path, like: Sequence[dict]) -> np.ndarray:
+    """``(H, W, 3)`` uint8 of a file as a pipeline reads it; of four bands, the first three.
+
+    Raises:
+        ValueError: It is no image, or the pipeline would cut bits or bands off.
+    """
+    step = loading_step(like)
+    step.pop('type')
+    image = LoadImage(**step)(dict(img_path=str(path)))['img']
+    image = np.stack([image] * 3, -1) if image.ndim == 2 else image[..., 2::-1]
+    return np.ascontiguousarray(image)
 
 
 def picture_names(paths: list[Path], root: Path, out: Path) -> dict[Path, Path]:
@@ -61,8 +82,7 @@ def picture_names(paths: list[Path], root: Path, out: Path) -> dict[Path, Path]:
 
 def build(cfg: Config, checkpoint: str) -> tuple[BaseModel, dict]:
     """The config's model with the checkpoint's weights, and the meta data of its training set."""
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    model = MODELS.build(cfg.model)
+    model = build_model(cfg)
     meta = load_weights(model, checkpoint)
     if 'dataset_meta' not in meta:
         raise ValueError(
@@ -74,18 +94,19 @@ def build(cfg: Config, checkpoint: str) -> tuple[BaseModel, dict]:
     return revert_sync_batchnorm(model).to(device), meta['dataset_meta']
 
 
-def without_annotations(pipeline: list[dict]) -> list[dict]:
-    """The test pipeline without its steps that load annotations."""
-    return [step for step in pipeline if not step['type'].endswith('LoadAnnotations')]
+def without_annotations(pipeline: list[dict], scope: str | None) -> list[dict]:
+    """The test pipeline, of types of a library, without its steps that load annotations."""
+    return [step for step in pipeline if not builds(step, LoadAnnotations, 'TRANSFORMS', scope)]
 
 
-def draw(visualizer: Visualizer, path: Path, sample, out: Path, score: float) -> None:
+def draw(
+    visualizer: Visualizer, image: np.ndarray, name: str, sample, out: Path, score: float
+) -> None:
     """Write one picture with the library's own visualizer."""
-    image = mmcv.imread(str(path), channel_order='rgb')
     out.parent.mkdir(parents=True, exist_ok=True)
     if hasattr(visualizer, 'visualize_cls'):  # mmpretrain
         classes = visualizer.dataset_meta.get('classes')
         visualizer.visualize_cls(image, sample, classes=classes, draw_gt=False, out_file=str(out))
         return
     options = {} if 'pred_sem_seg' in sample else dict(pred_score_thr=score)
-    visualizer.add_datasample(path.stem, image, sample, draw_gt=False, out_file=str(out), **options)
+    visualizer.add_datasample(name, image, sample, draw_gt=False, out_file=str(out), **options)

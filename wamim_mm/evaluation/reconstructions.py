@@ -1,27 +1,31 @@
 """Pictures of what a pre-trained model sees of images and what it makes of them."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, default_collate
 from mmengine.logging import MMLogger
 from mmengine.runner import set_random_seed
-from mmpretrain.registry import MODELS, TRANSFORMS
+from mmpretrain.registry import TRANSFORMS
 from torch import Tensor
 
-from ..data.images import centre_crop_pipeline
+from ..class_names import builds
+from ..data.format_checks import check_channels
+from ..data.images import centre_crop_pipeline, train_pipeline
 from ..models import MFM, WaMIM, WaveletTargetGenerator
 from ..ops.masking import random_mask
-from .loading import load_weights
+from .models import build_model, load_weights
 
-#: Titles and pictures, each ``(N, 3, H, W)``.
+#: Titles and pictures, each ``(N, C, H, W)``.
 Row = dict[str, Tensor]
 
 
 def draw_reconstructions(
     cfg: Config, checkpoint: str, paths: list[Path], out: Path, count: int = 4, seed: int = 0
-) -> None:
+) -> str:
     """Draw one picture, with two rows for each image; `cli.reconstruct` says what they show.
 
     Args:
@@ -31,21 +35,51 @@ def draw_reconstructions(
         out: The picture's file.
         count: How many images are drawn, chosen at random.
         seed: Of the choice and of the masks.
+
+    Returns:
+        What the picture does not show; empty if it shows all.
+
+    Raises:
+        ValueError: The config is not one of pre-training, the checkpoint does not fit its model,
+            images and model differ in their number of channels, or a file cannot be read as the
+            config's pipeline reads it.
     """
     MMLogger.get_current_instance().setLevel('WARNING')
     set_random_seed(seed)
     chosen = torch.randperm(len(paths))[:count].sort().values
-    model = MODELS.build(cfg.model)
+    model = build_model(cfg)
+    if not isinstance(model, WaMIM | MFM):
+        raise ValueError(
+            f'{type(model).__name__} reconstructs nothing, WaMIM and MFM do; take a pre-training '
+            'config, or tools/infer.py for this one'
+        )
     load_weights(model, checkpoint)
     model.eval()
-    inputs = read(model, [paths[i] for i in chosen.tolist()])
+    inputs = read(model, [paths[i] for i in chosen.tolist()], train_pipeline(cfg))
     draw(mfm_rows(model, inputs) if isinstance(model, MFM) else wamim_rows(model, inputs), out)
+    bands = inputs.shape[1]
+    return f'of {bands} channels the first {shown(bands)}' if shown(bands) < bands else ''
 
 
-def read(model: WaMIM | MFM, paths: list[Path]) -> Tensor:
-    """``(N, 3, H, W)`` normalized images, short side and centre crop at the model's size."""
-    pipeline = Compose([TRANSFORMS.build(step) for step in centre_crop_pipeline(model.img_size)])
-    batch = default_collate([pipeline(dict(img_path=str(path))) for path in paths])
+def is_pretraining(cfg: Config) -> bool:
+    """Whether the config's model is one whose reconstructions can be drawn."""
+    return builds(cfg.model, WaMIM | MFM, 'MODELS', cfg.get('default_scope'))
+
+
+def read(model: WaMIM | MFM, paths: list[Path], like: Sequence[dict] = ()) -> Tensor:
+    """``(N, C, H, W)`` normalized images, short side and centre crop at the model's size.
+
+    Args:
+        model: The model.
+        paths: Image files.
+        like: The pipeline of the training, whose way to read files is taken.
+    """
+    steps = centre_crop_pipeline(model.img_size, like)
+    pipeline = Compose([TRANSFORMS.build(step) for step in steps])
+    samples = [pipeline(dict(img_path=str(path))) for path in paths]
+    for sample in samples:
+        check_channels(len(sample['inputs']), model, 'train_dataloader.dataset.pipeline.0')
+    batch: Any = default_collate(samples)
     return model.data_preprocessor(batch)['inputs']
 
 
@@ -88,9 +122,9 @@ def mfm_rows(model: MFM, inputs: Tensor) -> list[Row]:
 
 
 def modulus(pictures: Tensor) -> Tensor:
-    """``(N, 3, H, W)``, the mean of the colours' spectra, frequency 0 in the centre."""
+    """``(N, C, H, W)``, the mean of the channels' spectra, frequency 0 in the centre."""
     mean = torch.fft.fft2(pictures, norm='ortho').abs().mean(1, keepdim=True)
-    return torch.fft.fftshift(mean, dim=(-2, -1)).expand(-1, 3, -1, -1)
+    return torch.fft.fftshift(mean, dim=(-2, -1)).expand_as(pictures)
 
 
 def four_decades(share: Tensor) -> Tensor:
@@ -99,12 +133,24 @@ def four_decades(share: Tensor) -> Tensor:
 
 
 def as_pictures(model: WaMIM | MFM, row: Row) -> Row:
-    """Normalized images as pictures in [0, 1]; NaN, which is what was hidden, as grey."""
-    mean, std = (getattr(model.data_preprocessor, name) for name in ('mean', 'std'))
-    return {
+    """Normalized images as pictures in [0, 1]; NaN, which is what was hidden, as grey.
+
+    Of three and more channels the first three are red, green and blue, whatever the model sees.
+    """
+    preprocessor = model.data_preprocessor
+    mean, std = getattr(preprocessor, 'mean', 0.0), getattr(preprocessor, 'std', 1.0)
+    pictures = {
         title: ((images * std + mean) / 255).clamp(0, 1).nan_to_num(0.6)
         for title, images in row.items()
     }
+    if getattr(preprocessor, '_channel_conversion', False):
+        return pictures
+    return {title: torch.cat([x[:, :3].flip(1), x[:, 3:]], 1) for title, x in pictures.items()}
+
+
+def shown(channels: int) -> int:
+    """How many channels a picture shows: three as colours, or one as grey."""
+    return 3 if channels >= 3 else 1
 
 
 def draw(rows: list[Row], out: Path) -> None:
@@ -125,7 +171,8 @@ def draw(rows: list[Row], out: Path) -> None:
     for k, row in enumerate(rows):
         for column, (title, pictures) in enumerate(row.items()):
             for axis, picture in zip(axes[k :: len(rows), column], pictures, strict=True):
-                axis.imshow(picture.permute(1, 2, 0).numpy(), interpolation='nearest')
+                visible = picture[: shown(len(picture))].expand(3, -1, -1)
+                axis.imshow(visible.permute(1, 2, 0).numpy(), interpolation='nearest')
                 axis.set_title(title, fontsize=8)
                 axis.axis('off')
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,8 @@
 """The backbone that a checkpoint holds: its architecture and its tensors."""
 
-import ast
+import sys
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 from mmengine.model import BaseModule
@@ -9,20 +10,13 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from mmpretrain import models
 from torch import Tensor
 
-# Registered name -> the class of mmpretrain that has the same arguments and tensors.
-_HOSTS = {
-    'WaMIMViT': 'VisionTransformer',
-    'VisionTransformer': 'VisionTransformer',
-    'WaMIMSwinTransformer': 'SwinTransformer',
-    'SwinTransformer': 'SwinTransformer',
-    'ResNet': 'ResNet',
-}
+from ..class_names import LIBRARIES, class_of, library_class
+from ..saved_config import backbone_config
 
-# Arguments that change what a backbone computes, with the values that other libraries support too;
-# the first of them is the default.
+# Classes of mmpretrain, with the arguments that change what they compute and the values that other
+# libraries support too, the default first. Ours and users' subclasses have the same tensors.
 _CONVERTIBLE: dict[str, dict[str, list]] = {
     'VisionTransformer': dict(
-        in_channels=[3],
         qkv_bias=[True],
         norm_cfg=[dict(type='LN', eps=1e-6)],
         with_cls_token=[True],
@@ -32,7 +26,6 @@ _CONVERTIBLE: dict[str, dict[str, list]] = {
         layer_cfgs=[{}],
     ),
     'SwinTransformer': dict(
-        in_channels=[3],
         norm_cfg=[dict(type='LN'), dict(type='LN', eps=1e-5)],
         out_after_downsample=[False],
         use_abs_pos_embed=[False],
@@ -40,7 +33,6 @@ _CONVERTIBLE: dict[str, dict[str, list]] = {
         stage_cfgs=[{}],
     ),
     'ResNet': dict(
-        in_channels=[3],
         stem_channels=[64],
         base_channels=[64],
         expansion=[None],
@@ -78,6 +70,11 @@ class Backbone:
     config: str
 
     @property
+    def in_channels(self) -> int:
+        """Channels of its images."""
+        return self.args.get('in_channels', 3)
+
+    @property
     def weights(self) -> dict[str, Tensor]:
         """The state dict without the index tables that follow from Swin's window size."""
         return {k: v for k, v in self.tensors.items() if 'relative_position_index' not in k}
@@ -89,7 +86,14 @@ class Backbone:
             ValueError: It computes what the target's class cannot.
             RuntimeError: The tensors are not those of the architecture.
         """
-        module = getattr(models, self.host)(**self.args)
+        host = getattr(models, self.host)
+        own = sorted(set(self.args) - set(signature(host).parameters))
+        if own:
+            raise ValueError(
+                f'{self.host} has no argument {", ".join(own)}, as its subclass in the checkpoint '
+                f'has, so that it cannot be converted for {target}; --to mmpretrain takes any'
+            )
+        module = host(**self.args)
         module.load_state_dict(self.tensors)
         same = (
             {'stage_cfgs'} if target == 'timm' and _windows_are_timms(self.args, module) else set()
@@ -132,16 +136,17 @@ def read_backbone(checkpoint: str) -> Backbone:
             'is; take a checkpoint as the run has written it'
         )
     try:
-        scope, args = _backbone_config(config)
+        scope, args = backbone_config(config)
     except (SyntaxError, ValueError) as error:
         raise ValueError(f'the config in {checkpoint} cannot be read: {error}') from error
     args.pop('init_cfg', None)
     registered = args.pop('type')
-    host = _HOSTS.get(registered.split('.')[-1])
-    if host is None or scope not in ('mmpretrain', 'wamim_mm'):
+    host = _host(registered, scope)
+    if host is None:
         raise ValueError(
             f'the backbone in {checkpoint} is {registered!r} in the scope {scope!r}; supported are '
-            f"{', '.join(_HOSTS)} in mmpretrain's"
+            f"mmpretrain's {', '.join(_CONVERTIBLE)}, ours, and classes of your own that inherit "
+            'from these, whose module --custom-imports names'
         )
     tensors = {
         name.removeprefix('backbone.'): tensor
@@ -153,37 +158,22 @@ def read_backbone(checkpoint: str) -> Backbone:
     return Backbone(host, args, tensors, config)
 
 
-def _backbone_config(config: str) -> tuple[str | None, dict[str, Any]]:
-    """The scope of ``model.backbone`` and its config.
+def _host(name: str, scope: str | None) -> str | None:
+    """The class of mmpretrain that a registered one is or inherits from, if it can be converted.
 
-    `Config.fromstring` would run the text as a program, and a checkpoint may come from anybody. So
-    only literals and ``dict(...)`` are read here; MMEngine writes nothing else. (A hook that stored
-    plain data in checkpoints would be as long, and would not help with checkpoints of others or of
-    earlier runs.)
+    A checkpoint may come from anybody, so it names no module that is imported, but those of the
+    libraries.
     """
-    assigned = {
-        statement.targets[0].id: statement.value
-        for statement in ast.parse(config).body
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
-    }
-    parts = {part.arg: part.value for part in getattr(assigned.get('model'), 'keywords', [])}
-    if 'backbone' not in parts:
-        raise ValueError('it has no model.backbone')
-    args = _literal(parts['backbone'])
-    scope = args.pop('_scope_', _literal(assigned.get('default_scope', ast.Constant(None))))
-    return args['type'].split('.')[0] if '.' in args['type'] else scope, args
-
-
-class _DictCalls(ast.NodeTransformer):
-    """``dict(a=1)`` becomes ``{'a': 1}``."""
-
-    def visit_Call(self, node: ast.Call) -> ast.expr:
-        self.generic_visit(node)
-        if not isinstance(node.func, ast.Name) or node.func.id != 'dict' or node.args:
-            return node  # literal_eval refuses it
-        keys: list[ast.expr | None] = [ast.Constant(keyword.arg) for keyword in node.keywords]
-        return ast.Dict(keys, [keyword.value for keyword in node.keywords])
-
-
-def _literal(node: ast.expr) -> Any:
-    return ast.literal_eval(_DictCalls().visit(node))
+    module = name.rpartition('.')[0]
+    if (
+        module
+        and module.split('.')[0] not in (*LIBRARIES, 'wamim_mm')
+        and module not in sys.modules
+    ):
+        return None
+    try:
+        cls = class_of(dict(type=name), 'MODELS', scope)
+    except ValueError:
+        return None
+    nearest = library_class(cls)
+    return next((host for host in _CONVERTIBLE if getattr(models, host) is nearest), None)

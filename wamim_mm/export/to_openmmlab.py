@@ -103,6 +103,8 @@ _SHARED: dict[str, Callable[[Backbone, str], Handover]] = {
 
 
 def _usage(backbone: Backbone, **args) -> list[str]:
+    if backbone.in_channels != 3:
+        args['in_channels'] = backbone.in_channels
     return [f'backbone={call("dict", type=backbone.host, **args, init_cfg=_PRETRAINED)}']
 
 

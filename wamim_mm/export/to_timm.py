@@ -46,10 +46,11 @@ _SWIN_SIZES = {'tiny': 'tiny', 'small': 'small', 'base': 'base', 'large': 'large
 def to_timm(backbone: Backbone) -> Handover:
     """For timm's model of that name or, where there is none, of that class."""
     module = backbone.build('timm')
-    return _CONVERT[backbone.host](module, backbone.weights)
+    channels = {} if backbone.in_channels == 3 else dict(in_chans=backbone.in_channels)
+    return _CONVERT[backbone.host](module, backbone.weights, channels)
 
 
-def _vit(module: VisionTransformer, weights: dict[str, Tensor]) -> Handover:
+def _vit(module: VisionTransformer, weights: dict[str, Tensor], channels: dict) -> Handover:
     """Timm has one norm after the blocks: of all tokens, or of their mean."""
     left_out: list[str] = []
     norm: dict[str, Any] = {}
@@ -75,10 +76,11 @@ def _vit(module: VisionTransformer, weights: dict[str, Tensor]) -> Handover:
             mlp_ratio=settings['feedforward_channels'] / settings['embed_dims'],
         ),
         **norm,
+        **channels,
     )
 
 
-def _swin(module: SwinTransformer, weights: dict[str, Tensor]) -> Handover:
+def _swin(module: SwinTransformer, weights: dict[str, Tensor], channels: dict) -> Handover:
     """Timm has a norm for the last stage only."""
     last = last_norm(module)
     left_out = [name for name in weights if name.startswith('norm') and last not in name]
@@ -100,11 +102,12 @@ def _swin(module: SwinTransformer, weights: dict[str, Tensor]) -> Handover:
             num_heads=tuple(module.num_heads),
             window_size=window,
         ),
+        **channels,
     )
 
 
-def _resnet(module: ResNet, weights: dict[str, Tensor]) -> Handover:
-    return _handover(weights, [], f'resnet{module.depth}', 'ResNet', {})
+def _resnet(module: ResNet, weights: dict[str, Tensor], channels: dict) -> Handover:
+    return _handover(weights, [], f'resnet{module.depth}', 'ResNet', {}, **channels)
 
 
 _CONVERT = {'VisionTransformer': _vit, 'SwinTransformer': _swin, 'ResNet': _resnet}
@@ -119,16 +122,16 @@ def _size(module: VisionTransformer | SwinTransformer, names: dict[str, str]) ->
 
 
 def _handover(
-    state: dict[str, Tensor], left_out: list[str], name: str, cls: str, sizes: dict, **norm
+    state: dict[str, Tensor], left_out: list[str], name: str, cls: str, sizes: dict, **options
 ) -> Handover:
     """Load the state into the model that the usage names, which fails unless both fit."""
     timm = library('timm')
     if timm.is_model(name):
-        model = timm.create_model(name, num_classes=0, **norm)
-        text = call('timm.create_model', name, num_classes=0, **norm)
+        model = timm.create_model(name, num_classes=0, **options)
+        text = call('timm.create_model', name, num_classes=0, **options)
     else:
-        model = getattr(timm.models, cls)(**sizes, num_classes=0, **norm)
-        text = call(f'timm.models.{cls}', **sizes, num_classes=0, **norm)
+        model = getattr(timm.models, cls)(**sizes, num_classes=0, **options)
+        text = call(f'timm.models.{cls}', **sizes, num_classes=0, **options)
     model.load_state_dict(state)
     usage = [f'model = {text}', "model.load_state_dict(torch.load('OUT'))"]
     return Handover(lambda out: torch.save(state, out), usage, left_out)

@@ -80,6 +80,7 @@ def _vit(
     config = transformers.ViTConfig(
         image_size=side(module.img_size),
         patch_size=side(module.patch_embed.projection.kernel_size),
+        num_channels=module.patch_embed.projection.in_channels,
         hidden_size=settings['embed_dims'],
         num_hidden_layers=settings['num_layers'],
         num_attention_heads=settings['num_heads'],
@@ -105,6 +106,7 @@ def _swin(
     config = transformers.SwinConfig(
         image_size=side(module.patch_embed.init_input_size),
         patch_size=side(module.patch_embed.projection.kernel_size),
+        num_channels=module.patch_embed.projection.in_channels,
         embed_dim=module.embed_dims,
         depths=list(module.depths),
         num_heads=list(module.num_heads),
@@ -127,6 +129,7 @@ def _resnet(transformers: ModuleType, module: ResNet, weights: dict[str, Tensor]
     """ResNetBackbone and ResNetModel have the same tensors; a folder of one is one of the other."""
     block, depths = module.arch_settings[module.depth]
     config = transformers.ResNetConfig(
+        num_channels=module.conv1.in_channels,
         embedding_size=64,
         hidden_sizes=[64 * 2**i * module.expansion for i in range(len(depths))],
         depths=list(depths),

@@ -6,6 +6,7 @@ from .compile import CompileHook
 from .loader_fit import LoaderFitHook
 from .masking import MaskingHook
 from .pretrained_fit import PretrainedFitHook
+from .resume import ResumeHook
 
 __all__ = [
     'CheckpointFitHook',
@@ -14,4 +15,5 @@ __all__ = [
     'LoaderFitHook',
     'MaskingHook',
     'PretrainedFitHook',
+    'ResumeHook',
 ]

@@ -8,6 +8,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import nn
 
+from ..models.position_grid import backbone_tensors, check_grid, find_move
 from .pretrained_fit import RESIZED, new_by_design
 
 
@@ -20,7 +21,8 @@ class CheckpointFitHook(Hook):
             model, in the same shape, and no other. If False, as in training that starts from
             ``load_from``, it must hold the weights of the backbone, except those that are new by
             design (see `PretrainedFitHook`), and those that hosts resize may have another shape.
-            Other weights that are missing are initialized at random.
+            Other weights that are missing are initialized at random. A position embedding of
+            another grid of patches is resized in the checkpoint before it is loaded.
     """
 
     def __init__(self, strict: bool) -> None:
@@ -41,6 +43,8 @@ class CheckpointFitHook(Hook):
                 f'the checkpoint has no {", ".join(missing)}: it holds weights only, and no run to '
                 'resume; start a new one from them with --cfg-options load_from=CHECKPOINT'
             )
+        if not self.strict and hasattr(model, 'backbone'):
+            _move_positions(runner, model.backbone, checkpoint)
 
 
 def check_fit(model: nn.Module, checkpoint: Any, strict: bool) -> None:
@@ -96,3 +100,24 @@ def check_fit(model: nn.Module, checkpoint: Any, strict: bool) -> None:
             f'missing and {len(reshaped)} have another shape, {len(left)} of the checkpoint have '
             f'no place ({"; ".join(examples)}); use the config that it was trained with'
         )
+    backbone = getattr(model, 'backbone', None)
+    if strict and isinstance(backbone, nn.Module):
+        check_grid(backbone, checkpoint)
+
+
+def _move_positions(runner: Runner, backbone: nn.Module, checkpoint: dict) -> None:
+    """Resize the backbone's position embedding in a checkpoint, where it is on another grid."""
+    theirs = backbone_tensors(checkpoint)
+    move = find_move(backbone, theirs, checkpoint)
+    if move is None or move.source == move.target:
+        return
+    if move.source is None:
+        raise ValueError(
+            f'backbone.{move.name} of the checkpoint has {theirs[move.name].shape[1]} tokens, no '
+            'square grid of patches, and the file does not say of which grid (meta.cfg); take the '
+            'checkpoint as its run has written it'
+        )
+    state = checkpoint.get('state_dict', checkpoint)
+    key = next(key for key in state if key.removeprefix('module.') == f'backbone.{move.name}')
+    state[key] = move.resized(theirs[move.name], backbone)
+    runner.logger.info(f'backbone.{move.name} resized from {move.sizes}')

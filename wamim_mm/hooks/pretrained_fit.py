@@ -1,5 +1,6 @@
 """A pre-trained backbone must be loaded completely: hosts load only what fits, and go on."""
 
+import copy
 import re
 from collections.abc import Collection
 
@@ -10,9 +11,13 @@ from mmengine.registry import HOOKS
 from mmengine.runner import CheckpointLoader, Runner
 from torch import Tensor
 
+from ..class_names import pretrained_init
+from ..models.position_grid import Move, find_move
+
 # What hosts resize to another input or window size while they load.
 RESIZED = ('pos_embed', 'relative_position_bias_table')
 SHOWN = 5  # names in a message
+STATES = ('state_dict', 'model')  # where a checkpoint keeps its tensors, if not at the top
 
 
 @HOOKS.register_module()
@@ -25,6 +30,9 @@ class PretrainedFitHook(Hook):
     Integer buffers are left out, because the model computes them. Nothing is checked when a run
     resumes or starts from ``load_from``, nor for an original Swin checkpoint that the backbone
     converts itself.
+
+    A position embedding of another grid of patches is resized before the host sees it, because
+    hosts take every grid for a square (see `position_grid`).
 
     Two kinds of tensors differ by design; they are reported and do not count as errors: the norm
     after a mean pooling, which no pre-training has, and norms of the pre-training that the backbone
@@ -41,19 +49,23 @@ class PretrainedFitHook(Hook):
         self.allow_partial = allow_partial
         # The checkpoint, read once: memory-mapped from before_run to before_train.
         self._theirs: dict[str, Tensor] | None = None
+        self._move: Move | None = None
 
     def before_run(self, runner: Runner) -> None:
         """Compare names and shapes.
 
         Raises:
             ValueError: A tensor of the backbone is not in the checkpoint, or has another shape
-                there; or a backbone tensor of the checkpoint has no place in the backbone.
+                there; or a backbone tensor of the checkpoint has no place in the backbone; or the
+                grid of its position embedding is not known.
         """
-        backbone = _pretrained_backbone(runner)
+        backbone, init_cfg = _pretrained_backbone(runner)
         if backbone is None:
             return
-        path = backbone.init_cfg['checkpoint']
-        ours, (theirs, marked) = _float_tensors(backbone), _checkpoint_tensors(backbone.init_cfg)
+        path = init_cfg['checkpoint']
+        checkpoint = _read(path)
+        ours = _float_tensors(backbone)
+        theirs, marked = _backbone_tensors(checkpoint, init_cfg)
         if getattr(backbone, 'convert_weights', False):
             if marked:
                 raise ValueError(
@@ -88,6 +100,24 @@ class PretrainedFitHook(Hook):
                 "use the pre-trained encoder's architecture, or bring its names into the host's "
                 'with tools/export_backbone.py',
             )
+        move = find_move(backbone, theirs, checkpoint)
+        if move is not None and move.source is None:
+            self._complain(
+                runner,
+                f'{move.name} in {path} has {theirs[move.name].shape[1]} tokens, no square grid of '
+                'patches, and the file does not say of which grid (meta.cfg)',
+                'take the checkpoint as its run has written it',
+            )
+        elif move is not None and move.source != move.target:
+            self._move = move
+            theirs[move.name] = move.resized(theirs[move.name], backbone)
+            prefix = _prefix(init_cfg)
+            key = next(
+                key
+                for key in _state(checkpoint)
+                if key.removeprefix('module.').removeprefix(prefix) == move.name
+            )
+            _serve(path, checkpoint, key, theirs[move.name])
 
     def before_train(self, runner: Runner) -> None:
         """Compare values and report how many tensors were loaded.
@@ -96,9 +126,12 @@ class PretrainedFitHook(Hook):
             ValueError: The backbone holds other values than the checkpoint.
         """
         theirs, self._theirs = self._theirs, None
-        backbone = _pretrained_backbone(runner)
+        move, self._move = self._move, None
+        backbone, init_cfg = _pretrained_backbone(runner)
         if theirs is None or backbone is None:
             return
+        if move is not None:
+            CheckpointLoader._schemes.pop(_scheme(init_cfg['checkpoint']))
         ours = _float_tensors(backbone)
         common = [name for name in ours if name in theirs]
         resized = [name for name in common if theirs[name].shape != ours[name].shape]
@@ -110,13 +143,15 @@ class PretrainedFitHook(Hook):
         report = f'loaded {len(loaded)} of {len(ours)} backbone tensors'
         if resized:
             report += f', {len(resized)} of them resized'
+        if move is not None:
+            report += f', {move.name} resized from {move.sizes}'
         new = new_by_design(backbone, theirs)
         if new:
             report += f', {_names(new)} new by design'
         left = [name for name in theirs if name not in ours and _left_by_design(name, backbone)]
         if left:
             report += f', {_names(left)} of the checkpoint not used by design'
-        runner.logger.info(f'{report}, from {backbone.init_cfg["checkpoint"]}')
+        runner.logger.info(f'{report}, from {init_cfg["checkpoint"]}')
         lost = [name for name in common if name not in loaded]
         if lost:
             self._complain(
@@ -133,38 +168,61 @@ class PretrainedFitHook(Hook):
         runner.logger.warning(problem)
 
 
-def _pretrained_backbone(runner: Runner) -> BaseModule | None:
-    """The backbone, if its weights come from a checkpoint that can be compared with it."""
+def _pretrained_backbone(runner: Runner) -> tuple[BaseModule | None, dict]:
+    """The backbone and its `init_cfg`, if a checkpoint in that can be compared with it."""
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     backbone = getattr(model, 'backbone', None)
-    init_cfg = getattr(backbone, 'init_cfg', None)
-    if runner._resume or runner._load_from or not isinstance(init_cfg, dict):
-        return None
-    if init_cfg.get('type') != 'Pretrained':
-        return None
-    return backbone
+    init_cfg = pretrained_init(getattr(backbone, 'init_cfg', None))
+    if runner._resume or runner._load_from or init_cfg is None:
+        return None, {}
+    return backbone, init_cfg
 
 
 def _float_tensors(backbone: BaseModule) -> dict[str, Tensor]:
     return {name: t for name, t in backbone.state_dict().items() if t.is_floating_point()}
 
 
-def _checkpoint_tensors(init_cfg: dict) -> tuple[dict[str, Tensor], bool]:
+def _backbone_tensors(checkpoint: dict, init_cfg: dict) -> tuple[dict[str, Tensor], bool]:
     """The checkpoint's float tensors by the backbone's names, and whether a prefix marked them."""
-    checkpoint = _read(init_cfg['checkpoint'])
-    state = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
     tensors = {
         name.removeprefix('module.'): value
-        for name, value in state.items()
+        for name, value in _state(checkpoint).items()
         if torch.is_tensor(value) and value.is_floating_point()
     }
-    prefix = (init_cfg.get('prefix') or 'backbone.').rstrip('.') + '.'
+    prefix = _prefix(init_cfg)
     marked = {
         name.removeprefix(prefix): value
         for name, value in tensors.items()
         if name.startswith(prefix)
     }
     return (marked, True) if marked else (tensors, False)
+
+
+def _state(checkpoint: dict) -> dict:
+    return next((checkpoint[name] for name in STATES if name in checkpoint), checkpoint)
+
+
+def _prefix(init_cfg: dict) -> str:
+    return (init_cfg.get('prefix') or 'backbone.').rstrip('.') + '.'
+
+
+def _serve(path: str, checkpoint: dict, key: str, tensor: Tensor) -> None:
+    """Let all hosts load the checkpoint from memory in place of the file, one tensor exchanged.
+
+    They read files in ways of their own, but all through MMEngine's `CheckpointLoader`.
+    """
+
+    def load_from_memory(*_, **__) -> dict:
+        state = copy.copy(_state(checkpoint))  # a new one for each: hosts change it
+        state[key] = tensor
+        place = next((name for name in STATES if name in checkpoint), None)
+        return state if place is None else {**checkpoint, place: state}
+
+    CheckpointLoader.register_scheme(_scheme(path), load_from_memory, force=True)
+
+
+def _scheme(path: str) -> str:
+    return f'{re.escape(path)}$'
 
 
 def _read(path: str) -> dict:

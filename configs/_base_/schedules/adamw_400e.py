@@ -1,8 +1,8 @@
 """Pre-training as LocalMIM does it: AdamW for 400 epochs, the first 40 of them warm-up.
 
 A config sets ``optim_wrapper.optimizer.lr``. Both parts of ``param_scheduler`` are adjusted by
-iteration, and the cosine falls to zero in the last epoch, whichever ``train_cfg.max_epochs`` says.
-MMEngine refuses a run that is not longer than the warm-up: for a trial, ``param_scheduler=[]``.
+iteration, and the cosine falls to zero in the last epoch. For a run of another length,
+``--cfg-options train_cfg.max_epochs=N`` is enough: the warm-up stays a tenth of it.
 """
 
 optim_wrapper = dict(

@@ -3,7 +3,8 @@
 A config sets ``optim_wrapper.optimizer.lr``, ``paramwise_cfg.layer_decay_rate`` and the cosine's
 ``eta_min_ratio``. That is a ratio since LocalMIM multiplies the whole schedule, its lowest learning
 rate included, by a layer's factor: one floor for all would lie above the rates of the first layers.
-MMEngine refuses a run that is not longer than the warm-up: for a trial, ``param_scheduler=[]``.
+For a run of another length, ``--cfg-options train_cfg.max_epochs=N`` is enough: the warm-up stays a
+fifth of it.
 """
 
 optim_wrapper = dict(

@@ -69,7 +69,7 @@ class ViTDet(VisionTransformer):
         """Encode images.
 
         Args:
-            x: ``(N, 3, H, W)`` normalized images of any size.
+            x: ``(N, C, H, W)`` normalized images of any size.
 
         Returns:
             A feature map ``(N, C, H / patch, W / patch)``, sides rounded up, for each entry of

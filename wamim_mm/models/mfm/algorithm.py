@@ -22,8 +22,8 @@ class MFM(BaseSelfSupervisor):
             mmpretrain's ``ResNet``, ``SwinTransformer``, or ``VisionTransformer`` with
             ``out_type='featmap'``. Earlier outputs are not used; where they have norms of their
             own, DDP needs ``find_unused_parameters=True`` in the config.
-        head: `MFMHead`. Channels of the feature map are measured and filled in, and so is its
-            stride, where it is not given and a power of two.
+        head: `MFMHead`. Channels of the image and of the feature map are filled in from the
+            encoder, and so is the stride, where it is not given and a power of two.
         degradation: `FrequencyFilter`, or for the restoration tasks `SuperResolution`, `Deblur` or
             `Denoise`.
         img_size: Side of the images, or ``(height, width)``.
@@ -34,8 +34,8 @@ class MFM(BaseSelfSupervisor):
 
     Raises:
         ValueError: The images are too small for the degradation, the encoder yields no feature map
-            or one whose stride is unknown or does not divide the images, or the loss does not fit
-            the degradation.
+            or one whose stride is unknown or does not divide the images, or head or loss do not
+            fit.
     """
 
     head: MFMHead
@@ -56,9 +56,15 @@ class MFM(BaseSelfSupervisor):
         degrading.check_size(height, width)
         encoder = MODELS.build(backbone)
         channels, stride = feature_map(encoder, height, width, head.get('stride'))
+        colours = input_channels(encoder)
+        if head.get('out_channels', colours) != colours:
+            raise ValueError(
+                f'MFM: {type(encoder).__name__} takes images of {colours} channels, and '
+                f'head.out_channels is {head["out_channels"]}; leave it out'
+            )
         super().__init__(
             backbone=encoder,
-            head=dict(head, in_channels=channels, stride=stride),
+            head=dict(head, in_channels=channels, stride=stride, out_channels=colours),
             data_preprocessor=data_preprocessor,
             init_cfg=init_cfg,
         )
@@ -85,7 +91,7 @@ class MFM(BaseSelfSupervisor):
         """Loss of a batch.
 
         Args:
-            inputs: ``(N, 3, H, W)`` normalized images.
+            inputs: ``(N, C, H, W)`` normalized images.
             data_samples: A sample with a number ``draw``, in [0, 1), is degraded in the way that
                 follows from this number. Otherwise the degradation is random.
             **kwargs: Not used; mmpretrain's algorithms accept them.
@@ -103,7 +109,7 @@ class MFM(BaseSelfSupervisor):
         """What the encoder sees, drawn at random.
 
         Args:
-            inputs: ``(N, 3, H, W)`` normalized images.
+            inputs: ``(N, C, H, W)`` normalized images.
             data_samples: As in :meth:`loss`.
 
         Returns:
@@ -137,13 +143,13 @@ class MFM(BaseSelfSupervisor):
         """The images that are predicted from degraded ones.
 
         Args:
-            inputs: ``(N, 3, H, W)`` normalized images.
+            inputs: ``(N, C, H, W)`` normalized images.
             degraded: What :meth:`degrade` made of them.
             mask: The mask of the frequencies that were kept. These are taken from the inputs: no
                 loss is computed there, so that predictions of them mean nothing.
 
         Returns:
-            ``(N, 3, H, W)`` in the range of the inputs.
+            ``(N, C, H, W)`` in the range of the inputs.
         """
         prediction = self.head(last(self.backbone(degraded))).to(inputs.dtype)
         if mask is None:
@@ -154,6 +160,12 @@ class MFM(BaseSelfSupervisor):
 def last(outputs: Tensor | tuple[Tensor, ...] | list[Tensor]) -> Tensor:
     """The last of an encoder's outputs, or its only one."""
     return outputs[-1] if isinstance(outputs, tuple | list) else outputs
+
+
+def input_channels(encoder: nn.Module) -> int:
+    """Channels of the images that an encoder takes, those of its first convolution."""
+    convolutions = (part for part in encoder.modules() if isinstance(part, nn.Conv2d))
+    return next((part.in_channels for part in convolutions), 3)
 
 
 @torch.no_grad()
@@ -174,7 +186,8 @@ def feature_map(
     name, training = type(encoder).__name__, encoder.training
     encoder.eval()  # running statistics stay as they are
     device = next(encoder.parameters()).device
-    output = last(encoder(torch.zeros(1, 3, height, width, device=device)))
+    images = torch.zeros(1, input_channels(encoder), height, width, device=device)
+    output = last(encoder(images))
     encoder.train(training)
     if not isinstance(output, Tensor) or output.ndim != 4:
         raise ValueError(
@@ -183,6 +196,12 @@ def feature_map(
             "ViT has out_type='featmap', ConvNeXt and its relatives gap_before_final_norm=False"
         )
     _, channels, rows, columns = output.shape
+    own = getattr(encoder, 'patch_resolution', None)
+    if own is not None and rows != columns and tuple(own) == (columns, rows):
+        raise ValueError(
+            f'MFM: img_size is {(height, width)}, (height, width), and {name} was built for '
+            f'{own[0]} x {own[1]} patches, height and width exchanged; set both alike'
+        )
     measured = height // rows
     found = f'{name} has a feature map of {rows} x {columns} for images of {height} x {width}'
     if stride is None and measured & (measured - 1):

@@ -13,7 +13,7 @@ class MFMHead(BaseModule):
         in_channels: Channels of the feature map; `MFM` fills them in from the encoder.
         stride: Pixels per cell of the feature map along a side; `MFM` measures powers of two.
         loss: `FrequencyLoss`.
-        out_channels: Channels of the image.
+        out_channels: Channels of the image; `MFM` fills them in too.
         init_cfg: Initialization config.
     """
 

@@ -112,7 +112,7 @@ class WaMIM(BaseSelfSupervisor):
         """Losses of a batch.
 
         Args:
-            inputs: ``(N, 3, H, W)`` normalized images.
+            inputs: ``(N, C, H, W)`` normalized images.
             data_samples: They may hold the masks: in a field ``mask``, ``(H / unit, W / unit)``
                 bool, True where hidden, or as a number ``draw``, from which the mask follows. If
                 they hold neither, masks are drawn at random.
@@ -134,11 +134,11 @@ class WaMIM(BaseSelfSupervisor):
         """Turn the predicted coefficients into images, by the inverse wavelet transform.
 
         Args:
-            inputs: ``(N, 3, H, W)`` normalized images.
+            inputs: ``(N, C, H, W)`` normalized images.
             data_samples: As in :meth:`loss`.
 
         Returns:
-            ``(N, 3, H, W)`` in the range of the inputs. Visible parts are predictions too.
+            ``(N, C, H, W)`` in the range of the inputs. Visible parts are predictions too.
         """
         self.check_size(inputs)
         _, layout = self.masking(inputs, data_samples)

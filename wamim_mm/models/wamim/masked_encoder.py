@@ -68,6 +68,11 @@ class MaskedEncoder(BaseModule):
                 f'hidden pixels; got kernel {conv.kernel_size}, stride {conv.stride}, dilation '
                 f'{conv.dilation} and padding {conv.padding} in patch_cfg'
             )
+        if conv.stride[0] != conv.stride[1]:
+            raise ValueError(
+                f'{type(self).__name__}: patches must be square, as mask units are, got '
+                f'patch_size={conv.kernel_size}; images need not be'
+            )
 
         for name, part in self.named_modules():
             heads, width = getattr(part, 'num_heads', None), getattr(part, 'embed_dims', None)

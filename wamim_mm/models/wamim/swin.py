@@ -14,6 +14,7 @@ from mmpretrain.registry import MODELS
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from ...class_names import pretrained_init
 from ...ops.masking import VisibleTokens, gather_tokens
 from ...ops.windows import Stage, SwinLayout, WindowGroups, Windows, relative_index, swin_layout
 from .masked_encoder import MaskedEncoder
@@ -41,7 +42,7 @@ class WaMIMSwinTransformer(MaskedEncoder, SwinTransformer):
     def init_weights(self) -> None:
         """Initialize as the host does, then the patch embedding as a linear layer (LocalMIM)."""
         super().init_weights()
-        if isinstance(self.init_cfg, dict) and self.init_cfg.get('type') == 'Pretrained':
+        if pretrained_init(self.init_cfg):
             return
         torch.nn.init.xavier_uniform_(self.patch_embed.projection.weight.data.flatten(1))  # a view
 

@@ -91,10 +91,10 @@ class WaveletTargetGenerator(BaseModule):
         """Targets of the images.
 
         Args:
-            images: ``(N, 3, H, W)``; other numbers of colours work likewise.
+            images: ``(N, C, H, W)``.
 
         Returns:
-            One ``(N, 3 * len(subbands), H / 2**level, W / 2**level)`` float tensor a level, finest
+            One ``(N, C * len(subbands), H / 2**level, W / 2**level)`` float tensor a level, finest
             level first, subbands outermost: all colours of the first subband, then of the next.
 
         Raises:
@@ -127,10 +127,10 @@ class WaveletTargetGenerator(BaseModule):
 
         Args:
             predictions: What :meth:`forward` returns, or predictions of it.
-            images: ``(N, 3, H, W)``, the images that they belong to.
+            images: ``(N, C, H, W)``, the images that they belong to.
 
         Returns:
-            ``(N, 3, H, W)`` in the range of ``images``.
+            ``(N, C, H, W)`` in the range of ``images``.
         """
         names, colours, depth = self.subbands, images.shape[1], max(self.levels)
         predicted = {}

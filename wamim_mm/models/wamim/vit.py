@@ -6,6 +6,7 @@ from mmpretrain.models.utils import build_2d_sincos_position_embedding, resize_p
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
+from ...class_names import pretrained_init
 from ...ops.masking import VisibleTokens, visible_units
 from .masked_encoder import MaskedEncoder
 
@@ -52,7 +53,7 @@ class WaMIMViT(MaskedEncoder, VisionTransformer):
         flattened patches; and a normal distribution of deviation 0.02 for the class token.
         """
         super().init_weights()
-        if isinstance(self.init_cfg, dict) and self.init_cfg.get('type') == 'Pretrained':
+        if pretrained_init(self.init_cfg):
             return
         height, width = self.patch_resolution
         # The library's function counts columns first: swapped sides make its order row-major.

@@ -1,0 +1,76 @@
+"""One run in a work dir at a time, and none over another."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from datetime import datetime
+from pathlib import Path
+
+LOCK = 'train.lock'
+
+
+def claim_work_dir(path: str, resume: bool, first: bool) -> None:
+    """Take a work dir for as long as this process lives.
+
+    The kernel gives it back however the process ends, so that nothing is left to clean up.
+
+    Args:
+        path: The work dir; created if it is not there.
+        resume: Whether the run that it holds goes on.
+        first: Whether this is the first process of a run. It alone takes the lock. Where that
+            fails it ends, and the launcher ends the others with it.
+
+    Raises:
+        ValueError: The work dir cannot be written, is another run's now, or holds a run that does
+            not go on.
+    """
+    held = None if resume else _run_in(Path(path))
+    if held:
+        raise ValueError(
+            f'{path} holds a run ({held}); go on with it by --resume, or choose another --work-dir'
+        )
+    if first:
+        _lock(path)
+
+
+def _run_in(work_dir: Path) -> str | None:
+    """What a run has left behind that another one would overwrite or mix with its own."""
+    checkpoint = next(iter(sorted(work_dir.glob('*.pth'))), None)
+    if checkpoint is not None:
+        return checkpoint.name
+    logs = work_dir.glob('*/vis_data/scalars.json')
+    # A start that failed before its first step has an empty log, or none.
+    return next((str(log.relative_to(work_dir)) for log in logs if log.stat().st_size), None)
+
+
+def _lock(path: str) -> None:
+    try:
+        os.makedirs(path, exist_ok=True)
+        file = Path(path, LOCK).open('a+')  # noqa: SIM115 (for as long as the process lives)
+    except OSError as error:
+        raise ValueError(
+            f'work dir {path!r} cannot be written: {error.strerror}; choose another --work-dir'
+        ) from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        raise ValueError(
+            f'{path} is in use by {file.read().strip() or "another process"}; wait for its end, or '
+            'choose another --work-dir'
+        ) from None
+    except OSError as error:
+        print(
+            f'{path} is on a filesystem without locks ({error.strerror}): a second run there would '
+            'not be noticed',
+            flush=True,
+        )
+    file.truncate(0)
+    since = datetime.now().astimezone().isoformat(' ', 'seconds')
+    file.write(f'process {os.getpid()} on {socket.gethostname()} since {since}\n')
+    file.flush()
+    # The loader's workers would keep the lock when this process is killed. This also keeps the file
+    # open here.
+    os.register_at_fork(after_in_child=file.close)
