@@ -49,7 +49,7 @@ def steps(work_dir):
 
 def score(root, config, work_dir, options):
     """What tools/test.py makes of the last checkpoint of a work dir."""
-    checkpoint = (work_dir / 'last_checkpoint').read_text()
+    checkpoint = work_dir / (work_dir / 'last_checkpoint').read_text()
     done = run(
         root,
         [sys.executable, 'tools/test.py', config, checkpoint, '--work-dir', work_dir / 'test']

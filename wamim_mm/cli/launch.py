@@ -187,12 +187,14 @@ def build_runner(
         dict(type='ClassCountHook'),
         dict(type='LoaderFitHook'),
         dict(type='ResumeHook'),
+        dict(type='EpochPositionHook'),
         FirstStepHook(),
     ):
         runner.register_hook(hook)
     loader, seed = runner._train_dataloader, cfg.get('randomness', {}).get('seed')
     if isinstance(loader, dict) and seed is not None:
         seed_draws(loader, seed)
+        runner.register_hook(dict(type='StepSeedHook', seed=seed))
     # Annotations are read now and not when training begins, so that errors appear at once.
     check_datasets(runner, loaders)
     for name in loaders:

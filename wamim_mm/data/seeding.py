@@ -9,6 +9,7 @@ a run can be resumed without stored states of generators.
 import random
 from collections.abc import Iterator, Sized
 from contextlib import contextmanager
+from itertools import islice
 from numbers import Integral
 from typing import Any
 
@@ -19,7 +20,7 @@ from mmengine.dist import get_dist_info
 from mmengine.registry import DATA_SAMPLERS, DATASETS
 from torch.utils.data import Dataset, Sampler
 
-__all__ = ['EpochSampler', 'SampleIndex', 'SeededDataset', 'seed_draws']
+__all__ = ['EpochSampler', 'SampleIndex', 'SeededDataset', 'seed_draws', 'seed_generators']
 
 
 class SampleIndex(int):
@@ -65,6 +66,8 @@ class EpochSampler(Sampler):
         self.sampler = DATA_SAMPLERS.build(sampler, default_args=dict(dataset=inner, seed=seed))
         self.epoch = 0
         self.skipped = 0
+        #: How many indices of this process the next iteration leaves out.
+        self.start = 0
         if hasattr(self.sampler, 'skip'):
             self.skip = self._skip
 
@@ -73,7 +76,8 @@ class EpochSampler(Sampler):
         rank, world_size = get_dist_info()
         once = isinstance(self.sampler, DefaultSampler | InfiniteSampler)
         repeats = getattr(self.sampler, 'num_repeats', 1)
-        for i, index in enumerate(self.sampler, self.skipped):
+        start, self.start = self.start, 0
+        for i, index in enumerate(islice(self.sampler, start, None), self.skipped + start):
             if not isinstance(index, Integral):
                 yield index
                 continue
@@ -150,16 +154,30 @@ def seeded(*numbers: int) -> Iterator[None]:
         *numbers: 0 or more.
     """
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
-    words = np.random.SeedSequence(numbers).generate_state(8)
-    random.seed(int.from_bytes(words[:4].tobytes(), 'little'))
-    np.random.seed(words[4:6])  # noqa: NPY002  (what the transforms of the libraries draw from)
-    torch.default_generator.manual_seed(int.from_bytes(words[6:].tobytes(), 'little'))
+    torch.default_generator.manual_seed(_seed_numpy(numbers))
     try:
         yield
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])  # noqa: NPY002
         torch.set_rng_state(states[2])
+
+
+def seed_generators(*numbers: int) -> None:
+    """Let the generators of Python, NumPy and torch, on all devices, start from these numbers.
+
+    Args:
+        *numbers: 0 or more.
+    """
+    torch.manual_seed(_seed_numpy(numbers))
+
+
+def _seed_numpy(numbers: tuple[int, ...]) -> int:
+    """Seed Python's and NumPy's generators; a seed for torch's."""
+    words = np.random.SeedSequence(numbers).generate_state(8)
+    random.seed(int.from_bytes(words[:4].tobytes(), 'little'))
+    np.random.seed(words[4:6])  # noqa: NPY002  (what the transforms of the libraries draw from)
+    return int.from_bytes(words[6:].tobytes(), 'little')
 
 
 def seed_draws(loader: dict, seed: int) -> None:

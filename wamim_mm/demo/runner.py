@@ -144,7 +144,7 @@ def config_of(name: str) -> Path:
 
 def last_checkpoint(work_dir: Path) -> Path:
     """The checkpoint that a training run ended with."""
-    return Path((work_dir / 'last_checkpoint').read_text().strip())
+    return work_dir / (work_dir / 'last_checkpoint').read_text().strip()
 
 
 def say(text: str) -> None:

@@ -3,6 +3,7 @@
 from .checkpoint_fit import CheckpointFitHook
 from .class_count import ClassCountHook
 from .compile import CompileHook
+from .exact_resume import EpochPositionHook, StepSeedHook
 from .loader_fit import LoaderFitHook
 from .masking import MaskingHook
 from .pretrained_fit import PretrainedFitHook
@@ -12,8 +13,10 @@ __all__ = [
     'CheckpointFitHook',
     'ClassCountHook',
     'CompileHook',
+    'EpochPositionHook',
     'LoaderFitHook',
     'MaskingHook',
     'PretrainedFitHook',
     'ResumeHook',
+    'StepSeedHook',
 ]

@@ -9,13 +9,15 @@ from .imports import after_import
 __all__ = ['after_import', 'install']
 
 # Module of a library -> the patch that is applied after its import, a module of this package.
-_PATCHES = {
-    'mmengine.logging': 'debug_prints',
-    'mmengine.runner.checkpoint': 'checkpoints',
-    'mmengine.runner.runner': 'accumulation',
-    'mmpretrain.utils.dependency': 'multimodal',
-    'mmpretrain.models': 'position_bias',
-}
+_PATCHES = (
+    ('mmengine.logging', 'debug_prints'),
+    ('mmengine.hooks.checkpoint_hook', 'checkpoint_hook'),
+    ('mmengine.runner.checkpoint', 'checkpoints'),
+    ('mmengine.runner.checkpoint', 'saving'),
+    ('mmengine.runner.runner', 'accumulation'),
+    ('mmpretrain.utils.dependency', 'multimodal'),
+    ('mmpretrain.models', 'position_bias'),
+)
 
 
 def install() -> None:
@@ -27,7 +29,7 @@ def install() -> None:
     mmcv_ext.install()
     quick_imports.install()
     frozen_stages.install()
-    for module, patch in _PATCHES.items():
+    for module, patch in _PATCHES:
         after_import(module, partial(_apply, patch))
 
 

@@ -18,6 +18,7 @@ import functools
 import os
 import re
 import struct
+import zipfile
 from collections.abc import Callable
 from pickle import UnpicklingError
 from typing import Any
@@ -109,10 +110,20 @@ def _explained(loader: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def load_from_local(filename: str, map_location: Any = None) -> Any:
-    """Do what MMEngine's loader of that name does, with weights only. Raises FileNotFoundError."""
+    """Do what MMEngine's loader of that name does, with weights only, from a file that is whole.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        RuntimeError: A part of it does not have the checksum that it was written with.
+    """
     filename = os.path.expanduser(filename)
     if not os.path.isfile(filename):
         raise FileNotFoundError(f'{filename} can not be found.')  # as MMEngine words it
+    if zipfile.is_zipfile(filename):  # as torch has written files since 1.6; it does not look
+        with zipfile.ZipFile(filename) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise RuntimeError(f'corrupt archive: {damaged} does not have its checksum')
     return _load(filename, map_location=map_location)
 
 

@@ -1,0 +1,231 @@
+"""Checkpoints are whole or not there; old ones stay until the new one is whole."""
+
+import errno
+import os
+import subprocess
+import sys
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmengine.hooks import CheckpointHook
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.model import BaseModel
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner, load_checkpoint, save_checkpoint
+from mmengine.runner.checkpoint import find_latest_checkpoint
+from mmengine.visualization import Visualizer
+from torch import nn
+
+from wamim_mm.interop import saving
+
+
+@pytest.fixture(autouse=True)
+def own_instances(monkeypatch):
+    """Let Runners leave no logger, message hub or default scope behind."""
+    for cls in (DefaultScope, MessageHub, MMLogger, Visualizer):
+        monkeypatch.setattr(cls, '_instance_dict', OrderedDict(cls._instance_dict))
+
+
+class Model(BaseModel):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+
+    def forward(self, inputs, mode='tensor'):
+        return dict(loss=self.layer(torch.stack(inputs)).square().mean())
+
+
+def runner(work_dir, epochs=4, **options):
+    checkpoint = dict(type='CheckpointHook', interval=1) | options.pop('checkpoint', {})
+    return Runner(
+        Model(),
+        str(work_dir),
+        train_dataloader=dict(
+            dataset=[torch.ones(2)] * 4,
+            batch_size=2,
+            num_workers=0,
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            collate_fn=lambda samples: dict(inputs=samples),
+        ),
+        train_cfg=dict(by_epoch=True, max_epochs=epochs),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+        default_hooks=dict(checkpoint=checkpoint),
+        default_scope='mmengine',
+        experiment_name=f'{work_dir}{epochs}',
+        log_level='ERROR',
+        **options,
+    )
+
+
+def names(work_dir):
+    files = [path for path in work_dir.iterdir() if path.is_file()]
+    return sorted(path.name for path in files if path.suffix != '.py')  # but for the config
+
+
+def test_the_pointer_is_relative_and_old_ones_go(tmp_path):
+    runner(tmp_path, checkpoint=dict(max_keep_ckpts=2)).train()
+    assert names(tmp_path) == ['epoch_3.pth', 'epoch_4.pth', 'last_checkpoint']
+    assert (tmp_path / 'last_checkpoint').read_text() == 'epoch_4.pth'
+    content = torch.load(tmp_path / 'epoch_4.pth', weights_only=False)
+    assert content['message_hub']['runtime_info']['keep_ckpt_ids'] == [3, 4]
+
+
+@pytest.mark.parametrize('keep', [1, 2])
+def test_the_old_one_stays_until_the_new_one_is_whole(tmp_path, monkeypatch, keep):
+    """At every call that touches the disk there is a whole checkpoint of the epoch before."""
+    epochs = []
+    for name in ('fsync', 'replace', 'unlink', 'remove'):
+        real = getattr(os, name)
+
+        def watched(*given, real=real, **named):
+            latest = find_latest_checkpoint(str(tmp_path))
+            epochs.append(0 if latest is None else torch.load(latest)['meta']['epoch'])
+            return real(*given, **named)
+
+        monkeypatch.setattr(os, name, watched)
+    runner(tmp_path, checkpoint=dict(max_keep_ckpts=keep)).train()
+    assert epochs == sorted(epochs) and set(epochs) == {0, 1, 2, 3, 4}
+
+
+KILLED = """
+import os, sys, torch
+import mmengine.runner
+import wamim_mm
+from mmengine.runner import save_checkpoint
+path, share = sys.argv[1], float(sys.argv[2])
+class Torn:
+    def __init__(self, file): self.file = file
+    def __getattr__(self, name): return getattr(self.file, name)
+    def write(self, data):
+        self.file.write(bytes(data)[: int(share * len(data))])
+        self.file.flush()
+        os.kill(os.getpid(), 9)
+open_file = __import__('pathlib').Path.open
+__import__('pathlib').Path.open = lambda *a, **k: Killer(open_file(*a, **k))
+class Killer:
+    def __init__(self, file): self.file = file
+    def __enter__(self): return Torn(self.file.__enter__())
+    def __exit__(self, *rest): return self.file.__exit__(*rest)
+save_checkpoint(dict(state_dict={'a': torch.ones(1000)}), path)
+"""
+
+
+@pytest.mark.parametrize('share', [0, 0.5, 1])
+def test_killed_while_it_writes(tmp_path, share):
+    path = tmp_path / 'epoch_1.pth'
+    old = dict(state_dict={'a': torch.zeros(1000)})
+    save_checkpoint(old, str(path))
+    done = subprocess.run([sys.executable, '-c', KILLED, path, str(share)], cwd=Path.cwd())
+    assert done.returncode == -9
+    assert torch.equal(torch.load(path)['state_dict']['a'], torch.zeros(1000))
+
+
+def test_a_full_disk_stops_no_training(tmp_path, monkeypatch):
+    """The failed save is reported, the last good one stays, and the next one is tried."""
+    calls = []
+    write = saving.write_whole
+
+    def full(path, writes):
+        if str(path).endswith('epoch_2.pth'):
+            calls.append(path)
+            raise OSError(errno.ENOSPC, 'No space left on device')
+        write(path, writes)
+
+    monkeypatch.setattr(saving, 'write_whole', full)
+    training = runner(tmp_path, epochs=2, checkpoint=dict(max_keep_ckpts=1))
+    said = []
+    monkeypatch.setattr(training.logger, 'error', said.append)
+    training.train()
+    assert training.epoch == 2 and len(calls) == 1
+    assert names(tmp_path) == ['epoch_1.pth', 'last_checkpoint']
+    assert (tmp_path / 'last_checkpoint').read_text() == 'epoch_1.pth'
+    assert 'epoch_2.pth was not saved (No space left on device): it takes 0.0 MB' in said[0]
+
+    runner(tmp_path, epochs=3, resume=True, checkpoint=dict(max_keep_ckpts=1)).train()
+    assert 'epoch_3.pth' in names(tmp_path)
+
+
+def test_a_failed_write_leaves_nothing(tmp_path):
+    path = tmp_path / 'a'
+    path.write_text('old')
+
+    def fail(file):
+        file.write(b'new')
+        raise OSError(errno.EIO, 'broken')
+
+    with pytest.raises(OSError, match='broken'):
+        saving.write_whole(path, fail)
+    assert names(tmp_path) == ['a'] and path.read_text() == 'old'
+
+
+@pytest.fixture
+def three(tmp_path):
+    runner(tmp_path, epochs=3).train()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    'pointer', [None, '', '/no/such/epoch_1.pth', 'epoch_9.pth', 'epoch_1.pth']
+)
+def test_the_latest_is_found_whatever_the_pointer_says(three, tmp_path, pointer):
+    if pointer is None:
+        (three / 'last_checkpoint').unlink()
+    else:
+        (three / 'last_checkpoint').write_text(pointer)
+    moved = three.rename(tmp_path.parent / f'{tmp_path.name} moved')
+    assert find_latest_checkpoint(str(moved)) == str(moved / 'epoch_3.pth')
+    resumed = runner(moved, epochs=4, resume=True)
+    resumed.train()
+    assert resumed.iter == 8
+
+
+def test_damaged_ones_are_passed_over(three, caplog):
+    whole = (three / 'epoch_3.pth').read_bytes()
+    flipped = bytearray(whole)
+    with zipfile.ZipFile(three / 'epoch_3.pth') as archive:
+        record = max(archive.infolist(), key=lambda info: info.file_size)
+    flipped[record.header_offset + 200 + record.file_size // 2] ^= 1
+    for bad in (bytes(flipped), whole[: len(whole) // 2], b''):
+        (three / 'epoch_3.pth').write_bytes(bad)
+        assert find_latest_checkpoint(str(three)) == str(three / 'epoch_2.pth')
+    (three / 'epoch_3.pth').write_bytes(flipped)
+    with pytest.raises(RuntimeError, match=r'cannot be read as a checkpoint.*checksum'):
+        load_checkpoint(Model(), str(three / 'epoch_3.pth'))
+    for name in ('epoch_1.pth', 'epoch_2.pth'):
+        (three / name).write_bytes(b'')
+    with pytest.raises(RuntimeError, match=r'no whole checkpoint to resume from \(epoch_'):
+        find_latest_checkpoint(str(three))
+
+
+def test_none_is_none(tmp_path):
+    assert find_latest_checkpoint(str(tmp_path)) is None
+    assert find_latest_checkpoint(str(tmp_path / 'nowhere')) is None
+
+
+def test_a_checkpoint_names_no_path_that_is_removed(tmp_path):
+    precious = tmp_path / 'precious'
+    precious.mkdir()
+    outside = tmp_path / 'outside.pth'
+    outside.touch()
+    work_dir = tmp_path / 'run'
+    work_dir.mkdir()
+    (work_dir / 'outside.pth').touch()
+    hub = dict(
+        best_ckpt=str(precious),
+        best_ckpt_a=str(outside),
+        keep_ckpt_ids=['../../precious', 1],
+    )
+    hook = CheckpointHook(1, max_keep_ckpts=1, save_best=['a', 'b'], rule='greater')
+    fake = SimpleNamespace(
+        work_dir=str(work_dir),
+        logger=MMLogger.get_current_instance(),
+        message_hub=SimpleNamespace(runtime_info=hub, get_info=hub.get),
+    )
+    hook.before_train(fake)
+    assert precious.is_dir() and outside.is_file()
+    assert hub == dict(best_ckpt_a=str(work_dir / 'outside.pth'))
+    assert hook.best_ckpt_path_dict == dict(a=str(work_dir / 'outside.pth'), b=None)

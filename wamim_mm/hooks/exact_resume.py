@@ -1,0 +1,66 @@
+"""A run that was killed anywhere goes on as if it had not been.
+
+The draws of samples come from (seed, epoch, index), see `data.seeding`. What is left are the draws
+of a training step, and the place in an epoch where a checkpoint was written.
+"""
+
+from functools import partial
+
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import EpochBasedTrainLoop, Runner
+
+from ..data.seeding import EpochSampler, seed_generators
+
+
+@HOOKS.register_module()
+class StepSeedHook(Hook):
+    """Let every draw of a training step (dropout, mixup) come from (seed, iteration, process).
+
+    Args:
+        seed: Seed of the run.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def before_train_iter(self, runner: Runner, *args, **kwargs) -> None:
+        """Seed the generators of Python, NumPy and torch, on all devices."""
+        # Five numbers: a sample's seed has four.
+        seed_generators(self.seed, runner.iter, get_rank(), 0, 0)
+
+
+@HOOKS.register_module()
+class EpochPositionHook(Hook):
+    """Go on inside an epoch; MMEngine begins the epoch anew, and its steps count twice.
+
+    It needs our `EpochSampler`, which every run with a seed has. Without it the epoch begins anew,
+    and so does the count of its steps.
+    """
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Leave out what was trained on already."""
+        loop = runner.train_loop
+        if not isinstance(loop, EpochBasedTrainLoop):
+            return
+        loader = loop.dataloader
+        done = runner.iter - runner.epoch * len(loader)
+        if done <= 0:
+            return
+        if not isinstance(loader.sampler, EpochSampler):
+            loop._iter -= done
+            return
+        loader.sampler.start = done * loader.batch_size
+        # Hooks and the log count batches from the beginning of the epoch.
+        loop.run_iter = partial(_run_later, loop, done)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """The next epoch is a whole one."""
+        vars(runner.train_loop).pop('run_iter', None)
+
+
+def _run_later(loop: EpochBasedTrainLoop, done: int, idx: int, data_batch: dict) -> None:
+    type(loop).run_iter(loop, idx + done, data_batch)

@@ -1,0 +1,154 @@
+"""A checkpoint is whole or not there, and the latest whole one is found without a pointer.
+
+MMEngine writes a checkpoint in place and without waiting for the disk: a process that is killed
+meanwhile leaves a torn file under its final name. To find the latest one, it trusts a file with an
+absolute path.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+POINTER = 'last_checkpoint'
+
+
+def write_whole(path: str | os.PathLike, write: Callable[[Any], object]) -> None:
+    """Write a file beside its place, wait for the disk, then put it in its place.
+
+    Args:
+        path: The file. Until the new one is whole, one that is there stays as it is.
+        write: Writes to an open binary file.
+
+    Raises:
+        OSError: It cannot be written; the message says what is needed and what is free.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f'.{path.name}.{os.getpid()}')
+    try:
+        with beside.open('wb') as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # not every file system syncs folders
+            os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _save_checkpoint(save: Callable[..., None]) -> Callable[..., None]:
+    """MMEngine's function, which writes local files whole."""
+
+    @functools.wraps(save)
+    def saved(checkpoint: dict, filename: str, file_client_args=None, backend_args=None) -> None:
+        if '://' in str(filename) or file_client_args is not None or backend_args is not None:
+            save(checkpoint, filename, file_client_args, backend_args)
+            return
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        try:
+            write_whole(filename, lambda file: file.write(content.getbuffer()))
+        except OSError as error:
+            folder = Path(filename).absolute().parent
+            free = shutil.disk_usage(folder).free if folder.is_dir() else 0
+            raise OSError(
+                error.errno,
+                f'{filename} was not saved ({error.strerror or error}): it takes '
+                f'{content.tell() / 1e6:,.1f} MB, and {free / 1e6:,.1f} MB are free there',
+            ) from error
+
+    return saved
+
+
+def find_latest(path: str) -> str | None:
+    """The checkpoint of a run that is furthest on and whole, as `--resume` takes it.
+
+    Args:
+        path: The run's work dir. The file ``last_checkpoint`` is not needed.
+
+    Returns:
+        Its path; None where there is no checkpoint at all.
+
+    Raises:
+        RuntimeError: There are some, and none is whole.
+    """
+    from mmengine.logging import print_log
+    from mmengine.runner import checkpoint
+
+    found = []
+    passed = []
+    for files in _checkpoints(path):  # latest first
+        for file in files:
+            try:
+                content = checkpoint.CheckpointLoader.load_checkpoint(
+                    str(file), map_location='cpu', logger='silent'
+                )
+                found.append((content['meta']['iter'], str(file)))
+                break
+            except Exception as error:
+                passed.append(f'{file.name} is passed over: {error}')
+    for line in passed:
+        print_log(line, logger='current', level=30)
+    if passed and not found:
+        raise RuntimeError(
+            f'{path} has no whole checkpoint to resume from ({passed[0]}); start anew in another '
+            'folder: --work-dir DIR'
+        )
+    return max(found)[1] if found else None
+
+
+def _checkpoints(path: str) -> Iterator[list[Path]]:
+    """Those of epochs, those of iterations, and what the pointer names."""
+    for kind in ('epoch', 'iter'):
+        steps = [
+            (int(p.stem.removeprefix(f'{kind}_')), p)
+            for p in Path(path).glob(f'{kind}_*.pth')
+            if p.stem.removeprefix(f'{kind}_').isdecimal()
+        ]
+        yield [p for _, p in sorted(steps, reverse=True)]
+    yield _pointed(path)
+
+
+def _pointed(path: str) -> list[Path]:
+    """What the pointer names: a file in the work dir, under whatever path it was written."""
+    pointer = Path(path, POINTER)
+    if not pointer.is_file():
+        return []
+    name = pointer.read_text(errors='replace').strip()
+    places = [Path(path, name), Path(path, os.path.basename(name)), Path(name)]
+    return [place for place in places if name and place.is_file()][:1]
+
+
+def install() -> None:
+    """Replace both functions wherever MMEngine has them; calling it again is harmless."""
+    from mmengine.runner import checkpoint
+
+    save, find = checkpoint.save_checkpoint, checkpoint.find_latest_checkpoint
+    if find is find_latest:
+        return
+    patched = {
+        'save_checkpoint': (save, _save_checkpoint(save)),
+        find.__name__: (find, find_latest),
+    }
+    # Modules that were imported before have them under names of their own.
+    for module in [m for name, m in sys.modules.items() if name.startswith('mmengine.')]:
+        for name, (old, new) in patched.items():
+            if vars(module).get(name) is old:
+                setattr(module, name, new)
