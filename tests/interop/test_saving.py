@@ -206,6 +206,17 @@ def test_none_is_none(tmp_path):
     assert find_latest_checkpoint(str(tmp_path / 'nowhere')) is None
 
 
+def test_the_config_in_a_checkpoint_is_not_run(tmp_path):
+    runner(tmp_path, epochs=1).train()
+    path, proof = tmp_path / 'epoch_1.pth', tmp_path / 'proof'
+    content = torch.load(path, weights_only=False)
+    content['meta']['config'] = f"open({str(proof)!r}, 'w')\ngpu_ids = [0]\n"
+    torch.save(content, path)
+    resumed = runner(tmp_path, epochs=2, resume=True)
+    resumed.train()
+    assert resumed.iter == 4 and not proof.exists()
+
+
 def test_a_checkpoint_names_no_path_that_is_removed(tmp_path):
     precious = tmp_path / 'precious'
     precious.mkdir()
