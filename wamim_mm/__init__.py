@@ -25,6 +25,7 @@ _ROOMS = {
     'Denoise': 'models',
     'EpochPositionHook': 'hooks',
     'EpochSampler': 'data',
+    'FiniteWeightsHook': 'hooks',
     'FrequencyFilter': 'models',
     'FrequencyLoss': 'models',
     'LayerDecayOptimWrapperConstructor': 'optim',

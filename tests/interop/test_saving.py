@@ -39,10 +39,10 @@ class Model(BaseModel):
         return dict(loss=self.layer(torch.stack(inputs)).square().mean())
 
 
-def runner(work_dir, epochs=4, **options):
+def runner(work_dir, epochs=4, model=None, **options):
     checkpoint = dict(type='CheckpointHook', interval=1) | options.pop('checkpoint', {})
     return Runner(
-        Model(),
+        model or Model(),
         str(work_dir),
         train_dataloader=dict(
             dataset=[torch.ones(2)] * 4,
@@ -204,6 +204,27 @@ def test_damaged_ones_are_passed_over(three, caplog):
 def test_none_is_none(tmp_path):
     assert find_latest_checkpoint(str(tmp_path)) is None
     assert find_latest_checkpoint(str(tmp_path / 'nowhere')) is None
+
+
+class Diverging(Model):
+    """Its loss is NaN in the third epoch, of two steps each."""
+
+    steps = 0
+
+    def forward(self, inputs, mode='tensor'):
+        self.steps += 1
+        loss = super().forward(inputs, mode)['loss']
+        return dict(loss=loss * float('nan') if self.steps > 4 else loss)
+
+
+def test_weights_that_are_not_finite_replace_no_good_ones(tmp_path):
+    training = runner(tmp_path, checkpoint=dict(max_keep_ckpts=1), model=Diverging())
+    training.register_hook(dict(type='FiniteWeightsHook'))
+    with pytest.raises(FloatingPointError, match=r'by iteration .* 2 parameters .*--resume'):
+        training.train()
+    assert names(tmp_path) == ['epoch_2.pth', 'last_checkpoint']
+    weights = torch.load(tmp_path / 'epoch_2.pth', weights_only=False)['state_dict']
+    assert all(weight.isfinite().all() for weight in weights.values())
 
 
 def test_the_config_in_a_checkpoint_is_not_run(tmp_path):

@@ -4,6 +4,7 @@ from .checkpoint_fit import CheckpointFitHook
 from .class_count import ClassCountHook
 from .compile import CompileHook
 from .exact_resume import EpochPositionHook, StepSeedHook
+from .finite_weights import FiniteWeightsHook
 from .loader_fit import LoaderFitHook
 from .masking import MaskingHook
 from .pretrained_fit import PretrainedFitHook
@@ -14,6 +15,7 @@ __all__ = [
     'ClassCountHook',
     'CompileHook',
     'EpochPositionHook',
+    'FiniteWeightsHook',
     'LoaderFitHook',
     'MaskingHook',
     'PretrainedFitHook',

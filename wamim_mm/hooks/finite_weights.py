@@ -1,0 +1,30 @@
+"""Weights that are not finite are never saved over good ones."""
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+
+@HOOKS.register_module()
+class FiniteWeightsHook(Hook):
+    """Stop a run before it saves parameters that are NaN or infinite.
+
+    MMEngine saves them, and removes the last good checkpoint for them.
+    """
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Look at the parameters.
+
+        Raises:
+            FloatingPointError: Some are not finite.
+        """
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        bad = [name for name, weight in model.named_parameters() if not weight.isfinite().all()]
+        if bad:
+            raise FloatingPointError(
+                f'by iteration {runner.iter} {len(bad)} parameters are not finite '
+                f'({", ".join(bad[:3])}, ...), so nothing is saved: the last checkpoint in '
+                f'{runner.work_dir} is good; go on from it by --resume, with a lower learning '
+                'rate, with optim_wrapper.clip_grad.max_norm, or without --amp'
+            )
