@@ -43,6 +43,7 @@ _ROOMS = {
     'SeededDataset': 'data',
     'SimpleFeaturePyramid': 'models',
     'StepSeedHook': 'hooks',
+    'StopHook': 'hooks',
     'SuperResolution': 'models',
     'ViTDet': 'models',
     'WaMIM': 'models',

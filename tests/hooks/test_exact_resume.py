@@ -49,7 +49,17 @@ class Noisy(BaseDataset):
         return index + torch.rand(3)
 
 
-def run(work_dir, workers=0, epochs=3, length=10, drop_last=True, **options):
+def run(
+    work_dir,
+    workers=0,
+    epochs=3,
+    length=10,
+    drop_last=True,
+    kind=Model,
+    hooks=(),
+    interval=1,
+    **options,
+):
     loader = dict(
         dataset=dict(type='Noisy', length=length),
         batch_size=2,
@@ -59,7 +69,8 @@ def run(work_dir, workers=0, epochs=3, length=10, drop_last=True, **options):
         collate_fn=lambda samples: dict(inputs=samples),
     )
     seed_draws(loader, 3)
-    model = Model()
+    torch.manual_seed(0)
+    model = kind()
     runner = Runner(
         model,
         str(work_dir),
@@ -67,8 +78,10 @@ def run(work_dir, workers=0, epochs=3, length=10, drop_last=True, **options):
         train_cfg=dict(by_epoch=True, max_epochs=epochs),
         optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.1)),
         param_scheduler=dict(type='CosineAnnealingLR', T_max=epochs, convert_to_iter_based=True),
-        default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1, by_epoch=False)),
-        custom_hooks=[dict(type='EpochPositionHook'), dict(type='StepSeedHook', seed=3)],
+        default_hooks=dict(
+            checkpoint=dict(type='CheckpointHook', interval=interval, by_epoch=False)
+        ),
+        custom_hooks=[dict(type='EpochPositionHook'), dict(type='StepSeedHook', seed=3), *hooks],
         randomness=dict(seed=3),
         default_scope='mmpretrain',
         experiment_name=f'{work_dir}{options}',

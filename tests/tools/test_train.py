@@ -1,7 +1,10 @@
 """tools/train.py, from the built-in scenes to a checkpoint and on from there, and its errors."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
 import sys
 
 import pytest
@@ -64,6 +67,26 @@ def test_the_screen_starts_with_what_matters(root, scenes, tmp_path):
         "type='CPUAmpOptimWrapper'",
     ):
         assert rest in log.read_text() and rest not in done.stdout
+
+
+def test_ctrl_c_saves(root, scenes, tmp_path):
+    """Sent to the whole group of processes, workers included, as a terminal does."""
+    options = [f'data_root={scenes}', *TINY, 'train_cfg.max_epochs=500']
+    options += ['train_dataloader.num_workers=2', 'train_dataloader.persistent_workers=True']
+    command = [sys.executable, 'tools/train.py', 'configs/demo/wamim_vit.py']
+    command += ['--work-dir', str(tmp_path), '--cfg-options', *options]
+    process = subprocess.Popen(
+        command, cwd=root, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    for line in process.stdout:
+        if 'Epoch(train)' in line:
+            break
+    os.killpg(process.pid, signal.SIGINT)
+    rest, _ = process.communicate(timeout=120)
+    assert process.returncode == 75
+    assert 'SIGINT: saved' in rest and 'the same command with --resume goes on from there' in rest
+    reached = torch.load(tmp_path / 'interrupted.pth', weights_only=False)['meta']['iter']
+    assert f'after iteration {reached};' in rest and reached >= 1
 
 
 def test_one_line_compiles(root, scenes, tmp_path):

@@ -33,6 +33,12 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='train on where a pre-trained backbone fits in part only',
     )
+    parser.add_argument(
+        '--max-hours',
+        type=float,
+        metavar='H',
+        help='save and end with exit code 75 after so many hours; --resume goes on',
+    )
     add_common_arguments(parser)
     return parser.parse_args()
 
@@ -59,6 +65,7 @@ def main() -> None:
         allow_partial_backbone=args.allow_partial_backbone,
         amp=args.amp,
     )
+    runner.register_hook(dict(type='StopHook', max_hours=args.max_hours))
     runner.train()
 
 

@@ -9,6 +9,7 @@ from .loader_fit import LoaderFitHook
 from .masking import MaskingHook
 from .pretrained_fit import PretrainedFitHook
 from .resume import ResumeHook
+from .stop import StopHook
 
 __all__ = [
     'CheckpointFitHook',
@@ -21,4 +22,5 @@ __all__ = [
     'PretrainedFitHook',
     'ResumeHook',
     'StepSeedHook',
+    'StopHook',
 ]
