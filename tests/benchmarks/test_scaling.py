@@ -26,6 +26,7 @@ def small(monkeypatch):
     monkeypatch.setitem(scaling.SIZES, 'swin-b', ('swin-t', 'swin-b'))
 
 
+@pytest.mark.slow
 def test_command(small, tmp_path, capsys):
     options = ['--encoders', 'swin-b', '--rounds', '1', '--device', 'cpu']
     scaling.main([*options, '--out', f'{tmp_path}/found.json'])
