@@ -1,11 +1,13 @@
 """Fixtures of all tests."""
 
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
 import torch
-from mmengine.logging import MMLogger
-from mmengine.registry import init_default_scope
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.registry import DefaultScope, init_default_scope
+from mmengine.visualization import Visualizer
 
 import wamim_mm  # noqa: F401  (registers everything)
 
@@ -34,6 +36,13 @@ def scope():
 def quiet():
     """MMEngine prints a paragraph for every parameter that it initializes."""
     MMLogger.get_current_instance().setLevel('WARNING')
+
+
+@pytest.fixture
+def own_instances(monkeypatch):
+    """Let Runners leave no logger, message hub or default scope behind."""
+    for cls in (DefaultScope, MessageHub, MMLogger, Visualizer):
+        monkeypatch.setattr(cls, '_instance_dict', OrderedDict(cls._instance_dict))
 
 
 @pytest.fixture

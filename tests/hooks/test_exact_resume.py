@@ -1,26 +1,17 @@
 """A run that goes on from any of its checkpoints ends with the same weights."""
 
-from collections import OrderedDict
-
 import numpy as np
 import pytest
 import torch
 from mmengine.dataset import BaseDataset
-from mmengine.logging import MessageHub, MMLogger
 from mmengine.model import BaseModel
-from mmengine.registry import DATASETS, DefaultScope
+from mmengine.registry import DATASETS
 from mmengine.runner import Runner
-from mmengine.visualization import Visualizer
 from torch import nn
 
 from wamim_mm.data.seeding import seed_draws
 
-
-@pytest.fixture(autouse=True)
-def own_instances(monkeypatch):
-    """Let Runners leave no logger, message hub or default scope behind."""
-    for cls in (DefaultScope, MessageHub, MMLogger, Visualizer):
-        monkeypatch.setattr(cls, '_instance_dict', OrderedDict(cls._instance_dict))
+pytestmark = pytest.mark.usefixtures('own_instances')
 
 
 class Model(BaseModel):

@@ -8,7 +8,9 @@ import torch
 
 from wamim_mm.hooks.stop import SAVED, StopHook
 
-from .test_exact_resume import Model, own_instances, run  # noqa: F401
+from .test_exact_resume import Model, run
+
+pytestmark = pytest.mark.usefixtures('own_instances')
 
 
 class Told(Model):

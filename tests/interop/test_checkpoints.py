@@ -20,11 +20,9 @@ install()
 
 from mmengine.evaluator import BaseMetric  # noqa: E402
 from mmengine.hooks import Hook  # noqa: E402
-from mmengine.logging import HistoryBuffer, MessageHub, MMLogger  # noqa: E402
+from mmengine.logging import HistoryBuffer  # noqa: E402
 from mmengine.model import BaseModel, BaseModule  # noqa: E402
-from mmengine.registry import DefaultScope  # noqa: E402
 from mmengine.runner import CheckpointLoader, Runner, checkpoint, load_checkpoint  # noqa: E402
-from mmengine.visualization import Visualizer  # noqa: E402
 
 DTYPES = ['bool', 'float16', 'float32', 'float64']
 DTYPES += [f'{sign}int{bits}' for sign in ('', 'u') for bits in (8, 16, 32, 64)]
@@ -34,11 +32,7 @@ COSINE = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def own_instances(monkeypatch):
-    """Let Runners leave no logger, message hub or default scope behind."""
-    for cls in (DefaultScope, MessageHub, MMLogger, Visualizer):
-        monkeypatch.setattr(cls, '_instance_dict', OrderedDict(cls._instance_dict))
+pytestmark = pytest.mark.usefixtures('own_instances')
 
 
 @pytest.fixture

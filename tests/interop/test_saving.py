@@ -5,29 +5,21 @@ import os
 import subprocess
 import sys
 import zipfile
-from collections import OrderedDict
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.hooks import CheckpointHook
-from mmengine.logging import MessageHub, MMLogger
+from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
-from mmengine.registry import DefaultScope
 from mmengine.runner import Runner, load_checkpoint, save_checkpoint
 from mmengine.runner.checkpoint import find_latest_checkpoint
-from mmengine.visualization import Visualizer
 from torch import nn
 
 from wamim_mm.interop import saving
 
-
-@pytest.fixture(autouse=True)
-def own_instances(monkeypatch):
-    """Let Runners leave no logger, message hub or default scope behind."""
-    for cls in (DefaultScope, MessageHub, MMLogger, Visualizer):
-        monkeypatch.setattr(cls, '_instance_dict', OrderedDict(cls._instance_dict))
+pytestmark = pytest.mark.usefixtures('own_instances')
 
 
 class Model(BaseModel):

@@ -110,7 +110,7 @@ def check_arguments(cfg: Config, new: list[str]) -> None:
     if not nested:
         return
     from .. import register
-    from .checks import import_custom_modules
+    from ..class_names import import_custom_modules
 
     register()
     import_custom_modules(cfg)

@@ -16,7 +16,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 from mmpretrain.datasets import BaseDataset, CustomDataset
 from torch import nn
 
-from ..class_names import class_of, name_of
+from ..class_names import LIBRARIES, class_of, name_of
 from .classes import (
     Trained,
     check_classes,
@@ -32,7 +32,6 @@ from .label_maps import check_label_maps, count_files
 
 SAMPLED = 100  # images that are looked for
 LABELS = 10_000  # labels that are looked at
-LIBRARIES = {'mmpretrain', 'mmdet', 'mmseg'}
 
 
 def check_datasets(runner: Runner, loaders: tuple[str, ...]) -> None:
@@ -394,7 +393,7 @@ def _check_task(name: str, dataset: Any, model: nn.Module) -> None:
         return
 
     def libraries(thing: Any) -> set[str]:
-        return {base.__module__.split('.')[0] for base in type(thing).__mro__} & LIBRARIES
+        return {base.__module__.split('.')[0] for base in type(thing).__mro__} & {*LIBRARIES}
 
     given, needed = libraries(steps[-1]), libraries(model)
     if given and needed and not given & needed:
