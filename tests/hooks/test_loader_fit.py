@@ -19,10 +19,9 @@ def check(model, batch_size=2, validates=False):
     runner = SimpleNamespace(
         model=model,
         train_dataloader=loader,
-        _train_loop=object(),
         _val_loop=object() if validates else None,
     )
-    LoaderFitHook().before_run(runner)
+    LoaderFitHook().before_train(runner)
 
 
 class SelfSupervisor(BaseSelfSupervisor):
@@ -72,3 +71,9 @@ def test_a_batch_of_one_in_each_of_two_processes(monkeypatch):
         check(model, batch_size=1)
     monkeypatch.setattr(loader_fit, 'get_world_size', lambda: 2)
     check(model, batch_size=1)
+
+
+def test_testing_does_not_build_the_training_set():
+    """Who tests need not have it: the hook looks at loaders in training alone."""
+    stages = LoaderFitHook().get_triggered_stages()
+    assert 'before_train' in stages and 'before_run' not in stages

@@ -20,7 +20,7 @@ class LoaderFitHook(Hook):
     or many; heads that pool the whole image and norm the result fail in the first step.
     """
 
-    def before_run(self, runner: Runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         """Compare the loops with the model.
 
         Raises:
@@ -33,7 +33,7 @@ class LoaderFitHook(Hook):
                 'nothing that could be scored; leave out val_dataloader, val_cfg and '
                 'val_evaluator, and score checkpoints with tools/linear_probe.py'
             )
-        if runner._train_loop is None or runner.train_dataloader.batch_size != 1:
+        if runner.train_dataloader.batch_size != 1:
             return
         name = next(norms_of_one_value(model, get_world_size()), None)
         if name is not None:
