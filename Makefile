@@ -33,6 +33,7 @@ bench: setup
 	@$(BIN)/python -m benchmarks.data
 	@$(BIN)/python -m benchmarks.geometry
 	@$(BIN)/python -m benchmarks.groups
+	@$(BIN)/python -m benchmarks.saving
 	@$(BIN)/python -m benchmarks.pretrain
 	@$(BIN)/python -m benchmarks.scaling
 

@@ -1,16 +1,18 @@
 """Checkpoints are whole or not there; old ones stay until the new one is whole."""
 
 import errno
+import itertools
 import os
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
-from mmengine.hooks import CheckpointHook
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 from mmengine.runner import Runner, load_checkpoint, save_checkpoint
@@ -253,3 +255,63 @@ def test_a_checkpoint_names_no_path_that_is_removed(tmp_path):
     assert precious.is_dir() and outside.is_file()
     assert hub == dict(best_ckpt_a=str(work_dir / 'outside.pth'))
     assert hook.best_ckpt_path_dict == dict(a=str(work_dir / 'outside.pth'), b=None)
+
+
+class Remember(Hook):
+    """Keep the weights of every epoch, and when its checkpoint was asked for and training went on."""
+
+    priority = 'LOWEST'  # after the checkpoint
+
+    def __init__(self):
+        self.weights, self.times = [], []
+
+    def after_train_epoch(self, runner):
+        self.weights.append({k: v.clone() for k, v in runner.model.state_dict().items()})
+        self.times.append(time.monotonic())
+
+
+def test_training_does_not_wait_for_the_disk(tmp_path, monkeypatch):
+    """The file holds the weights of its epoch, though they change while it is written."""
+    write = saving.write_whole
+
+    def slow(path, writes):
+        if str(path).endswith('.pth'):
+            time.sleep(0.5)
+        write(path, writes)
+
+    monkeypatch.setattr(saving, 'write_whole', slow)
+    training, seen = runner(tmp_path, epochs=4), Remember()
+    seen.times.append(time.monotonic())
+    training.register_hook(seen)
+    training.train()
+    waited = [after - before for before, after in itertools.pairwise(seen.times)]
+    assert waited[0] < 0.4 < waited[2]  # the third save waits for the second
+    for epoch, weights in enumerate(seen.weights, 1):
+        saved = torch.load(tmp_path / f'epoch_{epoch}.pth', weights_only=False)
+        assert saved['meta']['epoch'] == epoch
+        for name, tensor in weights.items():
+            assert torch.equal(saved['state_dict'][name], tensor)
+    assert not torch.equal(seen.weights[0]['layer.weight'], seen.weights[1]['layer.weight'])
+
+
+def test_other_saves_follow_those_of_the_background(tmp_path, monkeypatch):
+    written = []
+    write = saving.write_whole
+
+    def slow(path, writes):
+        time.sleep(0.2)
+        write(path, writes)
+        written.append(Path(path).name)
+
+    monkeypatch.setattr(saving, 'write_whole', slow)
+    with saving.gathered() as files:
+        save_checkpoint(dict(state_dict={}), str(tmp_path / 'first.pth'))
+    saving.background.submit(saving.write_checkpoint, *files[0])
+    save_checkpoint(dict(state_dict={}), str(tmp_path / 'second.pth'))
+    assert written == ['first.pth', 'second.pth']
+
+
+def test_the_size_counts_shared_tensors_once(tmp_path):
+    tensor = torch.zeros(1000)
+    content = dict(a=tensor, b=[tensor[:10], dict(c=tensor.view(10, 100))], d='text')
+    assert saving._size(content) == 4000

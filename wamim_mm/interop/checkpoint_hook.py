@@ -1,18 +1,24 @@
-"""Old checkpoints are removed after the new one is whole, and only those of the run itself.
+"""Checkpoints are written while training goes on; old ones are removed after the new one is whole.
 
-MMEngine's CheckpointHook removes first and saves then, and takes the paths that it removes from the
-checkpoint that a run resumes: a folder of that name would be deleted.
+MMEngine's CheckpointHook removes first and saves then, lets training wait for the disk, and takes
+the paths that it removes from the checkpoint that a run resumes: a folder of that name would be
+deleted.
 """
 
 from __future__ import annotations
 
+import copy
 import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .saving import POINTER, write_whole
+from .saving import POINTER, background, gathered, write_checkpoint, write_whole
+
+#: What CheckpointHook notes of the files that it has written, in itself and in the message hub.
+_OF_HOOK = ('keep_ckpt_ids', 'last_ckpt', 'best_ckpt_path', 'best_ckpt_path_dict')
+_IN_HUB = ('keep_ckpt_ids', 'last_ckpt', 'best_ckpt', 'best_score')
 
 
 class _LateRemovals:
@@ -40,36 +46,111 @@ class _LateRemovals:
                 (self.backend.rmtree if is_folder else self.backend.remove)(path)
 
 
-def _after_saving(save: Callable[..., None]) -> Callable[..., None]:
-    """A method of CheckpointHook that removes old checkpoints after it has saved the new one.
+def _in_background(save: Callable[..., None]) -> Callable[..., None]:
+    """A method of CheckpointHook that copies what it saves, and leaves the rest to a thread.
 
-    Where saving fails, all is as it was before, and training goes on.
+    The thread writes the file, then the pointer to it, and then removes old files. Where that
+    fails, the files are as they were before, and training goes on.
     """
 
     @functools.wraps(save)
     def saved(hook: Any, runner: Any, *args: Any, **kwargs: Any) -> None:
-        hub = runner.message_hub.runtime_info
-        before, informed = dict(vars(hook)), dict(hub)
-        if hasattr(hook, 'keep_ckpt_ids'):
-            before['keep_ckpt_ids'] = hook.keep_ckpt_ids.copy()
-        backend = hook.file_backend
-        hook.file_backend = _LateRemovals(backend, hook.out_dir)
-        try:
+        if isinstance(hook.file_backend, _LateRemovals):  # the best one saves the last one again
             save(hook, runner, *args, **kwargs)
-            if hook.last_ckpt is not None and os.path.exists(Path(runner.work_dir, POINTER)):
-                name = os.path.relpath(hook.last_ckpt, runner.work_dir).encode()
-                write_whole(Path(runner.work_dir, POINTER), lambda file: file.write(name))
+            return
+        _finish(hook, runner)
+        before = _bookkeeping(hook, runner)
+        pointer = Path(runner.work_dir, POINTER)
+        pointed = pointer.read_bytes() if pointer.is_file() else None
+        late = hook.file_backend = _LateRemovals(hook.file_backend, hook.out_dir)
+        try:
+            with gathered() as files:
+                save(hook, runner, *args, **kwargs)
+            if files:
+                _point(pointer, pointed)
         except OSError as error:
-            vars(hook).update(before)
-            hub.clear()
-            hub.update(informed)
-            runner.logger.error(f'{error}. Training goes on; make room before the next save.')
+            _restore(hook, runner, before)
+            _report(error, runner.logger)
             return
         finally:
-            late, hook.file_backend = hook.file_backend, backend
-        late.remove_now()
+            hook.file_backend = late.backend
+        if not files:  # another process writes, or it is written elsewhere
+            late.remove_now()
+            return
+        name = pointed
+        if hook.last_ckpt is not None:
+            name = os.path.relpath(hook.last_ckpt, runner.work_dir).encode()
+        job = background.submit(_write, files, pointer, name, late, runner.logger)
+        hook.saving = (job, before)
 
     return saved
+
+
+def _write(
+    files: list[tuple[dict, str]],
+    pointer: Path,
+    name: bytes | None,
+    late: _LateRemovals,
+    logger: Any,
+) -> bool:
+    """Write checkpoints, point to the last one, remove old ones; False where it fails."""
+    try:
+        while files:
+            write_checkpoint(*files.pop(0))
+        _point(pointer, name)
+    except OSError as error:
+        _report(error, logger)
+        return False
+    late.remove_now()
+    return True
+
+
+def _report(error: OSError, logger: Any) -> None:
+    logger.error(f'{error}. Training goes on; make room before the next save.')
+
+
+def _point(pointer: Path, name: bytes | None) -> None:
+    if name is None:
+        pointer.unlink(missing_ok=True)
+    else:
+        write_whole(pointer, lambda file: file.write(name))
+
+
+def _bookkeeping(hook: Any, runner: Any) -> tuple[dict, dict]:
+    """What the hook, and the message hub for it, know of the files that are there."""
+    hub = runner.message_hub.runtime_info
+    return (
+        {key: copy.copy(vars(hook)[key]) for key in vars(hook) if key in _OF_HOOK},
+        {key: hub[key] for key in hub if key.startswith(_IN_HUB)},
+    )
+
+
+def _finish(hook: Any, runner: Any) -> None:
+    """Wait for the save before; where it has failed, forget it."""
+    if 'saving' in vars(hook):
+        job, before = vars(hook).pop('saving')
+        if not job.result():
+            _restore(hook, runner, before)
+
+
+def _restore(hook: Any, runner: Any, before: tuple[dict, dict]) -> None:
+    of_hook, in_hub = before
+    hub = runner.message_hub.runtime_info
+    for key in [key for key in hub if key.startswith(_IN_HUB)]:
+        del hub[key]
+    hub.update(in_hub)
+    vars(hook).update(of_hook)
+
+
+def _finished(after_train: Callable[..., None]) -> Callable[..., None]:
+    """CheckpointHook.after_train, after the last checkpoint is written."""
+
+    @functools.wraps(after_train)
+    def finished(hook: Any, runner: Any) -> None:
+        _finish(hook, runner)
+        after_train(hook, runner)
+
+    return finished
 
 
 def _with_own_paths(before_train: Callable[..., None]) -> Callable[..., None]:
@@ -104,5 +185,6 @@ def install() -> None:
 
     if not hasattr(Hook.before_train, '__wrapped__'):
         Hook.before_train = _with_own_paths(Hook.before_train)
-        Hook._save_checkpoint_with_step = _after_saving(Hook._save_checkpoint_with_step)
-        Hook._save_best_checkpoint = _after_saving(Hook._save_best_checkpoint)
+        Hook.after_train = _finished(Hook.after_train)
+        Hook._save_checkpoint_with_step = _in_background(Hook._save_checkpoint_with_step)
+        Hook._save_best_checkpoint = _in_background(Hook._save_best_checkpoint)

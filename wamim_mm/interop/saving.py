@@ -2,24 +2,28 @@
 
 MMEngine writes a checkpoint in place and without waiting for the disk: a process that is killed
 meanwhile leaves a torn file under its final name. To find the latest one, it trusts a file with an
-absolute path.
+absolute path. And training waits until the file is written.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
-import io
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
 
 POINTER = 'last_checkpoint'
+#: Files are written by one thread, so in the order of the calls. Python waits for it when it ends.
+background = ThreadPoolExecutor(1, 'checkpoints')
+_gathered: list[list[tuple[dict, str]]] = []
 
 
 def write_whole(path: str | os.PathLike, write: Callable[[Any], object]) -> None:
@@ -53,6 +57,50 @@ def write_whole(path: str | os.PathLike, write: Callable[[Any], object]) -> None
         os.close(folder)
 
 
+@contextlib.contextmanager
+def gathered() -> Iterator[list[tuple[dict, str]]]:
+    """Meanwhile `save_checkpoint` writes no local file, but leaves a copy of it in this list."""
+    _gathered.append([])
+    try:
+        yield _gathered[-1]
+    finally:
+        _gathered.pop()
+
+
+def write_checkpoint(checkpoint: dict, filename: str) -> None:
+    """Write a local checkpoint whole.
+
+    Raises:
+        OSError: It cannot be written; the message says what is needed and what is free.
+    """
+    try:
+        write_whole(filename, lambda file: torch.save(checkpoint, file))
+    except OSError as error:
+        folder = Path(filename).absolute().parent
+        free = shutil.disk_usage(folder).free if folder.is_dir() else 0
+        raise OSError(
+            error.errno,
+            f'{filename} was not saved ({error.strerror or error}): it takes '
+            f'{_size(checkpoint) / 1e6:,.1f} MB, and {free / 1e6:,.1f} MB are free there',
+        ) from error
+
+
+def _size(content: Any) -> int:
+    """Bytes of all tensors, each storage once."""
+    storages: dict[int, int] = {}
+
+    def visit(part: Any) -> None:
+        if isinstance(part, torch.Tensor):
+            storage = part.untyped_storage()
+            storages[storage.data_ptr()] = storage.nbytes()
+        elif isinstance(part, dict | list | tuple):
+            for inner in part.values() if isinstance(part, dict) else part:
+                visit(inner)
+
+    visit(content)
+    return sum(storages.values())
+
+
 def _save_checkpoint(save: Callable[..., None]) -> Callable[..., None]:
     """MMEngine's function, which writes local files whole."""
 
@@ -60,19 +108,11 @@ def _save_checkpoint(save: Callable[..., None]) -> Callable[..., None]:
     def saved(checkpoint: dict, filename: str, file_client_args=None, backend_args=None) -> None:
         if '://' in str(filename) or file_client_args is not None or backend_args is not None:
             save(checkpoint, filename, file_client_args, backend_args)
-            return
-        content = io.BytesIO()
-        torch.save(checkpoint, content)
-        try:
-            write_whole(filename, lambda file: file.write(content.getbuffer()))
-        except OSError as error:
-            folder = Path(filename).absolute().parent
-            free = shutil.disk_usage(folder).free if folder.is_dir() else 0
-            raise OSError(
-                error.errno,
-                f'{filename} was not saved ({error.strerror or error}): it takes '
-                f'{content.tell() / 1e6:,.1f} MB, and {free / 1e6:,.1f} MB are free there',
-            ) from error
+        elif _gathered:
+            # The next steps change tensors that are on the CPU already.
+            _gathered[-1].append((copy.deepcopy(checkpoint), filename))
+        else:
+            background.submit(write_checkpoint, checkpoint, filename).result()
 
     return saved
 
