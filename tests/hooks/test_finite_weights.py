@@ -19,7 +19,14 @@ def test_one_value_is_enough(dtype, value):
     hook.before_save_checkpoint(runner, {})
     with torch.no_grad():
         model[1].weight[1, 0] = value
-    with pytest.raises(
-        FloatingPointError, match=r'by iteration 7 1 parameters .*\(1\.weight, .*run'
-    ):
+    with pytest.raises(FloatingPointError, match=r'by iteration 7 1 weights .*\(1\.weight, .*run'):
         hook.before_save_checkpoint(runner, {})
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_running_statistics_count(value):
+    model = nn.BatchNorm1d(2)
+    model.running_var[1] = value
+    runner = SimpleNamespace(model=model, iter=7, work_dir='run')
+    with pytest.raises(FloatingPointError, match='running_var'):
+        FiniteWeightsHook().before_save_checkpoint(runner, {})

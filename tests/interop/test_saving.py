@@ -258,7 +258,7 @@ def test_a_checkpoint_names_no_path_that_is_removed(tmp_path):
 
 
 class Remember(Hook):
-    """Keep the weights of every epoch, and when its checkpoint was asked for and training went on."""
+    """Keep the weights of every epoch, and when its checkpoint was asked for."""
 
     priority = 'LOWEST'  # after the checkpoint
 

@@ -188,6 +188,7 @@ def build_runner(
         dict(type='LoaderFitHook'),
         dict(type='ResumeHook'),
         dict(type='EpochPositionHook'),
+        dict(type='FiniteStepsHook'),
         dict(type='FiniteWeightsHook'),
         FirstStepHook(),
     ):

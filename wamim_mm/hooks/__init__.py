@@ -4,6 +4,7 @@ from .checkpoint_fit import CheckpointFitHook
 from .class_count import ClassCountHook
 from .compile import CompileHook
 from .exact_resume import EpochPositionHook, StepSeedHook
+from .finite_steps import FiniteStepsHook
 from .finite_weights import FiniteWeightsHook
 from .loader_fit import LoaderFitHook
 from .masking import MaskingHook
@@ -16,6 +17,7 @@ __all__ = [
     'ClassCountHook',
     'CompileHook',
     'EpochPositionHook',
+    'FiniteStepsHook',
     'FiniteWeightsHook',
     'LoaderFitHook',
     'MaskingHook',

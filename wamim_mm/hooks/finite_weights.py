@@ -8,22 +8,32 @@ from mmengine.runner import Runner
 
 @HOOKS.register_module()
 class FiniteWeightsHook(Hook):
-    """Stop a run before it saves parameters that are NaN or infinite.
+    """Stop a run before it saves parameters or running statistics that are NaN or infinite.
 
-    MMEngine saves them, and removes the last good checkpoint for them.
+    MMEngine saves them, and removes the last good checkpoint for them. Other buffers may be
+    infinite, as masks of attention are, but not NaN.
     """
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Look at the parameters.
+        """Look at what is saved of the model.
 
         Raises:
             FloatingPointError: Some are not finite.
         """
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        bad = [name for name, weight in model.named_parameters() if not weight.isfinite().all()]
+        parameters = dict(model.named_parameters())
+        bad = [
+            name
+            for name, weight in model.state_dict().items()
+            if weight.isnan().any()
+            or (
+                (name in parameters or name.endswith(('running_mean', 'running_var')))
+                and weight.isinf().any()
+            )
+        ]
         if bad:
             raise FloatingPointError(
-                f'by iteration {runner.iter} {len(bad)} parameters are not finite '
+                f'by iteration {runner.iter} {len(bad)} weights are not finite '
                 f'({", ".join(bad[:3])}, ...), so nothing is saved: the last checkpoint in '
                 f'{runner.work_dir} is good; go on from it by --resume, with a lower learning '
                 'rate, with optim_wrapper.clip_grad.max_norm, or without --amp'

@@ -1,0 +1,132 @@
+"""A step whose loss or gradients are not finite changes nothing; many in a row end the run."""
+
+import functools
+from typing import Any
+
+import torch
+from mmengine.dist import all_gather_object
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils import get_total_norm
+
+
+@HOOKS.register_module()
+class FiniteStepsHook(Hook):
+    """Skip the optimizer's step where the loss or a gradient is NaN or infinite.
+
+    Skipped steps are counted (``skipped_steps`` of the message hub, which checkpoints hold), and
+    the log names the files of their batches. The running statistics of batch norms become those
+    before the step again. All processes skip the same steps. fp16's gradient scaler skips steps by
+    itself while it looks for its scale; these are counted too.
+
+    Models with several optimizers are left alone.
+
+    Args:
+        limit: So many skipped steps in a row end the run.
+
+    Raises:
+        ValueError: The limit is not positive.
+    """
+
+    priority = 'LOW'  # after the log of the step, before checkpoints
+
+    def __init__(self, limit: int = 20) -> None:
+        if limit < 1:
+            raise ValueError(f'FiniteStepsHook: limit must be a number from 1 on, got {limit}')
+        self.limit = limit
+        self.in_row = 0
+        self._loss = torch.zeros(())
+        self._skips = False
+
+    def before_train(self, runner: Runner) -> None:
+        """Put the check between the optimizer and its step."""
+        wrapper = runner.optim_wrapper
+        if not isinstance(wrapper, OptimWrapper):
+            return
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self._statistics = _running_statistics(model)
+        self._before = [part.clone() for part in self._statistics]
+        wrapper.backward = functools.partial(self._backward, wrapper.backward)
+        wrapper.step = functools.partial(self._step, wrapper, wrapper.step)
+
+    def after_train(self, runner: Runner) -> None:
+        """Leave the optimizer as it was."""
+        for name in ('backward', 'step'):
+            vars(runner.optim_wrapper).pop(name, None)
+
+    def _backward(self, backward: Any, loss: Tensor, **kwargs: Any) -> None:
+        self._loss = loss.detach()
+        # A loss that is not finite can have finite gradients. Multiplied by NaN it has none, and
+        # all processes see it in the sum of their gradients.
+        backward(loss * torch.where(self._loss.isfinite(), 1.0, torch.nan), **kwargs)
+
+    def _step(self, wrapper: OptimWrapper, step: Any, **kwargs: Any) -> None:
+        gradients = [
+            parameter.grad
+            for group in wrapper.optimizer.param_groups
+            for parameter in group['params']
+            if parameter.grad is not None
+        ]
+        self._skips = not bool(get_total_norm(gradients, torch.inf).isfinite())
+        scaler = getattr(wrapper, 'loss_scaler', None)
+        if not self._skips or (scaler is not None and scaler.is_enabled()):
+            step(**kwargs)  # a scaler skips by itself, and lowers its scale
+        pairs = zip(self._before, self._statistics, strict=True)
+        for before, now in pairs:
+            if self._skips:
+                now.copy_(before)
+            else:
+                before.copy_(now)
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Count and report a skipped step.
+
+        Raises:
+            FloatingPointError: It is the last of too many in a row.
+        """
+        if not self._skips:
+            self.in_row = 0
+            return
+        self._skips = False
+        self.in_row += 1
+        hub = runner.message_hub
+        total = hub.runtime_info.get('skipped_steps', 0) + 1
+        hub.update_info('skipped_steps', total)
+        files = [name for part in all_gather_object(_files(data_batch)) for name in part]
+        what = 'the gradients are' if self._loss.isfinite() else f'the loss ({self._loss:g}) is'
+        runner.logger.warning(
+            f'iteration {runner.iter + 1} is skipped, since {what} not finite ({self.in_row} in a '
+            f'row, {total} in all); files of its batch: {", ".join(files) or "unknown"}'
+        )
+        if self.in_row >= self.limit:
+            raise FloatingPointError(
+                f'{self.in_row} iterations in a row, up to {runner.iter + 1}, had a loss or '
+                f'gradients that are not finite; the checkpoints in {runner.work_dir} are from '
+                'before: go on with --resume, and with a lower learning rate, with '
+                'optim_wrapper.clip_grad.max_norm, or without --amp; the log names the files of '
+                'the batches'
+            )
+
+
+def _running_statistics(model: torch.nn.Module) -> list[Tensor]:
+    return [
+        part
+        for module in model.modules()
+        if isinstance(module, _BatchNorm)
+        for part in (module.running_mean, module.running_var)
+        if part is not None
+    ]
+
+
+def _files(data_batch: Any) -> list[str]:
+    """Paths of a batch's images, where its data samples know them."""
+    samples = data_batch.get('data_samples') if isinstance(data_batch, dict) else None
+    samples = samples if isinstance(samples, list | tuple) else []
+    return [str(path) for sample in samples if (path := getattr(sample, 'img_path', None))]
