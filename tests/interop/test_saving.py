@@ -214,7 +214,7 @@ class Diverging(Model):
 def test_weights_that_are_not_finite_replace_no_good_ones(tmp_path):
     training = runner(tmp_path, checkpoint=dict(max_keep_ckpts=1), model=Diverging())
     training.register_hook(dict(type='FiniteWeightsHook'))
-    with pytest.raises(FloatingPointError, match=r'by iteration .* 2 parameters .*--resume'):
+    with pytest.raises(FloatingPointError, match=r'by iteration .* 2 weights .*--resume'):
         training.train()
     assert names(tmp_path) == ['epoch_2.pth', 'last_checkpoint']
     weights = torch.load(tmp_path / 'epoch_2.pth', weights_only=False)['state_dict']
@@ -315,3 +315,11 @@ def test_the_size_counts_shared_tensors_once(tmp_path):
     tensor = torch.zeros(1000)
     content = dict(a=tensor, b=[tensor[:10], dict(c=tensor.view(10, 100))], d='text')
     assert saving._size(content) == 4000
+
+
+def test_what_a_killed_process_has_left_is_removed(tmp_path):
+    for name in ('.epoch_1.pth.123', '.other', '.epoch_1.pth.old', 'epoch_0.pth.123'):
+        (tmp_path / name).write_text('')
+    runner(tmp_path, epochs=1).train()
+    others = ['.epoch_1.pth.old', '.other', 'epoch_0.pth.123']
+    assert names(tmp_path) == [*others, 'epoch_1.pth', 'last_checkpoint']

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .saving import POINTER, background, gathered, write_checkpoint, write_whole
+from .saving import POINTER, background, gathered, remove_torn, write_checkpoint, write_whole
 
 #: What CheckpointHook notes of the files that it has written, in itself and in the message hub.
 _OF_HOOK = ('keep_ckpt_ids', 'last_ckpt', 'best_ckpt_path', 'best_ckpt_path_dict')
@@ -164,6 +164,8 @@ def _with_own_paths(before_train: Callable[..., None]) -> Callable[..., None]:
     def prepared(hook: Any, runner: Any) -> None:
         hub = runner.message_hub.runtime_info
         folder = hook.out_dir or runner.work_dir
+        if runner.rank == 0 and os.path.isdir(folder):
+            remove_torn(folder)
         for key in [key for key in hub if key == 'best_ckpt' or key.startswith('best_ckpt_')]:
             name = os.path.basename(str(hub[key]))
             path = os.path.join(folder, name)

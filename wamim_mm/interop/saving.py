@@ -57,6 +57,13 @@ def write_whole(path: str | os.PathLike, write: Callable[[Any], object]) -> None
         os.close(folder)
 
 
+def remove_torn(folder: str | os.PathLike) -> None:
+    """Remove what killed processes have left of checkpoints that they were writing."""
+    for path in Path(folder).glob('.*.pth.*'):
+        if path.suffix[1:].isdecimal():
+            path.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def gathered() -> Iterator[list[tuple[dict, str]]]:
     """Meanwhile `save_checkpoint` writes no local file, but leaves a copy of it in this list."""

@@ -1,0 +1,1 @@
+"""Faults that real runs meet, injected; `make faults` runs all of them."""
