@@ -160,11 +160,13 @@ def _with_own_paths(before_train: Callable[..., None]) -> Callable[..., None]:
     which files are removed.
     """
 
+    from mmengine.dist import is_main_process
+
     @functools.wraps(before_train)
     def prepared(hook: Any, runner: Any) -> None:
         hub = runner.message_hub.runtime_info
         folder = hook.out_dir or runner.work_dir
-        if runner.rank == 0 and os.path.isdir(folder):
+        if is_main_process() and os.path.isdir(folder):
             remove_torn(folder)
         for key in [key for key in hub if key == 'best_ckpt' or key.startswith('best_ckpt_')]:
             name = os.path.basename(str(hub[key]))
