@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
@@ -304,7 +305,8 @@ def test_other_saves_follow_those_of_the_background(tmp_path, monkeypatch):
         written.append(Path(path).name)
 
     monkeypatch.setattr(saving, 'write_whole', slow)
-    with saving.gathered() as files:
+    files = []
+    with saving.gathered(files):
         save_checkpoint(dict(state_dict={}), str(tmp_path / 'first.pth'))
     saving.background.submit(saving.write_checkpoint, *files[0])
     save_checkpoint(dict(state_dict={}), str(tmp_path / 'second.pth'))
@@ -323,3 +325,25 @@ def test_what_a_killed_process_has_left_is_removed(tmp_path):
     runner(tmp_path, epochs=1).train()
     others = ['.epoch_1.pth.old', '.other', 'epoch_0.pth.123']
     assert names(tmp_path) == [*others, 'epoch_1.pth', 'last_checkpoint']
+
+
+@pytest.mark.parametrize('keep', [1, 3])
+def test_another_storage_that_fails_loses_nothing(tmp_path, monkeypatch, keep):
+    """Its files are written at once; the error is reported, and the old ones stay."""
+    out = tmp_path / 'out'
+    checkpoint = dict(out_dir=str(out), backend_args=dict(backend='local'), max_keep_ckpts=keep)
+    training = runner(tmp_path / 'run', epochs=3, checkpoint=checkpoint)
+    put = LocalBackend.put
+
+    def fail(backend, data, path):
+        if path.endswith('epoch_2.pth'):
+            raise OSError(errno.EIO, 'unreachable')
+        put(backend, data, path)
+
+    monkeypatch.setattr(LocalBackend, 'put', fail)
+    said = []
+    monkeypatch.setattr(training.logger, 'error', said.append)
+    training.train()
+    kept = sorted(path.name for path in out.rglob('*.pth'))
+    assert kept == (['epoch_3.pth'] if keep == 1 else ['epoch_1.pth', 'epoch_3.pth'])
+    assert len(said) == 1 and 'unreachable' in said[0]

@@ -32,6 +32,10 @@ def matters(record: logging.LogRecord) -> bool:
     return not message.startswith(FILE_ONLY) and not message.endswith(FROZEN)
 
 
+def _ignore(record: logging.LogRecord) -> None:
+    """In place of ``Handler.handleError``."""
+
+
 class FirstStepHook(Hook):
     """Says that a run has begun, of training, validation or testing."""
 
@@ -46,7 +50,10 @@ class QuietRunner(Runner):
         """MMEngine's logger; messages that are for files only are written to files only."""
         logger = super().build_logger(*args, **kwargs)
         for handler in logger.handlers:
-            if not isinstance(handler, logging.FileHandler):
+            if isinstance(handler, logging.FileHandler):
+                # On a full disk every line would put a traceback on the screen.
+                handler.handleError = _ignore  # type: ignore[method-assign]
+            else:
                 handler.addFilter(matters)
         return logger
 

@@ -7,6 +7,7 @@ deleted.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import os
@@ -63,24 +64,26 @@ def _in_background(save: Callable[..., None]) -> Callable[..., None]:
         pointer = Path(runner.work_dir, POINTER)
         pointed = pointer.read_bytes() if pointer.is_file() else None
         late = hook.file_backend = _LateRemovals(hook.file_backend, hook.out_dir)
+        files: list[tuple[dict, str]] = []
         try:
-            with gathered() as files:
+            with gathered(files):
                 save(hook, runner, *args, **kwargs)
-            if files:
-                _point(pointer, pointed)
         except OSError as error:
-            _restore(hook, runner, before)
-            _report(error, runner.logger)
-            return
+            if not files:  # it is written elsewhere
+                _restore(hook, runner, before)
+                _report(error, runner.logger)
+                return
+            # Otherwise MMEngine could not write the pointer, which is the last that it does.
         finally:
             hook.file_backend = late.backend
         if not files:  # another process writes, or it is written elsewhere
             late.remove_now()
             return
+        _point(pointer, pointed)
         name = pointed
         if hook.last_ckpt is not None:
             name = os.path.relpath(hook.last_ckpt, runner.work_dir).encode()
-        job = background.submit(_write, files, pointer, name, late, runner.logger)
+        job = background.submit(_write, files, pointer, (pointed, name), late, runner.logger)
         hook.saving = (job, before)
 
     return saved
@@ -89,18 +92,20 @@ def _in_background(save: Callable[..., None]) -> Callable[..., None]:
 def _write(
     files: list[tuple[dict, str]],
     pointer: Path,
-    name: bytes | None,
+    pointed: tuple[bytes | None, bytes | None],
     late: _LateRemovals,
     logger: Any,
 ) -> bool:
     """Write checkpoints, point to the last one, remove old ones; False where it fails."""
+    before, after = pointed
     try:
         while files:
             write_checkpoint(*files.pop(0))
-        _point(pointer, name)
     except OSError as error:
         _report(error, logger)
+        _point(pointer, before)
         return False
+    _point(pointer, after)
     late.remove_now()
     return True
 
@@ -110,10 +115,12 @@ def _report(error: OSError, logger: Any) -> None:
 
 
 def _point(pointer: Path, name: bytes | None) -> None:
-    if name is None:
-        pointer.unlink(missing_ok=True)
-    else:
-        write_whole(pointer, lambda file: file.write(name))
+    """Write the pointer where there is room; nothing depends on it."""
+    with contextlib.suppress(OSError):
+        if name is None:
+            pointer.unlink(missing_ok=True)
+        else:
+            write_whole(pointer, lambda file: file.write(name))
 
 
 def _bookkeeping(hook: Any, runner: Any) -> tuple[dict, dict]:
@@ -159,7 +166,6 @@ def _with_own_paths(before_train: Callable[..., None]) -> Callable[..., None]:
     A run that was moved goes on in its new place; and a checkpoint of somebody else does not say
     which files are removed.
     """
-
     from mmengine.dist import is_main_process
 
     @functools.wraps(before_train)

@@ -65,11 +65,11 @@ def remove_torn(folder: str | os.PathLike) -> None:
 
 
 @contextlib.contextmanager
-def gathered() -> Iterator[list[tuple[dict, str]]]:
+def gathered(files: list[tuple[dict, str]]) -> Iterator[None]:
     """Meanwhile `save_checkpoint` writes no local file, but leaves a copy of it in this list."""
-    _gathered.append([])
+    _gathered.append(files)
     try:
-        yield _gathered[-1]
+        yield
     finally:
         _gathered.pop()
 
