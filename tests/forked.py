@@ -23,19 +23,24 @@ def run(arguments: list, timeout: float = 1200) -> CompletedProcess:
         arguments: The script and its arguments.
         timeout: In seconds; after it the process is killed.
     """
-    arguments = [str(part) for part in arguments]
-    context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(['tests.forked_libraries'])
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder, 'out'), Path(folder, 'err')
-        process = context.Process(target=_run, args=(arguments, out, err))
-        process.start()
+        process = start(arguments, out, err)
         process.join(timeout)
         if process.is_alive():
             process.kill()
             process.join()
         texts = [file.read_text() if file.is_file() else '' for file in (out, err)]
         return CompletedProcess(arguments, process.exitcode, *texts)
+
+
+def start(arguments: list, out: Path, err: Path) -> multiprocessing.Process:
+    """Start a script in the repository, which writes to these files."""
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(['tests.forked_libraries'])
+    process = context.Process(target=_run, args=([str(part) for part in arguments], out, err))
+    process.start()
+    return process
 
 
 def _run(arguments: list[str], out: Path, err: Path) -> None:

@@ -9,11 +9,10 @@ of three kept checkpoints each must be whole.
 """
 
 import argparse
+import contextlib
 import itertools
 import os
 import random
-import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
 import torch
 
 from benchmarks.measure import environment, write
@@ -63,30 +63,33 @@ SETTINGS = [Setting(*parts) for parts in itertools.product((1, 2), (True, False)
 
 
 class Run:
-    """A start of a command, as a group of processes."""
+    """A start of a command, with all of its processes."""
 
-    def __init__(self, setting: Setting, arguments: list[str], port: int) -> None:
+    def __init__(self, setting: Setting, arguments: list[str], port: int, log: Path) -> None:
         command = [sys.executable, 'tools/train.py', *arguments]
         if setting.processes > 1:
             command = ['bash', 'tools/dist_train.sh', arguments[0], str(setting.processes)]
             command += arguments[1:]
-        self.process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=dict(os.environ, PYTHON=sys.executable, PORT=str(port), OMP_NUM_THREADS='1'),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        with log.open('w') as out:
+            self.process = psutil.Popen(
+                command,
+                cwd=ROOT,
+                env=dict(os.environ, PYTHON=sys.executable, PORT=str(port), OMP_NUM_THREADS='1'),
+                stdout=out,
+                stderr=out,
+            )
 
     def code(self) -> int | None:
         """The exit code; None while it runs."""
         return self.process.poll()
 
     def kill(self) -> None:
-        """Kill all of its processes."""
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        """Kill all of its processes; torchrun's are no group."""
+        family = [self.process, *self.process.children(recursive=True)]
+        for part in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                part.kill()
+        psutil.wait_procs(family)
 
 
 def weights(work_dir: Path) -> dict[str, torch.Tensor]:
@@ -127,8 +130,8 @@ def wait_for(condition: Callable[[], bool], run: Any) -> None:
 
 
 def one_run(
-    start: Callable[[], Any], work_dir: Path, kills: int, draw: random.Random
-) -> dict[str, int]:
+    start: Callable[[], Any], work_dir: Path, kills: int, draw: random.Random, done: dict
+) -> None:
     """Kill a run some times, and let it come to its end.
 
     Args:
@@ -136,14 +139,12 @@ def one_run(
         work_dir: Its work dir.
         kills: How often to kill it; a run that ends sooner is killed less often.
         draw: When.
-
-    Returns:
-        How often it was killed, and how often while it wrote a checkpoint.
+        done: Counts the kills, and those while a checkpoint was written.
 
     Raises:
         RuntimeError: It ended with an error.
     """
-    done = dict(kills=0, writing=0)
+    done.update(kills=0, writing=0)
     work_dir.mkdir(parents=True, exist_ok=True)
     while True:
         run = start()
@@ -162,7 +163,7 @@ def one_run(
             done['kills'] += 1
             run.kill()
         elif run.code() == 0:
-            return done
+            return
         else:
             raise RuntimeError(f'{work_dir} ended with {run.code()}')
 
@@ -180,27 +181,30 @@ def main() -> None:
         make_scenes(scenes, 60, size=128, val_fraction=0.2)
         whole: dict[int, dict] = {}
 
-        def run(setting: Setting, place: str, kills: int) -> tuple[dict, dict]:
+        log = Path(folder, 'log')
+
+        def run(setting: Setting, place: str, kills: int, done: dict) -> dict:
             work_dir = Path(folder, place)
             arguments = setting.arguments(scenes, work_dir)
-            port = draw.randint(20000, 40000)
-            done = one_run(lambda: Run(setting, arguments, port), work_dir, kills, draw)
-            return done, weights(work_dir)
+            port = draw.randint(20000, 30000)
+            one_run(lambda: Run(setting, arguments, port, log), work_dir, kills, draw, done)
+            return weights(work_dir)
 
         for number, setting in enumerate(itertools.cycle(SETTINGS)):
             left = args.kills - sum(row['kills'] for row in rows)
             if left <= 0 or failed == 5:
                 break
             if setting.processes not in whole:
-                _, whole[setting.processes] = run(setting, f'whole_{setting.processes}', 0)
-            row = dict(setting._asdict(), kills=0)
+                whole[setting.processes] = run(setting, f'whole_{setting.processes}', 0, {})
+            row = dict(setting._asdict())
             try:
-                done, found = run(setting, f'run_{number}', min(KILLS_OF_A_RUN, left))
+                found = run(setting, f'run_{number}', min(KILLS_OF_A_RUN, left), row)
                 expected = whole[setting.processes]
-                same = all(torch.equal(found[name], part) for name, part in expected.items())
-                row.update(done, equal=same)
+                row['equal'] = all(
+                    torch.equal(found[name], part) for name, part in expected.items()
+                )
             except RuntimeError as error:
-                row.update(error=str(error), equal=False)
+                row.update(error=f'{error}: {log.read_text()[-2000:]}', equal=False)
             rows.append(row)
             failed += not row['equal']
             print(row, flush=True)

@@ -1,9 +1,12 @@
 """Steps that are not finite change nothing, are counted, and name their files."""
 
+import multiprocessing
+import os
+
 import pytest
 import torch
 from mmengine.optim import OptimWrapper
-from mmengine.registry import OPTIM_WRAPPERS
+from mmengine.registry import OPTIM_WRAPPERS, init_default_scope
 from mmpretrain.structures import DataSample
 from torch import nn
 
@@ -171,3 +174,39 @@ def test_the_log_names_the_files(tmp_path):
     assert 'the gradients are not finite (4 in a row, 4 in all)' in said[3]
     hook.after_train_iter(runner, 0, None)
     assert hook.in_row == 0
+
+
+def train_in_two(rank, folder):
+    """One process of two; the loss of process 1 is NaN in its second step."""
+    torch.distributed.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=2)
+    os.environ['LOCAL_RANK'] = str(rank)
+    init_default_scope('mmengine')
+    runner, _ = small_run(
+        f'{folder}/{rank}',
+        None,
+        dict(max_iters=4),
+        steps=8,
+        model=Faulty({1: 'nan'} if rank else {}),
+        hooks=[dict(type='FiniteStepsHook')],
+        launcher='pytorch',
+        env_cfg=dict(dist_cfg=dict(backend='gloo')),
+        cfg=dict(model_wrapper_cfg=dict(type='MMDistributedDataParallel', device_ids=None)),
+    )
+    hub = runner.message_hub.runtime_info
+    torch.save(
+        (runner.model.module.layers.state_dict(), hub['skipped_steps']), f'{folder}/{rank}.pt'
+    )
+
+
+def test_all_processes_skip_the_same_steps(tmp_path):
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(['tests.forked_libraries'])
+    ranks = [context.Process(target=train_in_two, args=(rank, str(tmp_path))) for rank in (0, 1)]
+    for process in ranks:
+        process.start()
+    for process in ranks:
+        process.join(120)
+    (first, skipped), (second, also) = (torch.load(tmp_path / f'{rank}.pt') for rank in (0, 1))
+    assert skipped == also == 1
+    for name, tensor in first.items():
+        assert tensor.isfinite().all() and torch.equal(tensor, second[name])
