@@ -6,7 +6,7 @@ python tools/train.py configs/pretrain/wamim_vit-b.py --cfg-options data_root=DI
 import argparse
 from pathlib import Path
 
-from .errors import CommandParser, command
+from .errors import CommandParser, command, share
 from .launch import add_common_arguments, build_runner, load_config
 from .settings import is_first_process
 from .work_dir import claim_work_dir
@@ -41,7 +41,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--max-bad-share',
-        type=float,
+        type=share,
         default=0.3,
         metavar='S',
         help='stop where more of the files that were tried are bad, 0 to 1 (0.3)',

@@ -81,6 +81,6 @@ class BadFilesHook(Hook):
             runner.logger.error(
                 f'{found:,} of about {tried:,} files that were tried are bad, more than '
                 f'{self.max_share:.0%}, so the run stops: {self._files.path} says what is wrong; '
-                'mend or remove them, or start with a higher --max-bad-share'
+                'mend or remove them, or allow more with --max-bad-share'
             )
             sys.exit(1)
