@@ -72,6 +72,12 @@ def with_size(jpeg: bytes, side: int) -> bytes:
     return jpeg[: frame + 5] + side.to_bytes(2, 'big') * 2 + jpeg[frame + 9 :]
 
 
+def with_hole(data: bytes, length: int = 60) -> bytes:
+    """A file of which some bytes in the middle are lost, as zeros."""
+    middle = len(data) // 2
+    return data[:middle] + bytes(length) + data[middle + length :]
+
+
 def decoded() -> Iterator[tuple[str, bytes]]:
     """Files that are odd, and images."""
     image = picture(40, 60)
@@ -84,6 +90,8 @@ def decoded() -> Iterator[tuple[str, bytes]]:
     yield 'two_in_one.jpg', encoded(image, 'MPO', pages=True)
     yield 'something_behind.jpg', jpeg + bytes(1000)
     inside = b'\xff\xe2' + (len(jpeg) + 2).to_bytes(2, 'big') + jpeg
+    # libjpeg goes on after such damage.
+    yield 'hole.jpg', with_hole(encoded(picture(200, 300), 'JPEG'))
     yield 'thumbnail_inside.jpg', jpeg[:2] + inside + jpeg[2:]
     for mode in ('1', 'L', 'LA', 'P', 'RGBA'):
         yield f'{mode}.png', encoded((alpha if 'A' in mode else image).convert(mode), 'PNG')
@@ -143,6 +151,7 @@ def skipped() -> Iterator[tuple[str, bytes, str]]:
     }
     for kind, data in files.items():
         yield f'truncated_{kind}.jpg', data[: len(data) // 2], 'is no image'
+    yield 'hole.png', with_hole(encoded(picture(200, 300), 'PNG')), 'is no image'
     yield 'last_byte_missing.jpg', files['jpeg'][:-1], 'is no image'
     yield 'head_only.jpg', files['jpeg'][:100], 'is no image'
     yield 'empty.jpg', b'', 'is no image: it is empty'
