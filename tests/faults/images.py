@@ -195,11 +195,11 @@ def memory_of_a_bomb(folder: Path) -> float:
 # Runs
 
 
-def run(folder: Path, work_dir: Path, *arguments: str, workers: int = 0, epochs: int = 1):
+def run(folder: Path, work_dir: Path, *arguments: str, workers: int = 0, epochs: int = 1, seed=0):
     """tools/train.py on a folder, as short as can be."""
     options = [*TINY, f'data_root={folder}', f'train_cfg.max_epochs={epochs}']
     options += [f'train_dataloader.num_workers={workers}', 'train_dataloader.drop_last=False']
-    options += ['default_hooks.checkpoint.interval=1']
+    options += ['default_hooks.checkpoint.interval=1', f'randomness.seed={seed}']
     return train(ROOT, CONFIG, work_dir, *arguments, options=options)
 
 
@@ -281,6 +281,24 @@ def look_at_a_vanishing_file(out: Path) -> list[str]:
     return [] if found == expected else [f'listed: {found}']
 
 
+def look_at_a_resumed_run(out: Path) -> list[str]:
+    """The second epoch again, with two workers in place of none: the same weights and list."""
+    folder, work_dir = good_folder(out / 'resumed', 16, bad=3), out / 'resumed_run'
+    done = run(folder, work_dir, epochs=2)
+    if done.returncode:
+        return [f'code {done.returncode}: {done.stderr[-500:]}']
+    expected, listed = weights(work_dir, 2), (work_dir / 'bad_files.txt').read_bytes()
+    (work_dir / 'epoch_2.pth').unlink()
+    done = run(folder, work_dir, '--resume', epochs=2, workers=2)
+    if done.returncode:
+        return [f'code {done.returncode}: {done.stderr[-500:]}']
+    found = weights(work_dir, 2)
+    differ = [name for name in expected if not torch.equal(found[name], expected[name])]
+    faults = [f'{len(differ)} tensors differ'] if differ else []
+    again = (work_dir / 'bad_files.txt').read_bytes()
+    return faults + ([f'the list is {again}'] if again != listed else [])
+
+
 def look_at_too_many(out: Path) -> list[str]:
     """Of 40 files, 20 are bad: the run stops and says so; with --max-bad-share 0.6 it does not."""
     folder, faults = good_folder(out / 'half', 40, bad=20), []
@@ -309,6 +327,7 @@ def main() -> None:
         cases[f'{args.files:,} damaged files'] = wrong
         cases |= look_at_runs(folder, kinds, out)
         cases['a file that vanishes'] = look_at_a_vanishing_file(out)
+        cases['a resumed run'] = look_at_a_resumed_run(out)
         cases['too many bad files'] = look_at_too_many(out)
     for case, wrong in cases.items():
         print(f'{case!r}: {"; ".join(wrong) or "as it should be"}', flush=True)

@@ -6,6 +6,7 @@ from .image_kinds import SKIPPED, make_folder
 from .images import (
     good_folder,
     listed_in,
+    look_at_a_resumed_run,
     look_at_a_vanishing_file,
     look_at_damage,
     look_at_kinds,
@@ -30,9 +31,10 @@ def test_memory_of_a_bomb(tmp_path):
     assert memory_of_a_bomb(tmp_path) < 50
 
 
-def test_a_run_goes_on_without_the_bad_ones(tmp_path):
+@pytest.mark.parametrize('seed', [0, None])
+def test_a_run_goes_on_without_the_bad_ones(tmp_path, seed):
     folder = good_folder(tmp_path / 'images', 16, bad=2)
-    done = run(folder, tmp_path / 'run')
+    done = run(folder, tmp_path / 'run', seed=seed)
     assert done.returncode == 0 and 'bad files: 2 of about 16 tried (2 new)' in done.stdout
     assert listed_in(tmp_path / 'run', folder).keys() == {'000.jpg', '001.jpg'}
 
@@ -43,4 +45,5 @@ def test_runs(tmp_path):
     assert sum(kind.fate == SKIPPED for kind in kinds) > 20
     faults = look_at_runs(tmp_path / 'kinds', kinds, tmp_path)
     assert not any(faults.values())
+    assert look_at_a_resumed_run(tmp_path) == []
     assert look_at_a_vanishing_file(tmp_path) == look_at_too_many(tmp_path) == []
