@@ -16,6 +16,7 @@ from .version import __version__
 
 # Public name -> the room that it is in.
 _ROOMS = {
+    'BadFilesHook': 'hooks',
     'CheckpointFitHook': 'hooks',
     'ClassCountHook': 'hooks',
     'ClassFolders': 'data',

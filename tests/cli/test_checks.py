@@ -128,7 +128,7 @@ def test_any_folder_of_images(tmp_path):
 def test_the_data_set_finds_what_was_counted(tmp_path):
     from mmpretrain.datasets import CustomDataset
 
-    fill(tmp_path, *[f'{i}{suffix}' for i, suffix in enumerate(SUFFIXES)], 'x/a.WebP', 'b.gif')
+    fill(tmp_path, *[f'{i}{suffix}' for i, suffix in enumerate(SUFFIXES)], 'x/a.WebP', 'b.svg')
     dataset = folder_of(tmp_path, data_prefix='train')
     assert line_of(dataset).startswith(f'{len(SUFFIXES) + 1} images')
     dataset.pop('type')
@@ -139,6 +139,24 @@ def test_links_may_lead_up(tmp_path):
     fill(tmp_path, 'x/a.jpg')
     (tmp_path / 'x' / 'up').symlink_to(tmp_path)
     assert line_of(folder_of(tmp_path)).startswith('1 images')
+
+
+def test_odd_entries_of_a_folder(tmp_path):
+    """What is counted is what mmpretrain finds."""
+    fill(tmp_path, 'a.jpg', '._a.jpg', 'x.jpg/b.JPG', 'c d.jpeg', 'Thumbs.db', '.DS_Store')
+    (tmp_path / 'broken.jpg').symlink_to('nowhere')
+    (tmp_path / 'self.jpg').symlink_to('self.jpg')
+    (tmp_path / 'x.jpg' / 'up').symlink_to(tmp_path)
+    dataset = folder_of(tmp_path)
+    line = line_of(dataset)
+    assert line.endswith('(2 .jpg, 1 .jpeg); passed over 2 broken links, 1 .db')
+    dataset.pop('type')
+    paths = [
+        sample['img_path'] for sample in CustomDataset(pipeline=[], **dataset).load_data_list()
+    ]
+    expected = [str(tmp_path / name) for name in ('a.jpg', 'c d.jpeg', 'x.jpg/b.JPG')]
+    assert paths == expected
+    assert [str(path) for path in find_images(tmp_path)] == expected
 
 
 def test_class_folders_take_all_suffixes(tmp_path):

@@ -8,7 +8,7 @@ import torch
 from mmdet import models  # noqa: F401  (fills its registry)
 from mmengine.registry import MODELS
 
-from wamim_mm.cli.errors import CommandParser, command, explain, note_first_step
+from wamim_mm.cli.errors import CommandParser, command, explain, note_first_step, share
 from wamim_mm.ops.masking import num_visible_units
 
 
@@ -107,3 +107,13 @@ def test_the_parser_answers_in_one_line(capsys):
     assert stopped.value.code == 2
     said = capsys.readouterr().err
     assert said == 'train.py: unrecognized arguments: b; see train.py --help\n'
+
+
+def test_a_share(capsys):
+    parser = CommandParser(prog='train.py')
+    parser.add_argument('--part', type=share)
+    assert [parser.parse_args(['--part', x]).part for x in ('0', '0.25', '1')] == [0, 0.25, 1]
+    for wrong in ('30', '-0.1', 'nan', 'all'):
+        with pytest.raises(SystemExit):
+            parser.parse_args([f'--part={wrong}'])
+        assert f"must be a number from 0 to 1, got '{wrong}'" in capsys.readouterr().err

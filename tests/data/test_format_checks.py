@@ -114,6 +114,28 @@ def test_one_deep_file_in_twenty_is_found_in_no_time(folder):
     assert time.perf_counter() - start < 0.5
 
 
+def test_a_few_deep_files_are_left_to_the_run(folder, tmp_path):
+    """There our loaders refuse them, and others are drawn in their place; mmcv's flattens them."""
+    arrays = [grey()] * 9 + [grey(12)]
+    check_formats(folder(CROP, *arrays), model(), 'train_dataloader', 0.1)
+    for load, share in ((CROP, 0.09), (CROP, 0), (PLAIN, 0.1)):
+        with pytest.raises(ValueError, match=r"/009\.png' has 16 bits a channel"):
+            check_formats(folder(load, *arrays), model(), 'train_dataloader', share)
+
+
+def test_the_first_sample_is_bad(folder, tmp_path):
+    def wrapped(config):
+        return dict(type='SeededDataset', dataset=config, seed=0)
+
+    dataset = folder(CROP, *[grey()] * 4, wrap=wrapped)
+    (tmp_path / '000.png').write_text('no image')
+    check_formats(dataset, model(), 'train_dataloader', 0.3)
+    with pytest.raises(ValueError, match='takes 1'):  # another one was looked at
+        check_formats(dataset, model(1), 'train_dataloader', 0.3)
+    with pytest.raises(ValueError, match=r"/000\.png' is no image"):  # a validation set
+        check_formats(dataset.dataset, model(), 'val_dataloader')
+
+
 @pytest.mark.parametrize(
     ('load', 'array', 'model_', 'message'),
     [

@@ -69,7 +69,7 @@ def test_read_as_the_training_reads(tmp_path, step, values, expected, shape):
 
 
 def test_the_pipeline_of_the_training():
-    pipeline = [dict(type='LoadRandomResizedCrop', scale=32, color_type='grayscale')]
+    pipeline = [dict(type='LoadRandomResizedCrop', scale=32, max_pixels=9)]
     dataset = dict(type='CustomDataset', pipeline=pipeline)
     for wrapped in (
         dataset,
@@ -78,5 +78,5 @@ def test_the_pipeline_of_the_training():
     ):
         cfg = Config(dict(train_dataloader=dict(dataset=wrapped)))
         step = loading_step(train_pipeline(cfg))
-        assert step == dict(type='mmpretrain.LoadImage', color_type='grayscale')
+        assert step == dict(type='mmpretrain.LoadImage', max_pixels=9)
     assert loading_step(train_pipeline(Config({}))) == dict(type='mmpretrain.LoadImage')

@@ -178,12 +178,14 @@ def test_a_config_is_wrapped():
     cfg = ConfigDict(
         dataset=dict(type='Drawing'), sampler=dict(type='DefaultSampler', shuffle=True)
     )
-    seed_draws(cfg, 5)
+    seed_draws(cfg, 5, 'bad.txt')
     assert cfg.to_dict() == dict(
         sampler=dict(
             type='EpochSampler', sampler=dict(type='DefaultSampler', shuffle=True), seed=5
         ),
-        dataset=dict(type='SeededDataset', dataset=dict(type='Drawing'), seed=5),
+        dataset=dict(
+            type='SeededDataset', dataset=dict(type='Drawing'), seed=5, bad_files='bad.txt'
+        ),
     )
     without = ConfigDict(dataset=dict(type='Drawing'), sampler=None)
     seed_draws(without, 5)

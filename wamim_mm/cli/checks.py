@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..class_names import LIBRARIES, class_of, import_custom_modules, library_class, name_of
+from ..interop.folders import is_one, walk
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-#: Of the images that training and inference read: what OpenCV decodes in all its builds.
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff', '.ppm', '.pgm')
+#: Of the images that training and inference read: what OpenCV or Pillow decodes.
+SUFFIXES = (
+    *('.jpg', '.jpeg', '.jfif', '.png', '.webp', '.bmp', '.tif', '.tiff', '.ppm', '.pgm'),
+    *('.gif', '.jp2', '.avif'),
+)
 
 
 def read_config(path: str) -> Config:
@@ -80,7 +84,11 @@ def find_images(path: Path) -> list[Path]:
     """
     if path.is_file():
         return [path]
-    images = sorted(p for p in path.rglob('*') if p.suffix.lower() in SUFFIXES)
+    images = sorted(
+        p
+        for p in path.rglob('*')
+        if p.suffix.lower() in SUFFIXES and p.is_file() and not p.name.startswith('.')
+    )
     if not images:
         raise FileNotFoundError(
             f'no image at {str(path)!r}; give an image or a folder with images '
@@ -144,15 +152,12 @@ def count_images(folder: Path, suffixes: Sequence[str]) -> tuple[int, str]:
     """
     found: Counter[str] = Counter()
     other: Counter[str] = Counter()
-    seen = set()
-    for path, folders, files in os.walk(folder, followlinks=True):
-        if os.path.realpath(path) in seen:  # a link that leads up again
-            folders.clear()
-            continue
-        seen.add(os.path.realpath(path))
-        for file in files:
-            suffix = os.path.splitext(file)[1].lower()
+    for entry in walk(folder):
+        suffix = os.path.splitext(entry.name)[1].lower()
+        if is_one(entry.is_file):
             (found if suffix in suffixes else other)[suffix or 'no suffix'] += 1
+        elif not is_one(entry.is_dir):
+            other['broken links'] += 1
     if not found:
         raise FileNotFoundError(
             f'no image in {str(folder)!r}, found {_counted(other) or "nothing"}; put images there '

@@ -76,6 +76,21 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def share(text: str) -> float:
+    """The type of an argument that is a share of something.
+
+    Raises:
+        ArgumentTypeError: It is no number from 0 to 1.
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1
+    if not 0 <= number <= 1:
+        raise ArgumentTypeError(f'must be a number from 0 to 1, got {text!r}')
+    return number
+
+
 def command(main: Callable[[], None]) -> Callable[[], None]:
     """Let the function of a command answer a mistake with one line on stderr and exit code 2.
 

@@ -123,6 +123,7 @@ def build_runner(
     strict: bool,
     allow_partial_backbone: bool = False,
     amp: str | None = None,
+    max_bad_share: float = 0.3,
 ) -> Runner:
     """Build the Runner of a config, after checks of the data that it will read.
 
@@ -134,6 +135,7 @@ def build_runner(
         strict: Whether a checkpoint must hold every tensor of the model.
         allow_partial_backbone: Whether a pre-trained backbone may fit in part.
         amp: Mixed precision, as in `precision.use_amp`; None for none.
+        max_bad_share: Of the training set's files, the share that may be bad, 0 to 1.
 
     Raises:
         FileNotFoundError: A data root, image folder or annotation file is missing or empty.
@@ -163,9 +165,11 @@ def build_runner(
         print('\n'.join(said), flush=True)
 
     # From here on torch and the libraries that the config needs are imported.
+    from mmengine.dist import sync_random_seed
     from mmengine.registry import RUNNERS
 
     from .. import register
+    from ..data.bad_files import LIST
     from ..data.checks import check_datasets
     from ..data.format_checks import check_formats
     from ..data.seeding import seed_draws
@@ -194,9 +198,14 @@ def build_runner(
     ):
         runner.register_hook(hook)
     loader, seed = runner._train_dataloader, cfg.get('randomness', {}).get('seed')
-    if isinstance(loader, dict) and seed is not None:
-        seed_draws(loader, seed)
-        runner.register_hook(dict(type='StepSeedHook', seed=seed))
+    if 'train_dataloader' in loaders and isinstance(loader, dict):
+        bad_files = Path(cfg.work_dir, LIST)
+        if is_first_process() and not cfg.get('resume'):
+            bad_files.unlink(missing_ok=True)  # of a start that came to nothing
+        seed_draws(loader, sync_random_seed() if seed is None else seed, str(bad_files))
+        runner.register_hook(dict(type='BadFilesHook', max_share=max_bad_share))
+        if seed is not None:
+            runner.register_hook(dict(type='StepSeedHook', seed=seed))
     # Annotations are read now and not when training begins, so that errors appear at once.
     check_datasets(runner, loaders)
     for name in loaders:
@@ -205,7 +214,9 @@ def build_runner(
             loader = getattr(runner, loop).dataloader
             check_fills_a_batch(name, loader)
             if is_first_process():
-                check_formats(loader.dataset, runner.model, name)
+                training = name == 'train_dataloader'
+                share = max_bad_share if training else 0
+                check_formats(loader.dataset, runner.model, name, share)
     return runner
 
 

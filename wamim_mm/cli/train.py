@@ -6,7 +6,7 @@ python tools/train.py configs/pretrain/wamim_vit-b.py --cfg-options data_root=DI
 import argparse
 from pathlib import Path
 
-from .errors import CommandParser, command
+from .errors import CommandParser, command, share
 from .launch import add_common_arguments, build_runner, load_config
 from .settings import is_first_process
 from .work_dir import claim_work_dir
@@ -39,6 +39,13 @@ def parse_args() -> argparse.Namespace:
         metavar='H',
         help='save and end with exit code 75 after so many hours; --resume goes on',
     )
+    parser.add_argument(
+        '--max-bad-share',
+        type=share,
+        default=0.3,
+        metavar='S',
+        help='stop where more of the files that were tried are bad, 0 to 1 (0.3)',
+    )
     add_common_arguments(parser)
     return parser.parse_args()
 
@@ -64,6 +71,7 @@ def main() -> None:
         strict=bool(cfg.get('resume')),
         allow_partial_backbone=args.allow_partial_backbone,
         amp=args.amp,
+        max_bad_share=args.max_bad_share,
     )
     runner.register_hook(dict(type='StopHook', max_hours=args.max_hours))
     runner.train()

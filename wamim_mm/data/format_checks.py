@@ -27,7 +27,7 @@ DEEP_BACKENDS = ('tifffile',)
 STEMS = ('patch_embed.projection', 'patch_embed.proj', 'conv1', 'stem.0', 'downsample_layers.0.0')
 
 
-def check_formats(dataset: Any, model: Any, name: str) -> None:
+def check_formats(dataset: Any, model: Any, name: str, max_bad_share: float = 0) -> None:
     """Read the headers of some files, spread over a data set, and load one sample.
 
     Args:
@@ -35,6 +35,8 @@ def check_formats(dataset: Any, model: Any, name: str) -> None:
             with loaders of others are passed over.
         model: The model that it is for.
         name: Of its data loader in the config, for messages.
+        max_bad_share: Up to which share, 0 to 1, files that our own loaders refuse are left to
+            them: such a file is replaced by another one (`SeededDataset`).
 
     Raises:
         ValueError: A file would lose bits or bands, or the sample's number of channels or its size
@@ -48,10 +50,19 @@ def check_formats(dataset: Any, model: Any, name: str) -> None:
         files = {path: _stored_at(path) for path in _some_paths(leaf) if os.path.isfile(path)}
         found = found or bool(files)
         channels: dict[int, str] = {}
+        refused = []
         for path, file in files.items():
-            if file is not None:
+            if file is None:
+                continue
+            try:
                 _check_file(path, file, loader, name)
                 channels.setdefault(file.channels, path)
+            except ValueError as error:
+                refused.append(error)
+        # mmcv's loader refuses nothing.
+        share = 0 if isinstance(loader, LoadImageFromFile) else max_bad_share
+        if len(refused) > share * len(files):
+            raise refused[0]
         if loader.color_type == 'unchanged' and len(channels) > 1:
             (few, one), (many, other), *_ = channels.items()
             raise ValueError(

@@ -1,4 +1,4 @@
-"""What an image file stores, from its header: more than 8 bits a channel, or more than 3 channels.
+"""What an image file stores, from its header: its size, more than 8 bits, more than 3 channels.
 
 OpenCV turns such files into 8 bits and three channels without a word: of 12 bits in a 16-bit file
 the upper 4 are left, and a fourth band is cut off.
@@ -6,6 +6,7 @@ the upper 4 are left, and a fourth band is cut off.
 
 import io
 import re
+import warnings
 from collections.abc import Callable
 from mmap import mmap
 from typing import Any, NamedTuple
@@ -18,7 +19,8 @@ __all__ = ['Stored', 'stored']
 _PNM = re.compile(rb'P[56]' + 3 * rb'(?:\s|#[^\n]*\n)+\d+')
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 # TIFF's tags and values that matter here.
-_WIDTH, _BITS, _PHOTOMETRIC, _CHANNELS, _EXTRA, _FORMAT = 256, 258, 262, 277, 338, 339
+_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC = 256, 257, 258, 262
+_CHANNELS, _EXTRA, _FORMAT = 277, 338, 339
 _PALETTE, _CMYK = 3, 5
 _UNSIGNED, _FLOAT = 1, 3
 _STRAIGHT_ALPHA = 2
@@ -31,6 +33,7 @@ class Stored(NamedTuple):
         values: What its values are, for a message: ``'16 bits a channel'``.
         eight_bits: Whether they become 0 to 255 in 8 bits without a loss.
         channels: How many there are, palettes and CMYK counted as colour.
+        size: Height and width, as they are stored.
         bands: Whether channels beyond the third are data. TIFF keeps more bands than three in them;
             in files of other formats the fourth channel is the alpha of the web.
         straight_alpha: Whether it is a TIFF whose colours OpenCV would multiply by the fourth band.
@@ -41,6 +44,7 @@ class Stored(NamedTuple):
     values: str
     eight_bits: bool
     channels: int
+    size: tuple[int, int]
     bands: bool = False
     straight_alpha: bool = False
     unpacked: int = 0
@@ -63,23 +67,31 @@ def stored(data: bytes | mmap) -> Stored | None:
     }
     reader = readers.get(bytes(data[:2]))
     try:
-        return None if reader is None else reader(data)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # Pillow's, about damaged TIFF files
+            return None if reader is None else reader(data)
     except Exception:  # a damaged header, in one of many ways: who decodes it says what is wrong
         return None
 
 
 def _png(data: bytes | mmap) -> Stored:
     bits, kind = data[24], data[25]
-    return Stored(f'{bits} bits a channel', bits <= 8, _PNG_CHANNELS[kind])
+    size = _number(data[20:24]), _number(data[16:20])
+    return Stored(f'{bits} bits a channel', bits <= 8, _PNG_CHANNELS[kind], size)
+
+
+def _number(data: bytes) -> int:
+    return int.from_bytes(data, 'big')
 
 
 def _jpeg(data: bytes | mmap) -> Stored:
     place = 2
     while True:
-        marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], 'big')
+        marker, length = data[place + 1], _number(data[place + 2 : place + 4])
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # start of frame
             bits, channels = data[place + 4], data[place + 9]
-            return Stored(f'{bits} bits a channel', bits == 8, min(channels, 3))
+            size = _number(data[place + 5 : place + 7]), _number(data[place + 7 : place + 9])
+            return Stored(f'{bits} bits a channel', bits == 8, min(channels, 3), size)
         place += 2 + length
 
 
@@ -87,9 +99,10 @@ def _pnm(data: bytes | mmap) -> Stored:
     found = _PNM.match(data)
     if found is None:
         raise ValueError('no header of a binary PNM file')
-    highest = int(found[0].split()[-1])
+    width, height, highest = map(int, re.sub(rb'#[^\n]*', b'', found[0]).split()[1:])
+    channels = 1 if data[1:2] == b'5' else 3
     # OpenCV does not scale the values of binary files.
-    return Stored(f'values up to {highest}', highest == 255, 1 if data[1:2] == b'5' else 3)
+    return Stored(f'values up to {highest}', highest == 255, channels, (height, width))
 
 
 def _tiff(data: bytes | mmap) -> Stored:
@@ -100,16 +113,17 @@ def _tiff(data: bytes | mmap) -> Stored:
     tags = TiffImagePlugin.ImageFileDirectory_v2(header)
     file.seek(tags.next)
     tags.load(file)
-    tags[_WIDTH]  # KeyError: the tags are not in what is there of the file
+    size = tags[_HEIGHT], tags[_WIDTH]  # KeyError: the tags are not in what is there of the file
     bits, kind = max(tags.get(_BITS, (1,))), max(tags.get(_FORMAT, (_UNSIGNED,)))
     photometric, channels = tags.get(_PHOTOMETRIC), tags.get(_CHANNELS, 1)
     if photometric in (_PALETTE, _CMYK):
-        return Stored(f'{bits} bits a channel', bits <= 8 or photometric == _PALETTE, 3)
+        return Stored(f'{bits} bits a channel', bits <= 8 or photometric == _PALETTE, 3, size)
     name = {_UNSIGNED: 'bits', _FLOAT: 'bits (floats)'}.get(kind, 'bits (with a sign)')
     return Stored(
         f'{bits} {name} a channel',
         bits <= 8 and kind == _UNSIGNED,
         channels,
+        size,
         bands=channels > 3,
         straight_alpha=bits == 8 and channels == 4 and _STRAIGHT_ALPHA in tags.get(_EXTRA, ()),
         unpacked=16 - bits if 8 < bits < 16 else 0,

@@ -18,10 +18,11 @@ def train_pipeline(cfg: Config) -> list[dict]:
 
 
 def loading_step(pipeline: Sequence[dict]) -> dict:
-    """A step that reads whole images as a pipeline does: in its colours and from its range."""
+    """A step that reads whole images as a pipeline does: its colours, its range, its limit."""
     for step in pipeline:
         if name_of(step).split('.')[-1] in LOADERS:
-            given = {key: step[key] for key in ('color_type', 'value_range') if key in step}
+            keys = ('color_type', 'value_range', 'max_pixels')
+            given = {key: step[key] for key in keys if key in step}
             return dict(type='mmpretrain.LoadImage', **given)
     return dict(type='mmpretrain.LoadImage')
 

@@ -1,7 +1,9 @@
 """Loading and cropping an image in one step, so that less of the file has to be decoded."""
 
 import io
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from numbers import Real
 
 import cv2
@@ -11,9 +13,10 @@ from mmcv.transforms import BaseTransform
 from mmengine import fileio
 from mmpretrain.datasets import RandomResizedCrop
 from mmpretrain.registry import TRANSFORMS
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch.nn import functional as F
 
+from .bad_files import BadImage
 from .formats import Stored, stored
 
 __all__ = ['LoadImage', 'LoadRandomResizedCrop']
@@ -25,6 +28,11 @@ FLAGS = {
     'unchanged': cv2.IMREAD_UNCHANGED,
 }
 EXIF_ORIENTATION = 0x0112
+#: Pillow's own limit; an image of so many pixels takes half a gigabyte.
+MAX_PIXELS = 178_956_970
+#: What Pillow decodes where OpenCV cannot: builds of OpenCV lack the first three or some
+#: compressions of TIFF, and do not turn WebP. Of others, OpenCV knows whether a file is damaged.
+BY_PILLOW = ('AVIF', 'GIF', 'JPEG2000', 'TIFF', 'WEBP')
 #: What libjpeg scales by while it decodes, and OpenCV's names for it.
 REDUCED = {
     8: dict(color=cv2.IMREAD_REDUCED_COLOR_8, grayscale=cv2.IMREAD_REDUCED_GRAYSCALE_8),
@@ -33,12 +41,14 @@ REDUCED = {
     1: FLAGS,
 }
 
-
 #: What to do about files of another range.
 RANGE_FIX = (
     'with value_range=(LOWEST, HIGHEST), (0, 4095) for 12 bits: '
     '--cfg-options train_dataloader.dataset.pipeline.0.value_range="(0,4095)"'
 )
+
+# Who catches a BadImage says it once; OpenCV would print it each time.
+cv2.setLogLevel(0)
 
 
 @TRANSFORMS.register_module()
@@ -47,7 +57,8 @@ class LoadImage(BaseTransform):
 
     A file of more than 8 bits a channel is refused unless its range is declared, and so is a TIFF
     of more than three channels unless it is loaded ``'unchanged'``. Files of 8 bits are loaded as
-    mmcv does.
+    mmcv does; beyond that, WebP and AVIF are turned as their EXIF says, and Pillow decodes what
+    OpenCV cannot (`BY_PILLOW`). Of several pages or frames, the first is taken.
 
     Takes ``img_path`` and adds ``img``, ``(height, width, channels)`` or, for one channel,
     ``(height, width)``; ``img_shape`` and ``ori_shape``.
@@ -61,10 +72,12 @@ class LoadImage(BaseTransform):
         to_float32: Whether the image is float32; otherwise uint8, rounded, which Pillow's resizing
             and RandAugment need.
         backend_args: Where files come from, see `mmengine.fileio.get`.
+        max_pixels: Files of more pixels are refused before they are decoded.
 
     Raises:
-        ValueError: An argument has another value; or, while loading, the file is not an image, or
-            would lose bits or channels.
+        ValueError: An argument has another value.
+        BadImage: While loading: the file is not there, is no image, has too many pixels, or would
+            lose bits or channels.
     """
 
     def __init__(
@@ -73,24 +86,22 @@ class LoadImage(BaseTransform):
         value_range: Sequence[float] | None = None,
         to_float32: bool = False,
         backend_args: dict | None = None,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
-        check_arguments(type(self).__name__, color_type, value_range)
+        check_arguments(type(self).__name__, color_type, value_range, max_pixels)
         self.color_type = color_type
         self.value_range = value_range
         self.to_float32 = to_float32
         self.backend_args = backend_args
+        self.max_pixels = max_pixels
 
     def transform(self, results: dict) -> dict:
         """Load the image at ``img_path``."""
         path = results['img_path']
-        data = fileio.get(path, backend_args=self.backend_args)
-        try:
+        with faults_of(path):
+            data = read(path, self.backend_args, self.max_pixels)
             image = decode(data, self.color_type)
             image = scaled(image, self.value_range, image, stored(data))
-        except (OSError, cv2.error) as error:
-            raise _no_image(path, data, error) from error
-        except ValueError as error:
-            raise ValueError(f'{path!r} {error}') from None
         if self.to_float32:
             image = image.astype(np.float32)
         elif image.dtype != np.uint8:
@@ -124,10 +135,12 @@ class LoadRandomResizedCrop(RandomResizedCrop):
         backend_args: Where files come from, see `mmengine.fileio.get`.
         color_type: As in `LoadImage`.
         value_range: As in `LoadImage`; no depth is lost.
+        max_pixels: As in `LoadImage`.
 
     Raises:
-        ValueError: An argument has another value; or, while loading, the file is not an image, or
-            would lose bits or channels.
+        ValueError: An argument has another value.
+        BadImage: While loading: the file is not there, is no image, has too many pixels, or would
+            lose bits or channels.
     """
 
     def __init__(
@@ -139,23 +152,25 @@ class LoadRandomResizedCrop(RandomResizedCrop):
         backend_args: dict | None = None,
         color_type: str = 'color',
         value_range: Sequence[float] | None = None,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         if interpolation not in ('bilinear', 'bicubic'):
             raise ValueError(
                 "LoadRandomResizedCrop: interpolation must be 'bilinear' or 'bicubic', got "
                 f'{interpolation!r}'
             )
-        check_arguments(type(self).__name__, color_type, value_range)
+        check_arguments(type(self).__name__, color_type, value_range, max_pixels)
         super().__init__(scale, crop_ratio_range, aspect_ratio_range, interpolation=interpolation)
         self.backend_args = backend_args
         self.color_type = color_type
         self.value_range = value_range
+        self.max_pixels = max_pixels
 
     def transform(self, results: dict) -> dict:
         """Load, crop and resize the image at ``img_path``."""
         path = results['img_path']
-        data = fileio.get(path, backend_args=self.backend_args)
-        try:
+        with faults_of(path):
+            data = read(path, self.backend_args, self.max_pixels)
             # OpenCV leaves turned photographs as they are where it changes nothing.
             known = is_jpeg(data) and self.color_type != 'unchanged'
             whole = None if known else decode(data, self.color_type)
@@ -173,18 +188,18 @@ class LoadRandomResizedCrop(RandomResizedCrop):
             top, left, height, width = (round(x / factor) for x in crop)
             image = whole[top : top + height, left : left + width]
             image = scaled(image, self.value_range, whole, stored(data) if not known else None)
-        except (OSError, cv2.error) as error:
-            raise _no_image(path, data, error) from error
-        except ValueError as error:
-            raise ValueError(f'{path!r} {error}') from None
         results['ori_shape'] = size
         results['img'] = resize(image, self.scale, self.interpolation)
         results['img_shape'] = tuple(self.scale)
         return results
 
 
-def check_arguments(name: str, color_type: str, value_range: Sequence[float] | None) -> None:
+def check_arguments(
+    name: str, color_type: str, value_range: Sequence[float] | None, max_pixels: int
+) -> None:
     """Raise ValueError unless the arguments of a loader are such."""
+    if isinstance(max_pixels, bool) or not isinstance(max_pixels, int) or max_pixels < 1:
+        raise ValueError(f'{name}: max_pixels must be a number from 1 on, got {max_pixels!r}')
     if color_type not in FLAGS:
         raise ValueError(f'{name}: color_type must be one of {tuple(FLAGS)}, got {color_type!r}')
     if value_range is None:
@@ -195,6 +210,81 @@ def check_arguments(name: str, color_type: str, value_range: Sequence[float] | N
             f'{name}: value_range must be two numbers, the lowest and the highest value of the '
             f'files, such as (0, 4095), got {value_range!r}'
         )
+
+
+class Refused(ValueError):
+    """A file is an image, and not one that this loader takes; the text goes on behind its name."""
+
+
+@contextmanager
+def faults_of(path: str) -> Iterator[None]:
+    """Raise BadImage, which names the file, for all that goes wrong with its content.
+
+    Damaged files lead to exceptions of every kind: of OpenCV, OSError, SyntaxError, struct.error,
+    OverflowError, MemoryError and others.
+    """
+    try:
+        yield
+    except BadImage:
+        raise
+    except Refused as error:
+        raise BadImage(path, str(error)) from None
+    except UnidentifiedImageError as error:
+        raise BadImage(path, 'is no image: it has no header that is known') from error
+    except Exception as error:
+        raise BadImage(path, f'is no image: {str(error) or type(error).__name__}') from error
+
+
+def read(path: str, backend_args: dict | None, max_pixels: int) -> bytes:
+    """A file, unless its header says that it is not to be decoded.
+
+    Raises:
+        BadImage: It cannot be read.
+        Refused: It has too many pixels, or is a JPEG of more than 8 bits.
+    """
+    try:
+        data = fileio.get(path, backend_args=backend_args)
+    except OSError as error:
+        raise BadImage(path, f'cannot be read: {error.strerror or error}') from error
+    if not data:
+        raise BadImage(path, 'is no image: it is empty')
+    file = stored(data)
+    if is_jpeg(data) and file is not None and not file.eight_bits:
+        raise Refused(f'is a JPEG of {file.values}, which OpenCV does not decode: save it as PNG')
+    height, width = file.size if file is not None else _size_for_pillow(data)
+    if height * width > max_pixels:
+        raise Refused(
+            f'has {width} x {height} pixels, and at most {max_pixels:,} are decoded: make it '
+            'smaller, or raise the limit with --cfg-options '
+            f'train_dataloader.dataset.pipeline.0.max_pixels={height * width}'
+        )
+    return data
+
+
+def _size_for_pillow(data: bytes) -> tuple[int, int]:
+    """Height and width from the header; (0, 0) where Pillow does not know it.
+
+    OpenCV itself refuses more than 2 ** 30 pixels.
+    """
+    with suppress(Exception), opened(data) as image:
+        return image.size[::-1]
+    return 0, 0
+
+
+@contextmanager
+def opened(data: bytes) -> Iterator[Image.Image]:
+    """Pillow's image, of which only the header has been read.
+
+    Pillow's own limit is off meanwhile: a loader's may be higher.
+    """
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            with Image.open(io.BytesIO(data)) as image:
+                yield image
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
 
 
 def scaled(
@@ -209,20 +299,20 @@ def scaled(
         file: What the file stores, if that is not just 8 bits.
 
     Raises:
-        ValueError: Bits would be lost, the range does not fit the file, or values are no numbers.
+        Refused: Bits would be lost, the range does not fit the file, or values are no numbers.
     """
     if value_range is None:
         if whole.dtype == np.uint8 and (file is None or file.eight_bits):
             return image
-        raise ValueError(
+        raise Refused(
             f'has {_values(file, whole)}, and the loader makes 8 bits of them: say which values '
             f'become 0 and 255, {RANGE_FIX}'
         )
     low, high = value_range
     if whole.dtype.kind == 'f' and not np.isfinite(whole).all():
-        raise ValueError('has pixels that are no finite numbers; replace them, or leave it out')
+        raise Refused('has pixels that are no finite numbers; replace them, or leave it out')
     if whole.dtype.kind != 'f' and high > np.iinfo(whole.dtype).max:
-        raise ValueError(
+        raise Refused(
             f'has {_values(file, whole)}, which do not reach the end of value_range={value_range}; '
             'give the range of these files, and load files of another range by themselves'
         )
@@ -234,15 +324,6 @@ def _values(file: Stored | None, image: np.ndarray) -> str:
     return f'{image.dtype.itemsize * 8} bits a channel' if file is None else file.values
 
 
-def _no_image(path: str, data: bytes, error: Exception) -> ValueError:
-    file = stored(data)
-    if is_jpeg(data) and file is not None and not file.eight_bits:
-        return ValueError(
-            f'{path!r} is a JPEG of {file.values}, which OpenCV does not decode: save it as PNG'
-        )
-    return ValueError(f'{path!r} is no image: {error}')
-
-
 def is_jpeg(data: bytes) -> bool:
     """Whether a file is a JPEG, from its first two bytes."""
     return data.startswith(b'\xff\xd8')
@@ -250,13 +331,19 @@ def is_jpeg(data: bytes) -> bool:
 
 def image_size(data: bytes) -> tuple[int, int]:
     """Height and width of an encoded image as OpenCV will decode it, from its header alone."""
-    with Image.open(io.BytesIO(data)) as image:
+    with opened(data) as image:
         width, height = image.size
-        # Not Image.getexif(), which reads an orientation out of XMP too; OpenCV does not.
-        exif = Image.Exif()
-        exif.load(image.info.get('exif', b''))
-    turned = exif.get(EXIF_ORIENTATION) in (5, 6, 7, 8)  # by 90 degrees
+        turned = orientation(image) in (5, 6, 7, 8)  # by 90 degrees
     return (width, height) if turned else (height, width)
+
+
+def orientation(image: Image.Image) -> int:
+    """How the EXIF says that an image is to be turned, 1 to 8; 1 for not at all."""
+    # Not Image.getexif(), which reads an orientation out of XMP too; OpenCV does not.
+    exif = Image.Exif()
+    exif.load(image.info.get('exif', b''))
+    value = exif.get(EXIF_ORIENTATION)
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def reduction(crop: tuple[int, int], out: tuple[int, int]) -> int:
@@ -291,27 +378,29 @@ def decode(data: bytes, color_type: str = 'color', factor: int = 1) -> np.ndarra
 
     Raises:
         OSError: It cannot be read.
-        ValueError: It has bands that would be cut off.
+        Refused: It has bands that would be cut off.
     """
     flag = REDUCED[factor][color_type]
     file = None if is_jpeg(data) else stored(data)
     if file is not None and file.bands and color_type != 'unchanged':
-        raise ValueError(
+        raise Refused(
             f'has {file.channels} channels, and color_type={color_type!r} would cut off or mix '
             "them: load it with color_type='unchanged' for a backbone of "
             f'in_channels={file.channels}, or save the channels that you want'
         )
     if file is not None and file.straight_alpha:
-        with Image.open(io.BytesIO(data)) as opened:
-            return np.asarray(opened)[..., [2, 1, 0, 3]]
+        with opened(data) as four:
+            return np.asarray(four)[..., [2, 1, 0, 3]]
     if file is not None and file.large:
         flag = cv2.IMREAD_UNCHANGED  # OpenCV cannot convert it while it decodes
     elif not is_jpeg(data) and color_type != 'unchanged':
         flag |= cv2.IMREAD_ANYDEPTH
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+    image = None
+    if not (color_type != 'unchanged' and only_pillow_turns(data)):
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
     if image is None:
-        raise OSError('OpenCV cannot read it')
-    if file is not None and file.unpacked:
+        image = _by_pillow(data, color_type)
+    elif file is not None and file.unpacked:
         image = np.right_shift(image, file.unpacked)
     image = image[..., None] if image.ndim == 2 else image
     if color_type == 'color' and image.shape[2] == 1:
@@ -319,3 +408,31 @@ def decode(data: bytes, color_type: str = 'color', factor: int = 1) -> np.ndarra
     elif color_type == 'grayscale' and image.shape[2] == 3:
         image = cv2.cvtColor(image.astype(np.float32), cv2.COLOR_BGR2GRAY)[..., None]
     return image
+
+
+def only_pillow_turns(data: bytes) -> bool:
+    """Whether it is a WebP or AVIF file that is to be turned; OpenCV leaves them as they are."""
+    if data[8:12] == b'WEBP' or data[4:8] == b'ftyp':
+        with suppress(Exception), opened(data) as image:
+            return orientation(image) != 1
+    return False
+
+
+def _by_pillow(data: bytes, color_type: str) -> np.ndarray:
+    """What OpenCV would make of a file: its first frame, turned, without alpha, in the order BGR.
+
+    Raises:
+        OSError: It is of a format that OpenCV reads well, or Pillow cannot read it either.
+    """
+    with opened(data) as image:
+        if image.format not in BY_PILLOW:
+            raise OSError('OpenCV cannot read it')
+        if color_type != 'unchanged':
+            image = ImageOps.exif_transpose(image)
+        if image.mode.startswith(('I', 'F')):  # more than 8 bits, one channel
+            return np.asarray(image)
+        alpha = image.mode in ('LA', 'PA', 'RGBA') or 'transparency' in image.info
+        kept = 'RGBA' if alpha else 'L' if image.mode in ('1', 'L') else 'RGB'
+        mode = {'color': 'RGB', 'grayscale': 'L'}.get(color_type, kept)
+        array = np.asarray(image.convert(mode))
+    return array if mode == 'L' else array[..., [2, 1, 0, 3][: len(mode)]]

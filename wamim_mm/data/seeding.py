@@ -4,9 +4,12 @@ MMEngine seeds the data workers. Then a sample depends on the number of workers 
 and a resumed run repeats the draws from the beginning of the run. Here the sampler gives the epoch
 with each index, and the dataset seeds the generators of Python, NumPy and torch for each sample. So
 a run can be resumed without stored states of generators.
+
+A sample whose file is bad is replaced by another one, which hangs on (seed, epoch, index) too.
 """
 
 import random
+import warnings
 from collections.abc import Iterator, Sized
 from contextlib import contextmanager
 from itertools import islice
@@ -20,7 +23,12 @@ from mmengine.dist import get_dist_info
 from mmengine.registry import DATA_SAMPLERS, DATASETS
 from torch.utils.data import Dataset, Sampler
 
+from .bad_files import BadFiles, BadImage, find_fault
+
 __all__ = ['EpochSampler', 'SampleIndex', 'SeededDataset', 'seed_draws', 'seed_generators']
+
+#: After so many bad files in a row, the data are at fault as a whole.
+TRIES = 16
 
 
 class SampleIndex(int):
@@ -111,23 +119,69 @@ class EpochSampler(Sampler):
 class SeededDataset(Dataset):
     """Wraps another dataset; generators are seeded with (seed, epoch, index) for each sample.
 
-    All attributes are those of the other dataset: hooks read its classes and change its pipeline.
+    A sample whose image, or label map, is bad is replaced by one at random. All attributes are
+    those of the other dataset: hooks read its classes and change its pipeline.
 
     Args:
         dataset: Config of the dataset.
         seed: Seed of all draws.
+        bad_files: The list to which bad files are added (`BadFiles`); None for no list.
     """
 
-    def __init__(self, dataset: dict, seed: int) -> None:
-        vars(self).update(dataset=DATASETS.build(dataset), seed=seed)
+    def __init__(self, dataset: dict, seed: int, bad_files: str | None = None) -> None:
+        vars(self).update(
+            dataset=DATASETS.build(dataset),
+            seed=seed,
+            bad_files=None if bad_files is None else BadFiles(bad_files),
+        )
 
     def __getitem__(self, index: int) -> Any:
-        """The sample; an index without an epoch is one of epoch 0."""
+        """The sample; an index without an epoch is one of epoch 0.
+
+        Raises:
+            ValueError: Its file and those that were drawn in its place are bad, 16 in a row.
+        """
         if not isinstance(index, Integral):
             return self.dataset[index]
-        epoch, copy = getattr(index, 'epoch', 0), getattr(index, 'copy', 0)
-        with seeded(self.seed, epoch, int(index), copy):
-            return self.dataset[int(index)]
+        place = int(index)
+        numbers = [self.seed, getattr(index, 'epoch', 0), place, getattr(index, 'copy', 0)]
+        for attempt in range(TRIES):
+            # A step's seed has five numbers too, the last of which is 0.
+            with seeded(*numbers, *([attempt] if attempt else [])):
+                if attempt:
+                    place = int(np.random.randint(len(self.dataset)))  # noqa: NPY002
+                try:
+                    return self.dataset[place]
+                except Exception as error:
+                    bad = self._fault(place, error)
+                    if bad is None:
+                        raise
+            self._list(bad)
+        raise ValueError(
+            f'{TRIES} samples in a row are bad, the last one: {bad}; look at the files of the '
+            'training set and at the loading step of its pipeline'
+        ) from bad
+
+    def _fault(self, place: int, error: Exception) -> BadImage | None:
+        """What is wrong with the sample's file; None if something else is."""
+        if isinstance(error, BadImage):
+            return error
+        get_info = getattr(self.dataset, 'get_data_info', None)
+        info = get_info(place) if get_info is not None else {}
+        for path in (info.get('img_path'), info.get('seg_map_path')):
+            if isinstance(path, str):
+                fault = find_fault(path, getattr(self.dataset, 'backend_args', None))
+                if fault is not None:
+                    return fault
+        return None
+
+    def _list(self, bad: BadImage) -> None:
+        if self.bad_files is None:
+            return
+        try:
+            self.bad_files.add(bad)
+        except OSError as error:  # a full disk is no reason to end a run
+            warnings.warn(f'{bad} (not listed: {error})', stacklevel=1)
 
     def __len__(self) -> int:
         """The number of samples."""
@@ -180,17 +234,20 @@ def _seed_numpy(numbers: tuple[int, ...]) -> int:
     return int.from_bytes(words[6:].tobytes(), 'little')
 
 
-def seed_draws(loader: dict, seed: int) -> None:
-    """Let a data loader's config draw its samples from (seed, epoch, index).
+def seed_draws(loader: dict, seed: int, bad_files: str | None = None) -> None:
+    """Let a data loader's config draw its samples from (seed, epoch, index), and replace bad ones.
 
     A loader whose sampler is not a config is left as it is.
 
     Args:
         loader: Config of a data loader; changed in place.
         seed: Of the order and of all draws.
+        bad_files: The list of bad files; None for no list.
     """
     sampler = loader.get('sampler')
     if not isinstance(sampler, dict):
         return
     loader['sampler'] = dict(type='EpochSampler', sampler=sampler, seed=seed)
-    loader['dataset'] = dict(type='SeededDataset', dataset=loader['dataset'], seed=seed)
+    loader['dataset'] = dict(
+        type='SeededDataset', dataset=loader['dataset'], seed=seed, bad_files=bad_files
+    )

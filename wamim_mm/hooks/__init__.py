@@ -1,5 +1,6 @@
 """Hooks of MMEngine's Runner."""
 
+from .bad_files import BadFilesHook
 from .checkpoint_fit import CheckpointFitHook
 from .class_count import ClassCountHook
 from .compile import CompileHook
@@ -13,6 +14,7 @@ from .resume import ResumeHook
 from .stop import StopHook
 
 __all__ = [
+    'BadFilesHook',
     'CheckpointFitHook',
     'ClassCountHook',
     'CompileHook',

@@ -37,8 +37,8 @@ class StepSeedHook(Hook):
 class EpochPositionHook(Hook):
     """Go on inside an epoch; MMEngine begins the epoch anew, and its steps count twice.
 
-    It needs our `EpochSampler`, which every run with a seed has. Without it the epoch begins anew,
-    and so does the count of its steps.
+    It needs our `EpochSampler`, which every run has whose sampler is a config. Without it the epoch
+    begins anew, and so does the count of its steps.
     """
 
     def before_train_epoch(self, runner: Runner) -> None:

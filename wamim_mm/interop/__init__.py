@@ -10,6 +10,7 @@ __all__ = ['after_import', 'install']
 
 # Module of a library -> the patch that is applied after its import, a module of this package.
 _PATCHES = (
+    ('mmengine.fileio.backends.local_backend', 'folders'),
     ('mmengine.logging', 'debug_prints'),
     ('mmengine.hooks.checkpoint_hook', 'checkpoint_hook'),
     ('mmengine.runner.checkpoint', 'checkpoints'),
