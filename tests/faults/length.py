@@ -60,8 +60,8 @@ def sample(process: psutil.Process, work_dir: Path) -> dict:
         iteration=json.loads(lines[-1])['step'] if lines else 0,
         seconds=sum(process.cpu_times()[:2]),
         own=process.memory_info().rss,
-        # Pages that they share count once.
-        all=sum(part.memory_full_info().pss for part in family),
+        # Without the pages that they share, with each other and with other programs.
+        all=sum(part.memory_full_info().uss for part in family),
         files=sum(part.num_fds() for part in family),
         processes=len(family),
     )
