@@ -24,6 +24,7 @@ from .settings import (
     check_launcher,
     check_length,
     check_loader,
+    check_timeout,
     is_first_process,
     pretrained_files,
 )
@@ -142,6 +143,7 @@ def build_runner(
             `check_datasets`), or the device lacks the precision.
     """
     said = [f'{cfg.filename} -> {cfg.work_dir}']
+    check_timeout(cfg.get('env_cfg') or {})
     if 'train_dataloader' in loaders:
         check_length(cfg.get('train_cfg') or {})
     if cfg.get('load_from'):
