@@ -171,7 +171,7 @@ def build_runner(
     from ..data.checks import check_datasets
     from ..data.format_checks import check_formats
     from ..data.seeding import seed_draws
-    from ..interop.distributed import use_cpu_processes
+    from ..interop.distributed import timeout_of, use_cpu_processes
     from .precision import use_amp
     from .screen import FirstStepHook, QuietRunner
 
@@ -194,6 +194,8 @@ def build_runner(
         FirstStepHook(),
     ):
         runner.register_hook(hook)
+    if runner.world_size > 1:
+        runner.register_hook(dict(type='HeartbeatHook', timeout=timeout_of(cfg)))
     loader, seed = runner._train_dataloader, cfg.get('randomness', {}).get('seed')
     if isinstance(loader, dict) and seed is not None:
         seed_draws(loader, seed)

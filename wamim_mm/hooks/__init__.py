@@ -5,6 +5,7 @@ from .class_count import ClassCountHook
 from .compile import CompileHook
 from .exact_resume import EpochPositionHook, StepSeedHook
 from .finite_weights import FiniteWeightsHook
+from .heartbeat import HeartbeatHook
 from .loader_fit import LoaderFitHook
 from .masking import MaskingHook
 from .pretrained_fit import PretrainedFitHook
@@ -17,6 +18,7 @@ __all__ = [
     'CompileHook',
     'EpochPositionHook',
     'FiniteWeightsHook',
+    'HeartbeatHook',
     'LoaderFitHook',
     'MaskingHook',
     'PretrainedFitHook',
