@@ -15,6 +15,7 @@ _PATCHES = (
     ('mmengine.runner.checkpoint', 'checkpoints'),
     ('mmengine.runner.checkpoint', 'saving'),
     ('mmengine.runner.runner', 'accumulation'),
+    ('mmengine.runner.runner', 'data_workers'),
     ('mmengine.runner.runner', 'meta_config'),
     ('mmpretrain.utils.dependency', 'multimodal'),
     ('mmpretrain.models', 'position_bias'),
