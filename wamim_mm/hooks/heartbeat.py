@@ -8,6 +8,7 @@ where its main thread is. If that does not move on for long, it compares the bea
 import atexit
 import contextlib
 import json
+import multiprocessing
 import os
 import socket
 import sys
@@ -149,10 +150,11 @@ class HeartbeatHook(Hook):
     def _end(self) -> None:
         # The disk of the log may be what hangs, or the store by now.
         threading.Timer(5, os._exit, (HUNG,)).start()
-        rank, first = self._runner.rank, True
-        if len(self._seen) > 1 and time.monotonic() - self._answered < 5 * self.period:
-            what = compare(self._seen[0], self._seen[-1], self._runner.world_size)
-            first = self._store.add('said', 1) == 1
+        seen, first = list(self._seen), True
+        if len(seen) > 1 and time.monotonic() - self._answered < 5 * self.period:
+            what = compare(seen[0], seen[-1], self._runner.world_size)
+            with contextlib.suppress(RuntimeError):
+                first = self._store.add('said', 1) == 1
         else:
             what = (
                 f'the store of the launcher at {os.environ["MASTER_ADDR"]} does not answer: the '
@@ -164,8 +166,10 @@ class HeartbeatHook(Hook):
         )
         if first:
             os.write(2, f'{text}\n'.encode())
-        if rank == 0:  # the only one with a log
+        if self._runner.rank == 0:  # the only one with a log
             self._runner.logger.error(text)
+        for worker in multiprocessing.active_children():  # may be what hangs, and would stay
+            worker.kill()
         os._exit(HUNG)
 
 
