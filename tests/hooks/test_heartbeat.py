@@ -106,6 +106,12 @@ def test_a_process_that_is_stopped(store, start, tmp_path):
     assert 'env_cfg.dist_cfg.timeout=3)' in text and (tmp_path / 'log').read_text() == text.strip()
 
 
+def test_a_process_that_has_not_begun(store, start):
+    other, said = start(0, 2)
+    assert os.waitstatus_to_exitcode(os.waitpid(other, 0)[1]) == HUNG
+    assert 'no heartbeat of process 1 (it has not begun)' in said.read_text()
+
+
 def test_a_store_that_does_not_answer(start, monkeypatch):
     """The launcher, which has the store, is stopped."""
     reading, writing = os.pipe()

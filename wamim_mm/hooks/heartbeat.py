@@ -108,7 +108,7 @@ class HeartbeatHook(Hook):
     # What the threads do. The store may block forever, so one thread does nothing else.
 
     def _beat(self) -> None:
-        rank, size = self._runner.rank, self._runner.world_size
+        ranks = [str(rank) for rank in range(self._runner.world_size)]
         with contextlib.suppress(RuntimeError):  # the store is gone: then it does not answer
             self._store = PrefixStore(
                 # The launcher's store outlives the workers that torchrun starts again.
@@ -121,12 +121,13 @@ class HeartbeatHook(Hook):
             while not self._over.wait(self.period):
                 number += 1
                 beat = Beat(number, self._moves, socket.gethostname(), self._place, self._line())
-                self._store.set(f'{rank}', json.dumps(beat))
+                self._store.set(ranks[self._runner.rank], json.dumps(beat))
                 if self._is_late():
-                    begun = [other for other in range(size) if self._store.check([f'{other}'])]
-                    self._seen.append(
-                        {other: Beat(*json.loads(self._store.get(f'{other}'))) for other in begun}
-                    )
+                    begun = ranks  # one question for all, as a thousand processes may ask
+                    if not self._store.check(ranks):
+                        begun = [other for other in ranks if self._store.check([other])]
+                    beats = map(json.loads, self._store.multi_get(begun))
+                    self._seen.append({int(r): Beat(*b) for r, b in zip(begun, beats, strict=True)})
                 else:
                     self._seen.clear()
                 self._answered = time.monotonic()
@@ -151,7 +152,7 @@ class HeartbeatHook(Hook):
         # The disk of the log may be what hangs, or the store by now.
         threading.Timer(5, os._exit, (HUNG,)).start()
         seen, first = list(self._seen), True
-        if len(seen) > 1 and time.monotonic() - self._answered < 5 * self.period:
+        if len(seen) > 1 and time.monotonic() - self._answered < WATCH * self.timeout:
             what = compare(seen[0], seen[-1], self._runner.world_size)
             with contextlib.suppress(RuntimeError):
                 first = self._store.add('said', 1) == 1
