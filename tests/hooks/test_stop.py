@@ -3,13 +3,14 @@
 import os
 import signal
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.hooks import Hook
 
 from wamim_mm.cli import torchrun
-from wamim_mm.hooks.stop import NOTE, SAVED, StopHook
+from wamim_mm.hooks.stop import NOTE, SAVED, StopHook, _validates_now
 
 from .test_exact_resume import Model, run
 
@@ -83,6 +84,28 @@ def test_after_the_last_step_of_an_epoch_it_is_saved_already(tmp_path, monkeypat
     assert torch.load(tmp_path / 'interrupted.pth', weights_only=False)['meta']['iter'] == 5
 
 
+def test_between_epochs(tmp_path):
+    class Tell(Hook):
+        def after_train_epoch(self, runner):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(SystemExit):
+        run(tmp_path, hooks=[dict(type='StopHook'), Tell()], interval=-1)
+    assert torch.load(tmp_path / 'interrupted.pth', weights_only=False)['meta']['iter'] == 6
+
+
+def test_a_validation_by_iterations_comes_first():
+    loop = SimpleNamespace(val_begin=4, val_interval=3)
+    runner = SimpleNamespace(train_loop=loop, val_loop=loop)
+    validated = []
+    for runner.iter in range(12):
+        if _validates_now(runner, runner.iter):
+            validated.append(runner.iter + 1)
+    assert validated == [6, 9, 12]
+    runner.val_loop, runner.iter = None, 5
+    assert not _validates_now(runner, 5)
+
+
 def test_in_its_last_step_a_run_just_ends(tmp_path, monkeypatch):
     monkeypatch.setattr(Told, 'at', 14)
     run(tmp_path, kind=Told, hooks=[dict(type='StopHook')], interval=-1)
@@ -128,6 +151,27 @@ def test_the_second_signal_ends_it_at_once(number, later):
     _, status = os.waitpid(child, 0)
     # What shells show as 128 + number: 130 for Ctrl-C, 143 for SIGTERM.
     assert os.waitstatus_to_exitcode(status) == (-number if later else 0)
+
+
+def test_ctrl_c_that_ends_a_pipe_too(tmp_path, monkeypatch):
+    """As in `tools/train.py ... 2>&1 | tee log`."""
+    monkeypatch.setattr(Told, 'number', signal.SIGINT)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            reading, writing = os.pipe()
+            os.close(reading)
+            os.dup2(writing, 1)
+            os.dup2(writing, 2)
+            run(tmp_path, kind=Told, hooks=[dict(type='StopHook')])
+        except SystemExit as stop:
+            code = stop.code
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == SAVED
+    assert torch.load(tmp_path / 'interrupted.pth', weights_only=False)['meta']['iter'] == 8
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])

@@ -166,7 +166,8 @@ class HeartbeatHook(Hook):
             f'{self.timeout:g}): {what}. All processes end, with exit code {HUNG}'
         )
         if first:
-            os.write(2, f'{text}\n'.encode())
+            with contextlib.suppress(OSError):
+                os.write(2, f'{text}\n'.encode())
         if self._runner.rank == 0:  # the only one with a log
             self._runner.logger.error(text)
         for worker in multiprocessing.active_children():  # may be what hangs, and would stay

@@ -1,5 +1,6 @@
 """A run that is told to stop finishes its step, saves, and says how to go on."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -79,8 +80,10 @@ class StopHook(Hook):
             self._first_signal = now
             self._stop(signal.Signals(number).name, AGAIN if number == signal.SIGUSR1 else END)
             if get_rank() == 0:
-                # Printing might be what was interrupted.
-                os.write(2, f'{self.reason}: saves after this step, and ends\n'.encode())
+                text = f'{self.reason}: stops after this step; another one ends it at once\n'
+                # Printing might be what was interrupted, and Ctrl-C ends a `tee` behind it too.
+                with contextlib.suppress(OSError):
+                    os.write(2, text.encode())
         elif now - self._first_signal > SAME:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
