@@ -8,7 +8,9 @@ shift 2
 ADDRESS=${MASTER_ADDR:-127.0.0.1} PORT=${PORT:-29500}
 
 if [ "${MAX_RESTARTS:-0}" -gt 0 ]; then
-    # The store of torchrun's other way to meet still has the addresses of the processes that ended.
+    # Processes that are started again need a store of their own: torchrun's has the addresses of
+    # those that ended.
+    export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
     MEET=(--max-restarts="$MAX_RESTARTS" --rdzv-backend=c10d --rdzv-endpoint="$ADDRESS:$PORT")
 else
     MEET=(--node_rank="${NODE_RANK:-0}" --master_addr="$ADDRESS" --master_port="$PORT")
