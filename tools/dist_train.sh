@@ -12,6 +12,8 @@ if [ "${MAX_RESTARTS:-0}" -gt 0 ]; then
     # those that ended.
     export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
     MEET=(--max-restarts="$MAX_RESTARTS" --rdzv-backend=c10d --rdzv-endpoint="$ADDRESS:$PORT")
+    # One machine needs no name that others can look up.
+    if [ "${NNODES:-1}" = 1 ]; then MEET+=(--local-addr="$ADDRESS"); fi
 else
     MEET=(--node_rank="${NODE_RANK:-0}" --master_addr="$ADDRESS" --master_port="$PORT")
 fi

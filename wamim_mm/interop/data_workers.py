@@ -20,7 +20,7 @@ def install() -> None:
     from mmengine.runner.runner import Runner
 
     build = Runner.build_dataloader
-    if hasattr(build, '__wrapped__'):
+    if hasattr(build, '__wrapped__') or not hasattr(signal, 'sigwaitinfo'):  # macOS has none
         return
 
     @functools.wraps(build)
