@@ -296,7 +296,7 @@ CASES: dict[str, Callable[[Path, Path, dict], str]] = {
     'SIGTERM before the last step of an epoch': lambda f, s, w: told(
         f, s, w, one(signal.SIGTERM), 11
     ),
-    '--max-hours': time_is_up,
+    'the time is up': time_is_up,
 }
 
 
