@@ -160,7 +160,8 @@ def check_command(monkeypatch, words: list[str]) -> None:
     """Hold a command line against what is there; an unknown program is an error."""
     while re.fullmatch(r'[A-Z0-9_]+=.*', words[0]):
         variable = words.pop(0).split('=')[0]
-        assert any(variable in path.read_text() for path in ROOT.rglob('configs/**/*.py')), variable
+        readers = [*ROOT.rglob('configs/**/*.py'), *ROOT.glob('tools/*.sh')]
+        assert any(variable in path.read_text() for path in readers), variable
     program, *rest = words
     if program == 'make':
         assert re.search(rf'^{rest[0]}:', (ROOT / 'Makefile').read_text(), re.MULTILINE)

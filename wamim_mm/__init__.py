@@ -29,6 +29,7 @@ _ROOMS = {
     'FiniteWeightsHook': 'hooks',
     'FrequencyFilter': 'models',
     'FrequencyLoss': 'models',
+    'HeartbeatHook': 'hooks',
     'LayerDecayOptimWrapperConstructor': 'optim',
     'LoadImage': 'data',
     'LoadRandomResizedCrop': 'data',

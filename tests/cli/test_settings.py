@@ -15,6 +15,7 @@ from wamim_mm.cli.settings import (
     check_launcher,
     check_length,
     check_loader,
+    check_timeout,
     pretrained_files,
 )
 
@@ -84,6 +85,14 @@ def test_loaders(loader, message):
     check_loader('a', dict(batch_size=8, num_workers=2, persistent_workers=True, dataset={}))
     with pytest.raises(ValueError, match='a has no dataset'):
         check_loader('a', dict(batch_size=8))
+
+
+def test_timeouts():
+    for good in ({}, dict(dist_cfg=None), *(dict(dist_cfg=dict(timeout=t)) for t in (20, 0.5))):
+        check_timeout(good)
+    for bad in (0, -1, '30min', None, True, float('nan'), float('inf')):
+        with pytest.raises(ValueError, match=r'env_cfg.dist_cfg.timeout must be a positive num'):
+            check_timeout(dict(dist_cfg=dict(timeout=bad)))
 
 
 @pytest.mark.parametrize('processes', [1, 2, 3])

@@ -66,7 +66,7 @@ def run(
         model,
         str(work_dir),
         train_dataloader=loader,
-        train_cfg=dict(by_epoch=True, max_epochs=epochs),
+        train_cfg=options.pop('train_cfg', dict(by_epoch=True, max_epochs=epochs)),
         optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.1)),
         param_scheduler=dict(type='CosineAnnealingLR', T_max=epochs, convert_to_iter_based=True),
         default_hooks=dict(

@@ -2,11 +2,15 @@
 
 import os
 import signal
+import time
+from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.hooks import Hook
 
-from wamim_mm.hooks.stop import SAVED, StopHook
+from wamim_mm.cli import torchrun
+from wamim_mm.hooks.stop import NOTE, SAVED, StopHook, _validates_now
 
 from .test_exact_resume import Model, run
 
@@ -24,6 +28,26 @@ class Told(Model):
         return super().forward(inputs, mode)
 
 
+class ToldAll(Told):
+    """Tells all processes of its group."""
+
+    def forward(self, inputs, mode='tensor'):
+        if len(self.seen) == self.at:
+            os.killpg(0, self.number)
+            time.sleep(0.2)  # would a data worker end, it would be noticed
+        return Model.forward(self, inputs, mode)
+
+
+class Ends(Hook):
+    """Counts the epochs that came to their end."""
+
+    def __init__(self, ends):
+        self.ends = ends
+
+    def after_train_epoch(self, runner):
+        self.ends.append(1)
+
+
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 @pytest.mark.parametrize('at', [0, 4, 7])  # the first step, the last of an epoch, any
 def test_signals(tmp_path, monkeypatch, number, at):
@@ -31,14 +55,75 @@ def test_signals(tmp_path, monkeypatch, number, at):
     monkeypatch.setattr(Told, 'at', at)
     whole = run(tmp_path / 'whole')
     before = signal.getsignal(number)
+    ends = []
     with pytest.raises(SystemExit) as stopped:
-        run(tmp_path / 'run', kind=Told, hooks=[dict(type='StopHook')], interval=-1)
+        run(tmp_path / 'run', kind=Told, hooks=[dict(type='StopHook'), Ends(ends)], interval=-1)
     assert stopped.value.code == SAVED and signal.getsignal(number) is before
     assert (tmp_path / 'run' / 'last_checkpoint').read_text() == 'interrupted.pth'
     resumed = run(tmp_path / 'run', resume=True)
-    assert resumed.seen == whole.seen[at + 1 :]
+    # The end of an epoch (its validation, its checkpoint) is not left out.
+    done = 6 if at == 4 else at + 1
+    assert ends == [1] * (done // 5) and resumed.seen == whole.seen[done:]
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name])
+
+
+def test_after_the_last_step_of_an_epoch_it_is_saved_already(tmp_path, monkeypatch):
+    """Its validation may take longer than the one who sends the signal waits."""
+    monkeypatch.setattr(Told, 'at', 4)
+
+    class Killed(Exception):
+        pass
+
+    class Kill(Hook):
+        def after_train_epoch(self, runner):
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(tmp_path, kind=Told, hooks=[dict(type='StopHook'), Kill()], interval=-1)
+    assert torch.load(tmp_path / 'interrupted.pth', weights_only=False)['meta']['iter'] == 5
+
+
+def test_between_epochs(tmp_path):
+    class Tell(Hook):
+        def after_train_epoch(self, runner):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(SystemExit):
+        run(tmp_path, hooks=[dict(type='StopHook'), Tell()], interval=-1)
+    assert torch.load(tmp_path / 'interrupted.pth', weights_only=False)['meta']['iter'] == 6
+
+
+def test_a_validation_by_iterations_comes_first():
+    loop = SimpleNamespace(val_begin=4, val_interval=3)
+    runner = SimpleNamespace(train_loop=loop, val_loop=loop)
+    validated = []
+    for runner.iter in range(12):
+        if _validates_now(runner, runner.iter):
+            validated.append(runner.iter + 1)
+    assert validated == [6, 9, 12]
+    runner.val_loop, runner.iter = None, 5
+    assert not _validates_now(runner, 5)
+
+
+def test_in_its_last_step_a_run_just_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr(Told, 'at', 14)
+    run(tmp_path, kind=Told, hooks=[dict(type='StopHook')], interval=-1)
+    assert not (tmp_path / 'interrupted.pth').exists()
+
+
+@pytest.mark.parametrize(
+    ('number', 'said'),
+    [(signal.SIGTERM, 'end'), (signal.SIGINT, 'end'), (signal.SIGUSR1, 'again')],
+)
+def test_under_a_launcher(tmp_path, monkeypatch, number, said):
+    """It takes any other code than 0 for a failure."""
+    monkeypatch.setattr(Told, 'number', number)
+    monkeypatch.setenv(NOTE, str(tmp_path / 'note'))
+    with pytest.raises(SystemExit) as stopped:
+        run(tmp_path, kind=Told, hooks=[dict(type='StopHook')], interval=-1)
+    assert stopped.value.code == 0 and (tmp_path / 'note').read_text() == said
+    assert (NOTE, SAVED) == (torchrun.NOTE, torchrun.SAVED)
 
 
 def test_time_is_up(tmp_path):
@@ -51,13 +136,61 @@ def test_time_is_up(tmp_path):
         StopHook(0)
 
 
-def test_the_second_signal_ends_it_at_once():
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+@pytest.mark.parametrize('later', [0, 1.1])
+def test_the_second_signal_ends_it_at_once(number, later):
+    """Unless it is the first one, which came in two ways: it does not even end the saving."""
     child = os.fork()
     if child == 0:
         hook = StopHook()
         hook.before_train(None)
         os.kill(os.getpid(), signal.SIGTERM)
-        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(later)
+        os.kill(os.getpid(), number)
         os._exit(0)
     _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGTERM
+    # What shells show as 128 + number: 130 for Ctrl-C, 143 for SIGTERM.
+    assert os.waitstatus_to_exitcode(status) == (-number if later else 0)
+
+
+def test_ctrl_c_that_ends_a_pipe_too(tmp_path, monkeypatch):
+    """As in `tools/train.py ... 2>&1 | tee log`."""
+    monkeypatch.setattr(Told, 'number', signal.SIGINT)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            reading, writing = os.pipe()
+            os.close(reading)
+            os.dup2(writing, 1)
+            os.dup2(writing, 2)
+            run(tmp_path, kind=Told, hooks=[dict(type='StopHook')])
+        except SystemExit as stop:
+            code = stop.code
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == SAVED
+    assert torch.load(tmp_path / 'interrupted.pth', weights_only=False)['meta']['iter'] == 8
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+@pytest.mark.parametrize(
+    'train_cfg', [dict(by_epoch=True, max_epochs=3), dict(by_epoch=False, max_iters=15)]
+)
+def test_data_workers_stay(tmp_path, monkeypatch, number, train_cfg):
+    """A signal reaches all processes of a terminal or a launcher, the data workers too."""
+    monkeypatch.setattr(ToldAll, 'number', number)
+    child = os.fork()
+    if child == 0:
+        os.setpgid(0, 0)
+        code = 1
+        try:
+            run(tmp_path, 2, kind=ToldAll, hooks=[dict(type='StopHook')], train_cfg=train_cfg)
+        except SystemExit as stop:
+            code = stop.code
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == SAVED
+    assert torch.load(tmp_path / 'interrupted.pth', weights_only=False)['meta']['iter'] == 8

@@ -74,3 +74,53 @@ def test_slurm_command(root, tmp_path, name):
         '--launcher slurm --amp',
     ):
         assert part in done.stdout
+    assert ('--signal=USR1@300' in done.stdout) == (name == 'slurm_train')
+
+
+SRUN = """#!/bin/sh
+# Writes its arguments; ends as the next line of the plan says: what the run notes, and its code.
+echo "$@" >> calls
+read -r note code < plan
+sed -i 1d plan
+if [ "$note" != none ]; then echo "$note" > "$WAMIM_SAVED"; fi
+exit "$code"
+"""
+
+
+@pytest.mark.parametrize(
+    ('plan', 'job', 'code', 'resumed', 'requeued'),
+    [
+        # Without a batch job another srun goes on, until the run ends.
+        (['again 0', 'again 0', 'none 0'], {}, 0, [0, 1, 1], False),
+        # Also where the note came through and then a process was killed in its last moments.
+        (['again 137', 'none 1'], {}, 1, [0, 1], False),
+        # Ctrl-C, scancel: it has saved, and that is all.
+        (['end 0'], {}, 75, [0], False),
+        (['none 3'], {}, 3, [0], False),
+        # A batch job is put back into the queue, and goes on when it comes again.
+        (['again 0'], dict(SLURM_JOB_ID='7'), 75, [0], True),
+        (['end 0'], dict(SLURM_JOB_ID='7'), 75, [0], False),
+        (['none 0'], dict(SLURM_JOB_ID='7', SLURM_RESTART_COUNT='1'), 0, [1], False),
+    ],
+)
+def test_slurm_goes_on(root, tmp_path, plan, job, code, resumed, requeued):
+    for name, text in (('srun', SRUN), ('scontrol', '#!/bin/sh\necho "$@" > requeued\n')):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / 'plan').write_text('\n'.join(plan) + '\n')
+    (tmp_path / 'place').mkdir()
+    (tmp_path / 'place' / '.saved').write_text('again')  # of an earlier job
+    environment = {k: v for k, v in os.environ.items() if not k.startswith('SLURM')}
+    environment |= dict(job, PATH=f'{tmp_path}:{os.environ["PATH"]}', STOP_BEFORE='60')
+    done = subprocess.run(
+        ['bash', root / 'tools/slurm_train.sh', 'gpu', 'name', 'a.py', 'place', '--amp'],
+        cwd=tmp_path,
+        env=environment,
+        timeout=20,
+    )
+    assert done.returncode == code
+    calls = (tmp_path / 'calls').read_text().splitlines()
+    assert [call.count('--resume') for call in calls] == resumed
+    assert all('--signal=USR1@60 ' in call and ' --amp' in call for call in calls)
+    assert (tmp_path / 'requeued').exists() == requeued
+    assert not requeued or (tmp_path / 'requeued').read_text() == 'requeue 7\n'

@@ -24,6 +24,7 @@ from .settings import (
     check_launcher,
     check_length,
     check_loader,
+    check_timeout,
     is_first_process,
     pretrained_files,
 )
@@ -144,6 +145,7 @@ def build_runner(
             `check_datasets`), or the device lacks the precision.
     """
     said = [f'{cfg.filename} -> {cfg.work_dir}']
+    check_timeout(cfg.get('env_cfg') or {})
     if 'train_dataloader' in loaders:
         check_length(cfg.get('train_cfg') or {})
     if cfg.get('load_from'):
@@ -173,7 +175,7 @@ def build_runner(
     from ..data.checks import check_datasets
     from ..data.format_checks import check_formats
     from ..data.seeding import seed_draws
-    from ..interop.distributed import use_cpu_processes
+    from ..interop.distributed import timeout_of, use_cpu_processes
     from .precision import use_amp
     from .screen import FirstStepHook, QuietRunner
 
@@ -197,6 +199,8 @@ def build_runner(
         FirstStepHook(),
     ):
         runner.register_hook(hook)
+    if runner.world_size > 1:
+        runner.register_hook(dict(type='HeartbeatHook', timeout=timeout_of(cfg)))
     loader, seed = runner._train_dataloader, cfg.get('randomness', {}).get('seed')
     if 'train_dataloader' in loaders and isinstance(loader, dict):
         bad_files = Path(cfg.work_dir, LIST)

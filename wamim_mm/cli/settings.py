@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import zipfile
 from collections.abc import Iterator
@@ -67,6 +68,15 @@ def check_length(train_cfg: dict) -> None:
         value = train_cfg.get(key, 1)
         if not isinstance(value, int) or value < 1:
             raise ValueError(f'train_cfg.{key} must be a number from 1 on, got {value!r}')
+
+
+def check_timeout(env_cfg: dict) -> None:
+    """Raise ValueError unless the time limit of processes for each other is a number of seconds."""
+    value = (env_cfg.get('dist_cfg') or {}).get('timeout', 1800)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError(
+            f'env_cfg.dist_cfg.timeout must be a positive number of seconds, as 1800, got {value!r}'
+        )
 
 
 def check_loader(name: str, loader: dict) -> None:

@@ -4,12 +4,12 @@ python tools/train.py configs/pretrain/wamim_vit-b.py --cfg-options data_root=DI
 """
 
 import argparse
-from pathlib import Path
+import os
 
 from .errors import CommandParser, command, share
 from .launch import add_common_arguments, build_runner, load_config
 from .settings import is_first_process
-from .work_dir import claim_work_dir
+from .work_dir import claim_work_dir, holds_checkpoint
 
 
 def parse_args() -> argparse.Namespace:
@@ -59,12 +59,16 @@ def main() -> None:
         if 'auto_scale_lr' not in cfg:
             raise ValueError(f'{args.config} has no auto_scale_lr.base_batch_size to scale from')
         cfg.auto_scale_lr.enable = True
-    if args.resume:
+    # torchrun starts a worker again after a failure: it goes on with what was saved since.
+    again = int(os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')) > 0
+    resume = 'auto' if again and holds_checkpoint(cfg.work_dir) else args.resume
+    claim_work_dir(cfg.work_dir, again or bool(resume or cfg.get('resume')), is_first_process())
+    if resume == 'auto' and not holds_checkpoint(cfg.work_dir):
+        if is_first_process():
+            print(f'--resume: no checkpoint in {cfg.work_dir}, the run starts from its beginning')
+    elif resume:
         cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
-    claim_work_dir(cfg.work_dir, bool(cfg.get('resume')), is_first_process())
-    if args.resume == 'auto' and is_first_process() and not any(Path(cfg.work_dir).glob('*.pth')):
-        print(f'--resume: no checkpoint in {cfg.work_dir}, the run starts from its beginning')
+        cfg.load_from = None if resume == 'auto' else resume
     runner = build_runner(
         cfg,
         ('train_dataloader', 'val_dataloader'),

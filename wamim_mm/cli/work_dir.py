@@ -35,6 +35,11 @@ def claim_work_dir(path: str, resume: bool, first: bool) -> None:
         _lock(path)
 
 
+def holds_checkpoint(path: str) -> bool:
+    """Whether a work dir has a checkpoint to resume from, or names one elsewhere."""
+    return any(Path(path).glob('*.pth')) or Path(path, 'last_checkpoint').is_file()
+
+
 def _run_in(work_dir: Path) -> str | None:
     """What a run has left behind that another one would overwrite or mix with its own."""
     checkpoint = next(iter(sorted(work_dir.glob('*.pth'))), None)

@@ -7,6 +7,7 @@ from .compile import CompileHook
 from .exact_resume import EpochPositionHook, StepSeedHook
 from .finite_steps import FiniteStepsHook
 from .finite_weights import FiniteWeightsHook
+from .heartbeat import HeartbeatHook
 from .loader_fit import LoaderFitHook
 from .masking import MaskingHook
 from .pretrained_fit import PretrainedFitHook
@@ -21,6 +22,7 @@ __all__ = [
     'EpochPositionHook',
     'FiniteStepsHook',
     'FiniteWeightsHook',
+    'HeartbeatHook',
     'LoaderFitHook',
     'MaskingHook',
     'PretrainedFitHook',

@@ -1,5 +1,7 @@
 """A run that is told to stop finishes its step, saves, and says how to go on."""
 
+import contextlib
+import os
 import signal
 import sys
 import threading
@@ -9,20 +11,28 @@ from types import FrameType
 from typing import Any
 
 import torch
-from mmengine.dist import all_reduce, get_world_size
+from mmengine.dist import all_reduce, barrier, get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 
+from ..interop.data_workers import SIGNALS
 from ..interop.saving import POINTER, write_whole
 
 #: What such a run ends with: saved, start me again (EX_TEMPFAIL of sysexits.h).
 SAVED = 75
 #: What it writes to the work dir; ``last_checkpoint`` names it.
 FILE = 'interrupted.pth'
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 #: Steps after which processes tell each other that they were told to stop.
 EVERY = 10
+#: Seconds after a signal in which another is the same one: a launcher passes on what it gets, and
+#: its processes may have got it too.
+SAME = 1.0
+#: Where this variable of the environment names a file, a run that has saved ends with code 0 and
+#: writes there whether it is to go on by itself: launchers take every other code for a failure,
+#: and kill or restart the rest. tools/dist_train.sh and tools/slurm_train.sh set it.
+NOTE = 'WAMIM_SAVED'
+END, AGAIN = 1, 2  # what a run was told; the greater one counts
 
 
 @HOOKS.register_module()
@@ -30,7 +40,9 @@ class StopHook(Hook):
     """Stop after the step at SIGTERM, SIGUSR1 or the first Ctrl-C, or when the time is up.
 
     ``interrupted.pth`` is written to the work dir, and the process ends with exit code 75. At the
-    second signal it ends at once. Several processes stop after the same step, within ten.
+    second signal it ends at once. Several processes stop after the same step, within ten. After the
+    last step of an epoch it saves, and stops after a step of the next: the epoch's validation
+    belongs to it. A run that was told in its last steps ends as always.
 
     Args:
         max_hours: Hours of training; None for no limit.
@@ -46,13 +58,15 @@ class StopHook(Hook):
             raise ValueError(f'StopHook: max_hours must be positive, got {max_hours}')
         self.max_hours = max_hours
         self.reason: str | None = None
+        self._told = 0
+        self._first_signal: float | None = None
         self._before: dict[signal.Signals, Any] = {}
 
     def before_train(self, runner: Runner) -> None:
         """Listen to the signals, and start the clock."""
         self._started = time.monotonic()
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._told) for number in SIGNALS}
+            self._before = {number: signal.signal(number, self._listen) for number in SIGNALS}
 
     def after_train(self, runner: Runner) -> None:
         """Listen no longer."""
@@ -60,37 +74,66 @@ class StopHook(Hook):
             signal.signal(number, handler)
         self._before = {}
 
-    def _told(self, number: int, frame: FrameType | None) -> None:
-        if self.reason is not None:
+    def _listen(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self._first_signal is None:
+            self._first_signal = now
+            self._stop(signal.Signals(number).name, AGAIN if number == signal.SIGUSR1 else END)
+            if get_rank() == 0:
+                text = f'{self.reason}: stops after this step; another one ends it at once\n'
+                # Printing might be what was interrupted, and Ctrl-C ends a `tee` behind it too.
+                with contextlib.suppress(OSError):
+                    os.write(2, text.encode())
+        elif now - self._first_signal > SAME:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
-        self.reason = signal.Signals(number).name
 
-    def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
+    def _stop(self, reason: str, told: int) -> None:
+        if self.reason is None:
+            self.reason, self._told = reason, told
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, *args, **kwargs) -> None:
         """Stop if told so.
 
         Raises:
             SystemExit: With code 75, after the checkpoint is written.
         """
         hours = (time.monotonic() - self._started) / 3600
-        if self.reason is None and self.max_hours is not None and hours >= self.max_hours:
-            self.reason = f'{self.max_hours:g} hours are over'
-        stops = self.reason is not None
+        if self.max_hours is not None and hours >= self.max_hours:
+            self._stop(f'{self.max_hours:g} hours are over', AGAIN)
+        told = self._told
         if get_world_size() > 1:
             if (runner.iter + 1) % EVERY:
                 return
-            told = torch.tensor(float(stops))
-            all_reduce(told, 'max')
-            stops = bool(told)
-        if not stops:
+            most = torch.tensor(told)
+            all_reduce(most, 'max')
+            told = int(most)
+        if not told or runner.iter + 1 >= runner.max_iters:
             return
         runner.save_checkpoint(runner.work_dir, FILE, by_epoch=False)
         if runner.rank == 0:
             write_whole(Path(runner.work_dir, POINTER), lambda file: file.write(FILE.encode()))
+        # Until process 0 has saved, none may end: launchers kill the rest then.
+        barrier()
+        if _validates_now(runner, batch_idx):
+            return
         runner.logger.info(
             f'{self.reason or "another process was told to stop"}: saved '
             f'{Path(runner.work_dir, FILE)} after iteration {runner.iter + 1}; the same command '
             'with --resume goes on from there'
         )
         self.after_train(runner)
-        sys.exit(SAVED)
+        note = os.environ.get(NOTE)
+        if note is None:
+            sys.exit(SAVED)
+        Path(note).write_text('again' if told == AGAIN else 'end')
+        sys.exit(0)
+
+
+def _validates_now(runner: Runner, batch_idx: int) -> bool:
+    """Whether what belongs to the end of an epoch, or a validation, comes after this step."""
+    loop = runner.train_loop
+    if isinstance(loop, EpochBasedTrainLoop):
+        return batch_idx + 1 == len(loop.dataloader)
+    done = runner.iter + 1
+    return runner.val_loop is not None and done >= loop.val_begin and done % loop.val_interval == 0

@@ -16,6 +16,7 @@ _PATCHES = (
     ('mmengine.runner.checkpoint', 'checkpoints'),
     ('mmengine.runner.checkpoint', 'saving'),
     ('mmengine.runner.runner', 'accumulation'),
+    ('mmengine.runner.runner', 'data_workers'),
     ('mmengine.runner.runner', 'meta_config'),
     ('mmengine.visualization.vis_backend', 'full_disk'),
     ('mmpretrain.utils.dependency', 'multimodal'),

@@ -1,24 +1,28 @@
-"""Several processes on a machine without a GPU, which MMEngine does not support."""
+"""Several processes: their timeout, and machines without a GPU, which MMEngine does not support."""
 
 import torch
-import torch.distributed as dist
 from mmengine.config import Config
 
 
 def use_cpu_processes(cfg: Config) -> None:
-    """Make ``--launcher pytorch`` work on CPUs, with gloo; do nothing where there is a GPU.
+    """Let every launcher start processes on CPUs, with gloo; do nothing where there is a GPU.
 
     MMEngine sets a CUDA device before it starts the process group, and gives that device to the
-    model wrapper. It does neither if the group is running already and the wrapper is in the config.
+    model wrapper. It does not do the second if the wrapper is in the config.
     """
-    if cfg.launcher != 'pytorch' or torch.cuda.is_available():
+    if cfg.launcher == 'none' or torch.cuda.is_available():
         return
+    torch.cuda.set_device = lambda device: None
     cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
-    if not dist.is_initialized():
-        dist.init_process_group('gloo')
     cfg.model_wrapper_cfg = dict(
         type='MMDistributedDataParallel',
         device_ids=None,
         broadcast_buffers=False,
         find_unused_parameters=cfg.get('find_unused_parameters', False),
     )
+
+
+def timeout_of(cfg: Config) -> float:
+    """Seconds after which a process group gives up: what the config says, or torch's own number."""
+    given = cfg.get('env_cfg', {}).get('dist_cfg', {})
+    return given.get('timeout') or (600 if given.get('backend', 'nccl') == 'nccl' else 1800)

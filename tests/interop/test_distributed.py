@@ -1,0 +1,75 @@
+"""Process groups on a machine without a GPU, started by every launcher."""
+
+import os
+import socket
+from datetime import timedelta
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dist import init_dist
+
+from wamim_mm.interop.distributed import timeout_of, use_cpu_processes
+
+LAUNCHERS = {
+    'pytorch': dict(RANK='0', WORLD_SIZE='1', LOCAL_RANK='0', MASTER_ADDR='127.0.0.1'),
+    'slurm': dict(SLURM_PROCID='0', SLURM_NTASKS='1', SLURM_LOCALID='0', SLURM_NODELIST='a'),
+    'mpi': dict(
+        OMPI_COMM_WORLD_RANK='0',
+        OMPI_COMM_WORLD_SIZE='1',
+        OMPI_COMM_WORLD_LOCAL_RANK='0',
+        MASTER_ADDR='127.0.0.1',
+    ),
+}
+
+
+@pytest.mark.parametrize('launcher', LAUNCHERS)
+@pytest.mark.parametrize('timeout', [None, 7])
+def test_timeout_holds(launcher, timeout, tmp_path, monkeypatch):
+    if torch.cuda.is_available():
+        pytest.skip('a CUDA device')
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = str(free.getsockname()[1])
+    (tmp_path / 'scontrol').write_text('#!/bin/sh\necho 127.0.0.1\n')  # the names of the nodes
+    (tmp_path / 'scontrol').chmod(0o755)
+    monkeypatch.setenv('PATH', f'{tmp_path}:{os.environ["PATH"]}')
+    for name, value in (LAUNCHERS[launcher] | dict(MASTER_PORT=port)).items():
+        monkeypatch.setenv(name, value)
+    given = {} if timeout is None else dict(timeout=timeout)
+    cfg = Config(dict(launcher=launcher, env_cfg=dict(dist_cfg=dict(backend='nccl', **given))))
+    child = os.fork()
+    if child == 0:
+        holds = False
+        try:
+            use_cpu_processes(cfg)
+            init_dist(cfg.launcher, **cfg.env_cfg.dist_cfg)
+            group = torch.distributed.distributed_c10d._get_default_group()
+            options = group._get_backend(torch.device('cpu')).options
+            holds = options._timeout == timedelta(seconds=timeout_of(cfg))
+            torch.distributed.all_reduce(torch.ones(1))
+        finally:
+            os._exit(0 if holds else 1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_timeout_of():
+    for config, seconds in (
+        (dict(), 600),
+        (dict(env_cfg=dict(dist_cfg=dict(backend='nccl'))), 600),
+        (dict(env_cfg=dict(dist_cfg=dict(backend='gloo'))), 1800),
+        (dict(env_cfg=dict(dist_cfg=dict(backend='nccl', timeout=20.5))), 20.5),
+    ):
+        assert timeout_of(Config(config)) == seconds
+    # What torch takes itself.
+    from torch.distributed import constants
+
+    assert constants.default_pg_timeout == timedelta(seconds=1800)
+    assert constants.default_pg_nccl_timeout in (None, timedelta(seconds=600))
+
+
+def test_without_a_launcher_nothing_changes():
+    cfg = Config(dict(launcher='none'))
+    use_cpu_processes(cfg)
+    assert cfg.to_dict() == dict(launcher='none')
