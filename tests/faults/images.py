@@ -22,6 +22,7 @@ import torch
 from mmengine.fileio import list_dir_or_file
 from PIL import Image, ImageOps
 
+from benchmarks.measure import environment, write
 from tests.tools.commands import TINY, train
 from wamim_mm import LoadImage, LoadRandomResizedCrop
 from wamim_mm.cli.checks import SUFFIXES
@@ -341,7 +342,7 @@ def main() -> None:
     )
     print(json.dumps(result))
     if args.out:
-        args.out.write_text(json.dumps(result, indent=1) + '\n')
+        write(dict(environment=environment('tests.faults.images'), **result), args.out)
     sys.exit(bool(result['wrong']))
 
 

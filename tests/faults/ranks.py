@@ -4,7 +4,6 @@ python -m tests.faults.ranks [--out FILE] [CASE ...]
 """
 
 import argparse
-import json
 import os
 import random
 import re
@@ -20,6 +19,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from benchmarks.measure import environment, write
 from wamim_mm.demo.scenes import make_scenes
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -322,8 +322,8 @@ def main() -> None:
                 failed.append(case)
                 print(f'{case}: FAILED: {str(error)[-3000:]}', flush=True)
     if args.out:
-        counts = dict(cases=len(names), failed=len(failed))
-        args.out.write_text(json.dumps(counts | dict(failures=failed), indent=1) + '\n')
+        results = dict(cases=len(names), failed=len(failed), failures=failed)
+        write(dict(environment=environment('tests.faults.ranks'), **results), args.out)
     sys.exit(bool(failed))
 
 

@@ -3,6 +3,7 @@
 import errno
 import itertools
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -308,7 +309,7 @@ def test_other_saves_follow_those_of_the_background(tmp_path, monkeypatch):
     files = []
     with saving.gathered(files):
         save_checkpoint(dict(state_dict={}), str(tmp_path / 'first.pth'))
-    saving.background.submit(saving.write_checkpoint, *files[0])
+    saving.in_background(saving.write_checkpoint, *files[0])
     save_checkpoint(dict(state_dict={}), str(tmp_path / 'second.pth'))
     assert written == ['first.pth', 'second.pth']
 
@@ -347,3 +348,14 @@ def test_another_storage_that_fails_loses_nothing(tmp_path, monkeypatch, keep):
     kept = sorted(path.name for path in out.rglob('*.pth'))
     assert kept == (['epoch_3.pth'] if keep == 1 else ['epoch_1.pth', 'epoch_3.pth'])
     assert len(said) == 1 and 'unreachable' in said[0]
+
+
+def test_a_forked_process_saves_too(tmp_path):
+    save_checkpoint(dict(state_dict={}), str(tmp_path / 'parent.pth'))  # has started the thread
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        save_checkpoint(dict(state_dict={}), str(tmp_path / 'child.pth'))
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert status == 0 and (tmp_path / 'child.pth').is_file()

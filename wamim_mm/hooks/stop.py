@@ -25,8 +25,8 @@ SAVED = 75
 FILE = 'interrupted.pth'
 #: Steps after which processes tell each other that they were told to stop.
 EVERY = 10
-#: Seconds after a signal in which another is the same one: a launcher passes on what it gets, and
-#: its processes may have got it too.
+#: Seconds after a signal in which another is the same one, where there is a launcher: it passes on
+#: what it gets, and its processes may have got it too.
 SAME = 1.0
 #: Where this variable of the environment names a file, a run that has saved ends with code 0 and
 #: writes there whether it is to go on by itself: launchers take every other code for a failure,
@@ -84,7 +84,7 @@ class StopHook(Hook):
                 # Printing might be what was interrupted, and Ctrl-C ends a `tee` behind it too.
                 with contextlib.suppress(OSError):
                     os.write(2, text.encode())
-        elif now - self._first_signal > SAME:
+        elif now - self._first_signal > SAME or not _is_launched():
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
@@ -128,6 +128,10 @@ class StopHook(Hook):
             sys.exit(SAVED)
         Path(note).write_text('again' if told == AGAIN else 'end')
         sys.exit(0)
+
+
+def _is_launched() -> bool:
+    return get_world_size() > 1 or 'TORCHELASTIC_RUN_ID' in os.environ
 
 
 def _validates_now(runner: Runner, batch_idx: int) -> bool:

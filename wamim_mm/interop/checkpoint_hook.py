@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .saving import POINTER, background, gathered, remove_torn, write_checkpoint, write_whole
+from .saving import POINTER, gathered, in_background, remove_torn, write_checkpoint, write_whole
 
 #: What CheckpointHook notes of the files that it has written, in itself and in the message hub.
 _OF_HOOK = ('keep_ckpt_ids', 'last_ckpt', 'best_ckpt_path', 'best_ckpt_path_dict')
@@ -83,7 +83,7 @@ def _in_background(save: Callable[..., None]) -> Callable[..., None]:
         name = pointed
         if hook.last_ckpt is not None:
             name = os.path.relpath(hook.last_ckpt, runner.work_dir).encode()
-        job = background.submit(_write, files, pointer, (pointed, name), late, runner.logger)
+        job = in_background(_write, files, pointer, (pointed, name), late, runner.logger)
         hook.saving = (job, before)
 
     return saved

@@ -14,15 +14,14 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
 
 POINTER = 'last_checkpoint'
-#: Files are written by one thread, so in the order of the calls. Python waits for it when it ends.
-background = ThreadPoolExecutor(1, 'checkpoints')
+_background: ThreadPoolExecutor
 _gathered: list[list[tuple[dict, str]]] = []
 
 
@@ -55,6 +54,23 @@ def write_whole(path: str | os.PathLike, write: Callable[[Any], object]) -> None
             os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _new_thread() -> None:
+    global _background
+    _background = ThreadPoolExecutor(1, 'checkpoints')
+
+
+_new_thread()
+os.register_at_fork(after_in_child=_new_thread)  # threads stay with the parent
+
+
+def in_background(function: Callable[..., Any], *args: Any) -> Future:
+    """Call a function in the one thread that writes checkpoints, after all calls before.
+
+    Python waits for it when it ends.
+    """
+    return _background.submit(function, *args)
 
 
 def remove_torn(folder: str | os.PathLike) -> None:
@@ -119,7 +135,7 @@ def _save_checkpoint(save: Callable[..., None]) -> Callable[..., None]:
             # The next steps change tensors that are on the CPU already.
             _gathered[-1].append((copy.deepcopy(checkpoint), filename))
         else:
-            background.submit(write_checkpoint, checkpoint, filename).result()
+            in_background(write_checkpoint, checkpoint, filename).result()
 
     return saved
 
