@@ -15,7 +15,9 @@ _PATCHES = (
     ('mmengine.runner.checkpoint', 'checkpoints'),
     ('mmengine.runner.checkpoint', 'saving'),
     ('mmengine.runner.runner', 'accumulation'),
-    ('mmengine.runner.runner', 'meta_config'),
+    ('mmengine.runner', 'meta_config'),
+    ('mmengine.registry.registry', 'untrusted'),
+    ('mmengine.infer.infer', 'inferencer'),
     ('mmpretrain.utils.dependency', 'multimodal'),
     ('mmpretrain.models', 'position_bias'),
 )
