@@ -1,5 +1,7 @@
 """Checkpoints are data: MMEngine loads every one of them with torch's `weights_only`.
 
+Local files of safetensors, which MMEngine does not know, are read too.
+
 MMEngine's own checkpoints hold a few classes that torch's weights-only unpickler does not know, so
 the official mmengine 0.10.7 cannot resume under torch >= 2.6. onedl-mmengine 0.10.12 loads a
 refused file a second time, with `weights_only=False`, and so runs the code in a hostile file; its
@@ -99,9 +101,10 @@ def _explained(loader: Callable[..., Any]) -> Callable[..., Any]:
                 raise
             reason = text.split('WeightsUnpickler error:')[-1].strip().split('\n')[0]
             reason = f'{type(error).__name__}: {reason}' if reason else type(error).__name__
+            writer = 'safetensors' if _is_safetensors(filename) else 'torch.save'
             raise RuntimeError(
                 f'{filename} cannot be read as a checkpoint ({reason}). Either its download or its '
-                'saving was interrupted, or torch.save did not write it: get it again (after '
+                f'saving was interrupted, or {writer} did not write it: get it again (after '
                 'removing the copy of a download from '
                 f'{os.path.join(torch.hub.get_dir(), "checkpoints")}).'
             ) from None
@@ -112,19 +115,46 @@ def _explained(loader: Callable[..., Any]) -> Callable[..., Any]:
 def load_from_local(filename: str, map_location: Any = None) -> Any:
     """Do what MMEngine's loader of that name does, with weights only, from a file that is whole.
 
+    A file whose name ends in ``.safetensors`` is read as one. It holds tensors alone, and of a
+    `meta` no more than the config, ``cfg``, if `tools/export_backbone.py` has written it.
+
     Raises:
         FileNotFoundError: There is no such file.
+        ImportError: It is of safetensors, which is not installed.
         RuntimeError: A part of it does not have the checksum that it was written with.
     """
     filename = os.path.expanduser(filename)
     if not os.path.isfile(filename):
         raise FileNotFoundError(f'{filename} can not be found.')  # as MMEngine words it
+    if _is_safetensors(filename):
+        return _load_safetensors(filename, map_location)
     if zipfile.is_zipfile(filename):  # as torch has written files since 1.6; it does not look
         with zipfile.ZipFile(filename) as archive:
             damaged = archive.testzip()
         if damaged is not None:
             raise RuntimeError(f'corrupt archive: {damaged} does not have its checksum')
     return _load(filename, map_location=map_location)
+
+
+def _is_safetensors(filename: str) -> bool:
+    return str(filename).endswith('.safetensors')
+
+
+def _load_safetensors(filename: str, map_location: Any) -> dict:
+    try:
+        import safetensors
+    except ImportError as error:
+        raise ImportError(f'{filename}: {error}; pip install safetensors') from error
+
+    # Of torch's other kinds of places, functions and tables, the model makes do with the CPU's.
+    device = map_location if isinstance(map_location, str | torch.device) else 'cpu'
+    try:
+        with safetensors.safe_open(filename, framework='pt') as file:
+            state = {name: file.get_tensor(name).to(device) for name in file.keys()}  # noqa: SIM118
+            config = (file.metadata() or {}).get('cfg')
+    except safetensors.SafetensorError as error:
+        raise ValueError(str(error)) from None
+    return {'state_dict': state} | ({} if config is None else {'meta': {'cfg': config}})
 
 
 def install() -> None:
