@@ -19,7 +19,6 @@ import errno
 import functools
 import os
 import re
-import struct
 import zipfile
 from collections.abc import Callable
 from pickle import UnpicklingError
@@ -34,10 +33,11 @@ from .arrays import allowed_arrays
 _REFUSED = re.compile(
     r"GLOBAL ([\w.]*\w) |unrecognized function (<[^>]+>)|got <class '([^']+)'>", re.ASCII
 )
-# What torch raises for files that are cut short, at any length, and for files of other formats.
-_UNREADABLE = (UnpicklingError, EOFError, IndexError, ValueError, struct.error)
-# RuntimeErrors have other causes too (no CUDA device, out of memory): their text tells which.
-_UNREADABLE_TEXT = re.compile(r'archive|unexpected EOF|magic number|corrupt')
+# A damaged file can end in any exception of Python, and in a RuntimeError of torch, which has other
+# causes too (no CUDA device, out of memory): its text tells which.
+_UNREADABLE_TEXT = re.compile(
+    r'archive|unexpected EOF|magic number|corrupt|byte size|protocol version|compression'
+)
 
 _load = functools.partial(torch.load, weights_only=True)
 _load_url = functools.partial(torch.hub.load_state_dict_from_url, weights_only=True)
@@ -79,7 +79,7 @@ def _explained(loader: Callable[..., Any]) -> Callable[..., Any]:
     def load(filename: str, *args: Any, **kwargs: Any) -> Any:
         try:
             return loader(filename, *args, **kwargs)
-        except (*_UNREADABLE, RuntimeError, OSError) as error:
+        except Exception as error:
             text = str(error)
             refused = isinstance(error, UnpicklingError) and _REFUSED.search(text)
             if refused:
@@ -94,9 +94,10 @@ def _explained(loader: Callable[..., Any]) -> Callable[..., Any]:
                 ) from None
             if isinstance(error, OSError):
                 unreadable = error.errno == errno.EINVAL  # a seek to before the start of a cut file
+            elif isinstance(error, RuntimeError):
+                unreadable = _UNREADABLE_TEXT.search(text) is not None
             else:
-                in_text = _UNREADABLE_TEXT.search(text) is not None
-                unreadable = isinstance(error, _UNREADABLE) or in_text
+                unreadable = not isinstance(error, ImportError)
             if not unreadable:
                 raise
             reason = text.split('WeightsUnpickler error:')[-1].strip().split('\n')[0]
