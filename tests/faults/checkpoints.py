@@ -129,7 +129,8 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, HistoryBuffer):
         return isinstance(other, HistoryBuffer) and same(one.data, other.data)
     if isinstance(one, torch.Tensor):
-        one, other = one.numpy(), other.numpy() if isinstance(other, torch.Tensor) else None
+        alike = isinstance(other, torch.Tensor) and one.dtype == other.dtype
+        return alike and same(one.detach().numpy(), other.detach().numpy())
     if isinstance(one, np.ndarray):
         alike = isinstance(other, np.ndarray) and one.dtype == other.dtype
         return alike and one.shape == other.shape and one.tobytes() == other.tobytes()

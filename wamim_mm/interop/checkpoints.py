@@ -33,11 +33,8 @@ from .arrays import allowed_arrays
 _REFUSED = re.compile(
     r"GLOBAL ([\w.]*\w) |unrecognized function (<[^>]+>)|got <class '([^']+)'>", re.ASCII
 )
-# A damaged file can end in any exception of Python, and in a RuntimeError of torch, which has other
-# causes too (no CUDA device, out of memory): its text tells which.
-_UNREADABLE_TEXT = re.compile(
-    r'archive|unexpected EOF|magic number|corrupt|byte size|protocol version|compression'
-)
+# A damaged file can end in any exception. RuntimeErrors with these words have other causes.
+_OTHER_CAUSE = re.compile(r'cuda|device|memory', re.IGNORECASE)
 
 _load = functools.partial(torch.load, weights_only=True)
 _load_url = functools.partial(torch.hub.load_state_dict_from_url, weights_only=True)
@@ -95,7 +92,7 @@ def _explained(loader: Callable[..., Any]) -> Callable[..., Any]:
             if isinstance(error, OSError):
                 unreadable = error.errno == errno.EINVAL  # a seek to before the start of a cut file
             elif isinstance(error, RuntimeError):
-                unreadable = _UNREADABLE_TEXT.search(text) is not None
+                unreadable = _OTHER_CAUSE.search(text) is None
             else:
                 unreadable = not isinstance(error, ImportError)
             if not unreadable:
