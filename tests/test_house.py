@@ -14,11 +14,11 @@ ARROWS = {
     'class_names': set(),
     'saved_config': set(),
     'ops': set(),
-    'interop': set(),
+    'interop': {'saved_config'},
     'models': {'ops', 'interop', 'class_names', 'saved_config'},
     'data': {'ops', 'interop', 'imagenet_c', 'class_names'},
     # One ties the loader to the model, and one a checkpoint's positions.
-    'hooks': {'ops', 'interop', 'models', 'data', 'class_names'},
+    'hooks': {'ops', 'interop', 'models', 'data', 'class_names', 'saved_config'},
     'optim': {'ops', 'interop'},
     'evaluation': {'ops', 'interop', 'models', 'data', 'hooks', 'imagenet_c', 'class_names'},
     'export': {'ops', 'interop', 'class_names', 'saved_config'},

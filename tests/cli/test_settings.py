@@ -5,6 +5,8 @@ import re
 
 import pytest
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from wamim_mm.cli.settings import (
     RANKS,
@@ -138,6 +140,36 @@ def test_checkpoints(tmp_path):
         torn.write_bytes(bad)
         with pytest.raises(ValueError, match=f'model.init torn|is no checkpoint.*{message}'):
             check_checkpoint(str(torn), 'model.init')
+
+
+def test_files_of_safetensors(tmp_path):
+    good, bad = tmp_path / 'good.safetensors', tmp_path / 'bad.safetensors'
+    save_file({'a': torch.zeros(1000), 'b': torch.ones(3)}, good, {'format': 'pt'})
+    save_file({}, bad)
+    for path in (good, bad):
+        check_checkpoint(str(path))
+    content = good.read_bytes()
+    for length in range(8, len(content), 61):
+        bad.write_bytes(content[:length])
+        with pytest.raises(ValueError, match=r'--resume .*bad\.safetensors. is cut short'):
+            check_checkpoint(str(bad), '--resume')
+    torch.save({}, pickled := tmp_path / 'pickled.safetensors')
+    for data, message in (
+        (b'', 'it is empty'),
+        (bytes(8), 'it begins with'),
+        (b'<html><body>', "it begins with b'<html><bo'"),
+        (pickled.read_bytes(), "it begins with b'PK"),
+        (content[:10] + b'?' + content[11:], 'its header is damaged'),
+        ((10**6).to_bytes(8, 'little') + b'{' + b'[' * 10**6, 'its header is damaged'),
+        ((10**15).to_bytes(8, 'little') + b'{', 'it begins with'),
+        ((9).to_bytes(8, 'little') + b'{"a": []}', 'its header is damaged'),
+    ):
+        bad.write_bytes(data)
+        with pytest.raises(ValueError, match=r'is no file of safetensors: ') as refused:
+            check_checkpoint(str(bad))
+        assert message in str(refused.value)
+        with pytest.raises(SafetensorError):  # itself says the same
+            load_file(bad)
 
 
 def test_checkpoints_that_a_config_names():

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import timm
 import torch
 import torch.nn.functional as F
@@ -16,10 +17,12 @@ from mmengine.config import Config, ConfigDict
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
+from safetensors.torch import load_file
 
 from wamim_mm.class_names import import_custom_modules
 from wamim_mm.export import export_backbone
 from wamim_mm.export.backbone import Backbone, read_backbone
+from wamim_mm.export.conversion import write
 from wamim_mm.export.to_timm import to_timm
 from wamim_mm.export.to_transformers import to_transformers
 
@@ -72,7 +75,7 @@ def save(model, path, name, config=None, **kwargs):
 
 def made_by(printed, **replaced):
     """What the printed lines make: the last thing assigned, an argument of it replaced."""
-    names = dict(timm=timm, torch=torch, transformers=transformers)
+    names = dict(timm=timm, torch=torch, transformers=transformers, safetensors=safetensors)
     exec('\n'.join(printed.splitlines()[:-1]), names)
     made = names.get('model') or names.get('backbone') or names['init_cfg']
     return made | replaced if replaced else made
@@ -465,6 +468,49 @@ def test_command_on_a_checkpoint_of_a_run(root, tmp_path, monkeypatch, capsys):
     assert command(root, monkeypatch, *arguments) == 2
     said = capsys.readouterr().err
     assert said == f'export_backbone.py: {out} exists; remove it or choose another name\n'
+
+
+@pytest.mark.parametrize('target', ['mmpretrain', 'timm'])
+@torch.no_grad()
+def test_safetensors(tmp_path, target):
+    """What is printed loads the file; and that of an MM library can be exported again."""
+    model, x = source('WaMIMSwinTransformer'), torch.randn(1, 3, 128, 128)
+    source_file = save(model, tmp_path / 'source.pth', 'WaMIMSwinTransformer')
+    out, plain = tmp_path / 'out.safetensors', tmp_path / 'out.pth'
+    printed = export_backbone(source_file, out, target)
+    export_backbone(source_file, plain, target)
+    assert load_file(out).keys() == torch.load(plain).get('state_dict', torch.load(plain)).keys()
+    if target == 'timm':
+        timm_model = made_by(printed).eval()
+        export_backbone(source_file, tmp_path / 'again.pth', 'timm')
+        state = torch.load(tmp_path / 'again.pth')
+        assert all(torch.equal(state[k], v) for k, v in timm_model.state_dict().items())
+        return
+    assert "MMEngine reads it with custom_imports = dict(imports=['wamim_mm'])" in printed
+    made = dict(type='WaMIMSwinTransformer', **SWIN, init_cfg=made_by(printed))
+    loaded = MODELS.build(made)
+    loaded.init_weights()
+    loaded.eval()
+    assert_same(loaded(x), model(x))
+    export_backbone(str(out), tmp_path / 'again.pth', 'mmpretrain')
+    state, again = load_file(out), torch.load(tmp_path / 'again.pth')['state_dict']
+    assert state.keys() == again.keys()
+    assert all(torch.equal(state[name], again[name]) for name in state)
+
+
+def test_safetensors_of_what_is_tied_or_a_folder(tmp_path, monkeypatch):
+    one = torch.arange(6.0).reshape(2, 3)
+    tied = {'a': one, 'b': one, 'c': one.T, 'd': one[0]}
+    write(tied, tmp_path / 'tied.safetensors', 'text')
+    found = load_file(tmp_path / 'tied.safetensors')
+    assert found.keys() == tied.keys()
+    assert all(torch.equal(found[name], tied[name]) for name in tied)
+    checkpoint = save(source('WaMIMViT'), tmp_path / 'a.pth', 'WaMIMViT')
+    with pytest.raises(ValueError, match='writes a folder, whose weights are of safetensors'):
+        export_backbone(checkpoint, tmp_path / 'b.safetensors', 'transformers')
+    monkeypatch.setitem(sys.modules, 'safetensors.torch', None)
+    with pytest.raises(ImportError, match=r'needs safetensors .*pip install safetensors'):
+        write(tied, tmp_path / 'other.safetensors')
 
 
 def test_bad_files(root, tmp_path, monkeypatch, capsys):

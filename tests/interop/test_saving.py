@@ -48,7 +48,7 @@ def runner(work_dir, epochs=4, model=None, **options):
             collate_fn=lambda samples: dict(inputs=samples),
         ),
         train_cfg=dict(by_epoch=True, max_epochs=epochs),
-        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+        optim_wrapper=options.pop('optim_wrapper', dict(optimizer=dict(type='SGD', lr=0.1))),
         default_hooks=dict(checkpoint=checkpoint),
         default_scope='mmengine',
         experiment_name=f'{work_dir}{epochs}',

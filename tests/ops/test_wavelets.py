@@ -162,7 +162,7 @@ def test_missing_details_are_zeros():
         (lambda x: wavedec2(x, 'hear'), "unknown wavelet 'hear'"),
         (lambda x: wavedec2(x, 'morl'), "unknown wavelet 'morl'"),
         (lambda x: wavedec2(x, mode='wrap'), "unknown mode 'wrap'.*periodization"),
-        (lambda x: wavedec2(x, level=-1), 'level must be 0 or more, got -1'),
+        (lambda x: wavedec2(x, level=-1), 'whole number, 0 or more, got -1'),
         (lambda x: wavedec2(x[0]), 'H, W'),
         (lambda x: wavedec2(x[:, :0]), 'H, W'),
         (lambda x: wavedec2(x[:1], mode='reflect', level=1), 'two samples a side'),

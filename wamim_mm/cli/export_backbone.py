@@ -3,8 +3,8 @@
 python tools/export_backbone.py CHECKPOINT OUT --to {mmpretrain,mmdet,mmseg,timm,transformers}
 
 CHECKPOINT is one that an MMEngine run has written, of pre-training or fine-tuning, with a ViT, Swin
-or ResNet of mmpretrain's or ours. OUT is a new file, or for transformers a new folder. What is
-printed are the lines that load it there.
+or ResNet of mmpretrain's or ours. OUT is a new file (FILE.pth or FILE.safetensors), or for
+transformers a new folder. What is printed are the lines that load it there.
 """
 
 import argparse

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import zipfile
@@ -18,6 +19,11 @@ LAUNCHERS = {
     'mpi': (('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE'), 'mpirun'),
 }
 RANKS = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
+_CUT = (
+    'is cut short: its download or its saving was interrupted; get it again, or take an earlier one'
+)
+#: In bytes; safetensors itself reads no longer one.
+_LONGEST_HEADER = 100_000_000
 SIZES = ('WORLD_SIZE', 'SLURM_NTASKS', 'OMPI_COMM_WORLD_SIZE')
 
 
@@ -124,7 +130,8 @@ def check_checkpoint(path: str, option: str = 'checkpoint') -> None:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is a folder, was cut short, or torch did not write it.
+        ValueError: It is a folder, was cut short, or neither torch nor, where its name ends in
+            ``.safetensors``, safetensors wrote it.
     """
     if '://' in path:
         return
@@ -134,19 +141,43 @@ def check_checkpoint(path: str, option: str = 'checkpoint') -> None:
         raise ValueError(f'{option} {path!r} is a folder; give a file, in there are {inside}')
     if not file.is_file():
         raise FileNotFoundError(f'{option} {path!r} does not exist')
+    if file.suffix == '.safetensors':
+        _check_safetensors(file, f'{option} {path!r}')
+        return
     with file.open('rb') as opened:
         start = opened.read(12)
     if start.startswith(b'PK'):
         if not zipfile.is_zipfile(file):  # its table of contents, at the end, is missing
-            raise ValueError(
-                f'{option} {path!r} is cut short: its download or its saving was interrupted; get '
-                'it again, or take an earlier one'
-            )
+            raise ValueError(f'{option} {path!r} {_CUT}')
     elif not start.startswith(b'\x80'):  # how pickles begin
         raise ValueError(
             f'{option} {path!r} is no checkpoint of torch: '
             + (f'it begins with {start!r}' if start else 'it is empty')
         )
+
+
+def _check_safetensors(file: Path, name: str) -> None:
+    """Compare the lengths that it says with its own: of the header, and of all tensors."""
+    size = file.stat().st_size
+    with file.open('rb') as opened:
+        start = opened.read(9)
+        length = int.from_bytes(start[:8], 'little')
+        if start[8:] not in (b'{', b'') or not 2 <= length <= _LONGEST_HEADER:
+            raise ValueError(
+                f'{name} is no file of safetensors: '
+                + (f'it begins with {start!r}' if start else 'it is empty')
+            )
+        text = start[8:] + opened.read(length - 1)
+    if size < 8 + length or len(start) < 9:
+        raise ValueError(f'{name} {_CUT}')
+    try:
+        header = json.loads(text)
+        ends = [part['data_offsets'][1] for key, part in header.items() if key != '__metadata__']
+        end = 8 + length + max(ends, default=0)
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise ValueError(f'{name} is no file of safetensors: its header is damaged') from error
+    if size < end:
+        raise ValueError(f'{name} {_CUT}')
 
 
 def pretrained_files(cfg: Any, name: str) -> Iterator[tuple[str, str]]:

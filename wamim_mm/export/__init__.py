@@ -24,7 +24,8 @@ def export_backbone(checkpoint: str, out: Path, target: str) -> str:
 
     Args:
         checkpoint: A checkpoint that an MMEngine run has written.
-        out: The file, or for transformers the folder, to write.
+        out: The file, or for transformers the folder, to write. A file whose name ends in
+            ``.safetensors`` is one.
         target: One of `TARGETS`.
 
     Returns:
@@ -34,11 +35,18 @@ def export_backbone(checkpoint: str, out: Path, target: str) -> str:
         FileExistsError: ``out`` exists.
         FileNotFoundError, RuntimeError, pickle.UnpicklingError: The checkpoint cannot be read (see
             `interop.checkpoints`), or does not hold what its own config says.
-        ValueError: It does not say what its backbone is, or the target cannot have that backbone.
-        ImportError: timm or transformers is the target and not installed.
+        ValueError: It does not say what its backbone is, or the target cannot have that backbone;
+            or a file is asked for where the target reads a folder.
+        ImportError: timm or transformers is the target and not installed, or safetensors is not.
     """
     if out.exists():
         raise FileExistsError(f'{out} exists; remove it or choose another name')
+    safe = out.suffix == '.safetensors'
+    if safe and target == 'transformers':
+        raise ValueError(
+            f'{out}: --to transformers writes a folder, whose weights are of safetensors anyway; '
+            'give a name without a suffix'
+        )
     # Not above: commands list the targets in their help.
     from .backbone import read_backbone
 
@@ -52,5 +60,8 @@ def export_backbone(checkpoint: str, out: Path, target: str) -> str:
     summary = f'wrote {out}: {total - left} of {total} backbone tensors for {target}'
     if left:
         summary += f'; {target} has no place for {", ".join(handover.left_out)}'
-    usage = [line.replace('OUT', str(out)) for line in handover.usage]
+    if safe and target.startswith('mm'):
+        summary += "; MMEngine reads it with custom_imports = dict(imports=['wamim_mm'])"
+    load = 'safetensors.torch.load_file(' if safe else 'torch.load('
+    usage = [line.replace('torch.load(', load).replace('OUT', str(out)) for line in handover.usage]
     return '\n'.join([*usage, summary])

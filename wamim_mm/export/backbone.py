@@ -11,6 +11,7 @@ from mmpretrain import models
 from torch import Tensor
 
 from ..class_names import LIBRARIES, class_of, library_class
+from ..interop.untrusted import check_untrusted, registered_only
 from ..saved_config import backbone_config
 
 # Classes of mmpretrain, with the arguments that change what they compute and the values that other
@@ -93,7 +94,8 @@ class Backbone:
                 f'{self.host} has no argument {", ".join(own)}, as its subclass in the checkpoint '
                 f'has, so that it cannot be converted for {target}; --to mmpretrain takes any'
             )
-        module = host(**self.args)
+        with registered_only():
+            module = host(**self.args)
         module.load_state_dict(self.tensors)
         same = (
             {'stage_cfgs'} if target == 'timm' and _windows_are_timms(self.args, module) else set()
@@ -129,7 +131,8 @@ def _windows_are_timms(args: dict[str, Any], module: Any) -> bool:
 def read_backbone(checkpoint: str) -> Backbone:
     """Read a checkpoint. What it raises is listed at `export_backbone`."""
     content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu', logger='silent')
-    config = content.get('meta', {}).get('cfg') if isinstance(content, dict) else None
+    meta = content.get('meta') if isinstance(content, dict) else None
+    config = meta.get('cfg') if isinstance(meta, dict) else None
     if not isinstance(config, str):
         raise ValueError(
             f"{checkpoint} does not hold its run's config (meta.cfg), which says what its backbone "
@@ -137,7 +140,8 @@ def read_backbone(checkpoint: str) -> Backbone:
         )
     try:
         scope, args = backbone_config(config)
-    except (SyntaxError, ValueError) as error:
+        check_untrusted(dict(args, type=None, _scope_=scope))  # of the type, `_host` says more
+    except ValueError as error:
         raise ValueError(f'the config in {checkpoint} cannot be read: {error}') from error
     args.pop('init_cfg', None)
     registered = args.pop('type')
@@ -172,7 +176,8 @@ def _host(name: str, scope: str | None) -> str | None:
     ):
         return None
     try:
-        cls = class_of(dict(type=name), 'MODELS', scope)
+        with registered_only():
+            cls = class_of(dict(type=name), 'MODELS', scope)
     except ValueError:
         return None
     nearest = library_class(cls)

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import torch
 from mmpretrain.models import SwinTransformer
 from torch import Tensor
 
@@ -25,6 +26,30 @@ class Handover(NamedTuple):
     save: Callable[[Path], None]
     usage: list[str]
     left_out: list[str]
+
+
+def write(state: dict[str, Tensor], out: Path, config: str = '') -> None:
+    """Write a state dict by torch, or by safetensors where the name ends so.
+
+    Args:
+        state: The tensors, which may share memory.
+        out: The file.
+        config: Of the run; empty for none. With it the file is a checkpoint of MMEngine's.
+
+    Raises:
+        ImportError: safetensors is not installed.
+    """
+    if out.suffix != '.safetensors':
+        torch.save(dict(state_dict=state, meta=dict(cfg=config)) if config else state, out)
+        return
+    meta = dict(format='pt', cfg=config) if config else dict(format='pt')
+    # Copies, as safetensors refuses tensors that share memory.
+    own = {name: tensor.contiguous().clone() for name, tensor in state.items()}
+    try:
+        from safetensors.torch import save_file
+    except ImportError as error:
+        raise ImportError(f'{out} needs safetensors ({error}): pip install safetensors') from error
+    save_file(own, out, meta)
 
 
 def rename(weights: dict[str, Tensor], rules: Rules) -> dict[str, Tensor]:

@@ -3,11 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from .backbone import Backbone
-from .conversion import Handover, Rules, call, rename, side, without
+from .conversion import Handover, Rules, call, rename, side, without, write
 
 _PRETRAINED = dict(type='Pretrained', checkpoint='OUT')
 _PREFIXED = dict(**_PRETRAINED, prefix='backbone.')
@@ -109,4 +108,4 @@ def _usage(backbone: Backbone, **args) -> list[str]:
 
 
 def _save(backbone: Backbone, state: dict[str, Tensor]) -> Callable[[Path], None]:
-    return lambda out: torch.save(dict(state_dict=state, meta=dict(cfg=backbone.config)), out)
+    return lambda out: write(state, out, backbone.config)

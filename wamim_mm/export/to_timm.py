@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from mmpretrain.models import ResNet, SwinTransformer, VisionTransformer
 from torch import Tensor
 
@@ -17,6 +16,7 @@ from .conversion import (
     reorder_patch_merging,
     side,
     without,
+    write,
 )
 
 _VIT: Rules = [
@@ -134,4 +134,4 @@ def _handover(
         text = call(f'timm.models.{cls}', **sizes, num_classes=0, **options)
     model.load_state_dict(state)
     usage = [f'model = {text}', "model.load_state_dict(torch.load('OUT'))"]
-    return Handover(lambda out: torch.save(state, out), usage, left_out)
+    return Handover(lambda out: write(state, out), usage, left_out)

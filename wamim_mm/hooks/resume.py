@@ -1,14 +1,16 @@
 """A resumed run follows the config at hand, from the place that the checkpoint has reached."""
 
-import ast
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop, Runner
+
+from ..saved_config import read_config
 
 #: Where a scheduler is, and not what it is.
 PROGRESS = ('last_step', '_global_step', '_last_value', 'verbose')
@@ -111,9 +113,10 @@ def _by_iteration(runner: Runner) -> bool:
 
 def _was_by_iteration(meta: dict, runtime_info: dict) -> bool:
     """Whether the checkpoint's run counted iterations, from its config, which is not run."""
-    for node in ast.parse(meta.get('cfg', '')).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == 'train_cfg':
-            return 'max_iters' in [word.arg for word in getattr(node.value, 'keywords', [])]
+    with suppress(ValueError):  # no config, or none that is read as data
+        train_cfg = read_config(meta.get('cfg')).get('train_cfg')
+        if isinstance(train_cfg, dict):
+            return 'max_iters' in train_cfg
     return meta['epoch'] == 0 and runtime_info.get('max_epochs', 1) == 1
 
 

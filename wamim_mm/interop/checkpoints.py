@@ -1,5 +1,7 @@
 """Checkpoints are data: MMEngine loads every one of them with torch's `weights_only`.
 
+Local files of safetensors, which MMEngine does not know, are read too.
+
 MMEngine's own checkpoints hold a few classes that torch's weights-only unpickler does not know, so
 the official mmengine 0.10.7 cannot resume under torch >= 2.6. onedl-mmengine 0.10.12 loads a
 refused file a second time, with `weights_only=False`, and so runs the code in a hostile file; its
@@ -17,7 +19,6 @@ import errno
 import functools
 import os
 import re
-import struct
 import zipfile
 from collections.abc import Callable
 from pickle import UnpicklingError
@@ -32,10 +33,8 @@ from .arrays import allowed_arrays
 _REFUSED = re.compile(
     r"GLOBAL ([\w.]*\w) |unrecognized function (<[^>]+>)|got <class '([^']+)'>", re.ASCII
 )
-# What torch raises for files that are cut short, at any length, and for files of other formats.
-_UNREADABLE = (UnpicklingError, EOFError, IndexError, ValueError, struct.error)
-# RuntimeErrors have other causes too (no CUDA device, out of memory): their text tells which.
-_UNREADABLE_TEXT = re.compile(r'archive|unexpected EOF|magic number|corrupt')
+# A damaged file can end in any exception. RuntimeErrors with these words have other causes.
+_OTHER_CAUSE = re.compile(r'cuda|device|memory', re.IGNORECASE)
 
 _load = functools.partial(torch.load, weights_only=True)
 _load_url = functools.partial(torch.hub.load_state_dict_from_url, weights_only=True)
@@ -77,7 +76,7 @@ def _explained(loader: Callable[..., Any]) -> Callable[..., Any]:
     def load(filename: str, *args: Any, **kwargs: Any) -> Any:
         try:
             return loader(filename, *args, **kwargs)
-        except (*_UNREADABLE, RuntimeError, OSError) as error:
+        except Exception as error:
             text = str(error)
             refused = isinstance(error, UnpicklingError) and _REFUSED.search(text)
             if refused:
@@ -92,16 +91,18 @@ def _explained(loader: Callable[..., Any]) -> Callable[..., Any]:
                 ) from None
             if isinstance(error, OSError):
                 unreadable = error.errno == errno.EINVAL  # a seek to before the start of a cut file
+            elif isinstance(error, RuntimeError):
+                unreadable = _OTHER_CAUSE.search(text) is None
             else:
-                in_text = _UNREADABLE_TEXT.search(text) is not None
-                unreadable = isinstance(error, _UNREADABLE) or in_text
+                unreadable = not isinstance(error, ImportError)
             if not unreadable:
                 raise
             reason = text.split('WeightsUnpickler error:')[-1].strip().split('\n')[0]
             reason = f'{type(error).__name__}: {reason}' if reason else type(error).__name__
+            writer = 'safetensors' if _is_safetensors(filename) else 'torch.save'
             raise RuntimeError(
                 f'{filename} cannot be read as a checkpoint ({reason}). Either its download or its '
-                'saving was interrupted, or torch.save did not write it: get it again (after '
+                f'saving was interrupted, or {writer} did not write it: get it again (after '
                 'removing the copy of a download from '
                 f'{os.path.join(torch.hub.get_dir(), "checkpoints")}).'
             ) from None
@@ -112,19 +113,46 @@ def _explained(loader: Callable[..., Any]) -> Callable[..., Any]:
 def load_from_local(filename: str, map_location: Any = None) -> Any:
     """Do what MMEngine's loader of that name does, with weights only, from a file that is whole.
 
+    A file whose name ends in ``.safetensors`` is read as one. It holds tensors alone, and of a
+    `meta` no more than the config, ``cfg``, if `tools/export_backbone.py` has written it.
+
     Raises:
         FileNotFoundError: There is no such file.
+        ImportError: It is of safetensors, which is not installed.
         RuntimeError: A part of it does not have the checksum that it was written with.
     """
     filename = os.path.expanduser(filename)
     if not os.path.isfile(filename):
         raise FileNotFoundError(f'{filename} can not be found.')  # as MMEngine words it
+    if _is_safetensors(filename):
+        return _load_safetensors(filename, map_location)
     if zipfile.is_zipfile(filename):  # as torch has written files since 1.6; it does not look
         with zipfile.ZipFile(filename) as archive:
             damaged = archive.testzip()
         if damaged is not None:
             raise RuntimeError(f'corrupt archive: {damaged} does not have its checksum')
     return _load(filename, map_location=map_location)
+
+
+def _is_safetensors(filename: str) -> bool:
+    return str(filename).endswith('.safetensors')
+
+
+def _load_safetensors(filename: str, map_location: Any) -> dict:
+    try:
+        import safetensors
+    except ImportError as error:
+        raise ImportError(f'{filename}: {error}; pip install safetensors') from error
+
+    # Of torch's other kinds of places, functions and tables, the model makes do with the CPU's.
+    device = map_location if isinstance(map_location, str | torch.device) else 'cpu'
+    try:
+        with safetensors.safe_open(filename, framework='pt') as file:
+            state = {name: file.get_tensor(name).to(device) for name in file.keys()}  # noqa: SIM118
+            config = (file.metadata() or {}).get('cfg')
+    except safetensors.SafetensorError as error:
+        raise ValueError(str(error)) from None
+    return {'state_dict': state} | ({} if config is None else {'meta': {'cfg': config}})
 
 
 def install() -> None:

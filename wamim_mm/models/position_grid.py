@@ -126,7 +126,7 @@ def _stored_grid(theirs: dict[str, Tensor], checkpoint: dict, length: int) -> Gr
         rows, columns = theirs['patch_embed.projection.weight'].shape[2:]
         # mmpretrain pads an image to whole patches, mmseg cuts it.
         grids[:0] = [(-(-height // rows), -(-width // columns)), (height // rows, width // columns)]
-    except (AttributeError, KeyError, SyntaxError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         pass  # no config, or none of such a backbone
     return next((grid for grid in grids if math.prod(grid) == length), None)
 

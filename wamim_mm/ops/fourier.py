@@ -27,7 +27,7 @@ def low_pass_mask(
     """Circle around frequency 0 of the centred spectrum.
 
     Args:
-        size: ``(H, W)``.
+        size: ``(H, W)``, 1 or more each.
         radius: In steps of frequency, 0 or more.
         device: Where the mask is made.
 
@@ -36,16 +36,21 @@ def low_pass_mask(
         negation is the high-pass mask of the same radius.
 
     Raises:
-        ValueError: The radius is negative or not finite.
+        ValueError: The radius is negative or not finite, or a side is under 1.
 
     >>> low_pass_mask((4, 4), 1.5).int().tolist()
     [[0, 0, 0, 0], [0, 1, 1, 1], [0, 1, 1, 1], [0, 1, 1, 1]]
     """
     if not 0 <= radius < math.inf:
         raise ValueError(f'low_pass_mask: radius must be 0 or more and finite, got {radius}')
+    if min(size) < 1:
+        raise ValueError(f'low_pass_mask: the sides must be 1 or more, got {tuple(size)}')
+    # Beyond their sum a circle holds all; its square could be too large for a number.
+    radius = min(radius, sum(size))
     rows, columns = (torch.arange(side, device=device) - side // 2 for side in size)
-    # Squared distances are whole numbers: one is below radius**2 exactly if below its ceiling.
-    return (rows[:, None] ** 2 + columns**2) < math.ceil(radius**2)
+    # Squared distances are whole numbers: one is below radius**2 exactly if below its ceiling. The
+    # square of a tiny radius is 0, and the circle still holds its centre.
+    return (rows[:, None] ** 2 + columns**2) < max(math.ceil(radius**2), radius > 0)
 
 
 def frequency_filter(x: Tensor, mask: Tensor) -> Tensor:
@@ -59,7 +64,8 @@ def frequency_filter(x: Tensor, mask: Tensor) -> Tensor:
         ``(N, C, H, W)`` in [0, 1], float64 or float32.
 
     Raises:
-        ValueError: The mask is not boolean or does not fit the images.
+        ValueError: The mask is not boolean or does not fit the images, or these are not
+            ``(N, C, H, W)`` with a pixel, or complex.
 
     Frequency 0 alone leaves the mean:
 
@@ -72,8 +78,10 @@ def frequency_filter(x: Tensor, mask: Tensor) -> Tensor:
 
 def filter_spectrum(x: Tensor, mask: Tensor) -> Tensor:
     """The same as `frequency_filter` without the clamp, which makes it linear in ``x``."""
-    check_mask(mask, len(x), x.shape[-2:])
     x = at_least_float32(x)
+    if x.ndim != 4 or 0 in x.shape[-2:]:
+        raise ValueError(f'images must be (N, C, H, W) with a pixel or more, got {tuple(x.shape)}')
+    check_mask(mask, len(x), x.shape[-2:])
     weights = fold_mask(mask, x.dtype).unsqueeze(-3)  # one for all channels
     filtered: Tensor = torch.fft.irfft2(torch.fft.rfft2(x) * weights, s=x.shape[-2:])
     return filtered
@@ -134,9 +142,12 @@ def at_least_float32(x: Tensor) -> Tensor:
 
     Raises:
         TypeError: It is not a tensor.
+        ValueError: It is complex.
     """
     if not isinstance(x, Tensor):
         raise TypeError(
             f'images must be tensors, got {type(x).__name__}; torch.as_tensor makes one of an array'
         )
+    if x.is_complex():
+        raise ValueError(f'images must be real, got {x.dtype}')
     return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -58,11 +58,14 @@ def num_visible_units(grid: tuple[int, int], mask_ratio: float) -> int:
     """Number of units that stay visible, the nearest whole number to ``1 - mask_ratio`` of them.
 
     Raises:
-        ValueError: The ratio is not between 0 and 1, or hides every unit or none.
+        ValueError: The ratio is not between 0 and 1, or hides every unit or none, or the grid has
+            no unit.
 
     >>> num_visible_units((7, 7), 0.75)
     12
     """
+    if min(grid) < 1:
+        raise ValueError(f'a grid of mask units needs sides of 1 or more, got {grid}')
     total = grid[0] * grid[1]
     if not isinstance(mask_ratio, int | float) or not 0 < mask_ratio < 1:
         raise ValueError(f'mask_ratio must be between 0 and 1, both excluded, got {mask_ratio!r}')
@@ -82,7 +85,7 @@ def random_mask(
     """Draw a mask for each sample, every one with the same number of hidden units.
 
     Args:
-        batch: Number of samples, ``N``.
+        batch: Number of samples, ``N``, 0 or more.
         grid: Units along height and width, ``(h, w)``.
         mask_ratio: Share of hidden units, see `num_visible_units`.
         generator: A CPU generator; None is torch's default one, which the run's seed sets.
@@ -91,9 +94,14 @@ def random_mask(
         ``(N, h, w)`` bool on the CPU, True where hidden. What follows from a mask is computed on
         the CPU too, so that the program does not wait for an accelerator.
 
+    Raises:
+        ValueError: The batch is negative, or see `num_visible_units`.
+
     >>> random_mask(3, (4, 4), 0.75).sum((1, 2)).tolist()
     [12, 12, 12]
     """
+    if batch < 0:
+        raise ValueError(f'a batch has 0 samples or more, got {batch}')
     visible = num_visible_units(grid, mask_ratio)
     rank = torch.rand(batch, grid[0] * grid[1], generator=generator).argsort(dim=1)
     mask = torch.ones(batch, grid[0] * grid[1], dtype=torch.bool)
@@ -112,10 +120,15 @@ def drawn_mask(draw: float, grid: tuple[int, int], mask_ratio: float) -> Tensor:
     Returns:
         ``(h, w)`` bool, True where hidden; the same number always gives the same mask.
 
+    Raises:
+        ValueError: The number is not in [0, 1), or see `num_visible_units`.
+
     >>> mask = drawn_mask(0.5, (4, 4), 0.75)
     >>> tuple(mask.shape), int(mask.sum()), torch.equal(mask, drawn_mask(0.5, (4, 4), 0.75))
     ((4, 4), 12, True)
     """
+    if not 0 <= draw < 1:
+        raise ValueError(f'a draw must be in [0, 1), got {draw}')
     generator = torch.Generator().manual_seed(int(draw * 2**53))
     return random_mask(1, grid, mask_ratio, generator)[0]
 

@@ -68,8 +68,8 @@ def wavedec2(
 
     Raises:
         TypeError: It is not a tensor.
-        ValueError: Unknown wavelet or mode, negative level, an empty image, or a single row or
-            column to reflect.
+        ValueError: Unknown wavelet or mode, a level that is negative or no whole number, an empty
+            image, or a single row or column to reflect.
 
     >>> coeffs = wavedec2(torch.ones(1, 8, 8), 'haar', level=2)
     >>> coeffs[0].tolist()
@@ -80,8 +80,8 @@ def wavedec2(
     bank, x = _checked(x, wavelet, mode)
     if level is None:
         level = min(pywt.dwt_max_level(side, len(bank.dec_lo)) for side in x.shape[-2:])
-    if level < 0:
-        raise ValueError(f'level must be 0 or more, got {level}')
+    if not isinstance(level, int) or level < 0:
+        raise ValueError(f'level must be a whole number, 0 or more, got {level!r}')
 
     coeffs: list[Tensor | Details] = []
     for _ in range(level):
@@ -126,8 +126,8 @@ def waverec2(
 
     Raises:
         TypeError: A coefficient is not a tensor.
-        ValueError: Unknown wavelet or mode, no approximation, or shapes that do not belong
-            together.
+        ValueError: Unknown wavelet or mode, no approximation, shapes that do not belong together,
+            or that are too small for the wavelet.
 
     >>> x = torch.arange(16.0).view(1, 4, 4)
     >>> torch.allclose(waverec2(wavedec2(x, 'db2', level=1), 'db2'), x, atol=1e-5)
@@ -138,6 +138,8 @@ def waverec2(
     if not coeffs or not isinstance(coeffs[0], Tensor):
         raise ValueError('coeffs must begin with the approximation coefficients, a tensor')
     x = _as_float(coeffs[0])
+    # Where nothing is wrapped around, what is shorter than half a filter has no inverse.
+    least = 1 if mode == 'periodization' else len(bank.dec_lo) // 2
     for details in coeffs[1:]:
         if isinstance(details, Tensor):
             raise ValueError('each level of details must be (cH, cV, cD) or None, got a tensor')
@@ -147,6 +149,11 @@ def waverec2(
         given = [None if d is None else _as_float(d) for d in given]
         # The level below was odd, so its approximation came back one longer than its details.
         size = next((d.shape[-2:] for d in given if d is not None), x.shape[-2:])
+        if x.ndim < 2 or len(size) < 2 or min(size) < least:
+            raise ValueError(
+                f'coefficients for {wavelet!r} must be of shape (..., {least}, {least}) or larger '
+                f'with mode {mode!r}, got {tuple(x.shape)} with details of {tuple(size)}'
+            )
         x = x[..., : size[0], : size[1]]
         filled = [torch.zeros_like(x) if d is None else d for d in given]
         if any(d.shape != x.shape for d in filled):
