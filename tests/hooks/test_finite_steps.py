@@ -80,7 +80,19 @@ def test_they_change_nothing(tmp_path, kind, every):
     # Of two batches, the step of both is skipped: (0, 1), (2, 3), (4, 5), (8, 9).
     assert runner.message_hub.get_info('skipped_steps') == 4
     assert torch.load(tmp_path / 'iter_12.pth')['message_hub']['runtime_info']['skipped_steps'] == 4
-    assert not {'step', 'backward'} & vars(runner.optim_wrapper).keys()
+    assert 'backward' not in vars(runner.optim_wrapper)
+
+
+@pytest.mark.filterwarnings('error:Seems like')
+def test_schedulers_find_their_counter(tmp_path):
+    runner, rates = small_run(
+        tmp_path,
+        dict(type='StepLR', step_size=1, gamma=0.5, by_epoch=False),
+        dict(max_iters=3),
+        hooks=[dict(type='FiniteStepsHook')],
+    )
+    assert rates == [1.0, 0.5, 0.25]
+    assert runner.optim_wrapper.step._with_counter
 
 
 def test_running_statistics_are_those_before(tmp_path):

@@ -1,6 +1,7 @@
 """A step whose loss or gradients are not finite changes nothing; many in a row end the run."""
 
 import functools
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +14,9 @@ from mmengine.runner import Runner
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import get_total_norm
+
+#: The methods of an OptimWrapper between which the check is.
+PARTS = ('backward', 'step')
 
 
 @HOOKS.register_module()
@@ -51,13 +55,18 @@ class FiniteStepsHook(Hook):
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         self._statistics = _running_statistics(model)
         self._before = [part.clone() for part in self._statistics]
-        wrapper.backward = functools.partial(self._backward, wrapper.backward)
-        wrapper.step = functools.partial(self._step, wrapper, wrapper.step)
+        # Schedulers have put a counter around the step, and look for it there.
+        self._own = {name: vars(wrapper)[name] for name in PARTS if name in vars(wrapper)}
+        backward, step = wrapper.backward, wrapper.step
+        wrapper.backward = functools.wraps(backward)(partial(self._backward, backward))
+        wrapper.step = functools.wraps(step)(partial(self._step, wrapper, step))
 
     def after_train(self, runner: Runner) -> None:
         """Leave the optimizer as it was."""
-        for name in ('backward', 'step'):
-            vars(runner.optim_wrapper).pop(name, None)
+        if isinstance(runner.optim_wrapper, OptimWrapper):
+            for name in PARTS:
+                vars(runner.optim_wrapper).pop(name, None)
+            vars(runner.optim_wrapper).update(self._own)
 
     def _backward(self, backward: Any, loss: Tensor, **kwargs: Any) -> None:
         self._loss = loss.detach()
