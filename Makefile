@@ -3,6 +3,7 @@
 #   make demo    pre-train on built-in data and write work_dirs/demo/report.html
 #   make test    run the test suite (STACK=openmmlab: on the official packages)
 #   make slow    the tests that take minutes
+#   make faults  faults that real runs meet, injected; hours, into work_dirs/faults
 #   make bench   speed and memory beside other methods and libraries, into work_dirs/bench
 #   make lint    style, spelling and types
 #   make lock    resolve requirements/*.txt anew
@@ -16,7 +17,7 @@ PYTHON ?= $(firstword $(foreach python,python3 python3.11 python3.12 python3.10 
 VENV := $(if $(filter openmmlab,$(STACK)),.venv-openmmlab,.venv)
 BIN := $(VENV)/bin
 
-.PHONY: demo test slow bench lint lock setup
+.PHONY: demo test slow faults bench lint lock setup
 
 demo: setup
 	@$(BIN)/python tools/demo.py
@@ -26,6 +27,11 @@ test: setup
 
 slow: setup
 	@$(BIN)/python -m pytest -m slow
+
+faults: setup
+	@for fault in kill disk ranks images numbers checkpoints ops length; do \
+		$(BIN)/python -m tests.faults.$$fault --out work_dirs/faults/faults_$$fault.json || failed=1; \
+	done; test -z "$$failed"
 
 bench: setup
 	@$(BIN)/python -m benchmarks.wavelets
