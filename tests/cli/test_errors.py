@@ -2,6 +2,7 @@
 
 import sys
 from pickle import UnpicklingError
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from mmdet import models  # noqa: F401  (fills its registry)
 from mmengine.registry import MODELS
 
 from wamim_mm.cli.errors import CommandParser, command, explain, note_first_step, share
+from wamim_mm.hooks.finite_weights import FiniteWeightsHook
 from wamim_mm.ops.masking import num_visible_units
 
 
@@ -49,6 +51,26 @@ def test_tracebacks_where_they_help(monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['tools/train.py', '--debug'])
     with pytest.raises(ValueError, match='no'):
         failing(ValueError('no'))()
+
+
+def test_numbers_that_are_not_finite_end_in_one_line(capsys):
+    model = torch.nn.Linear(1, 1)
+    torch.nn.init.constant_(model.weight, float('nan'))
+    run = SimpleNamespace(model=model, iter=7, work_dir='run')
+
+    @command
+    def main():
+        note_first_step()
+        FiniteWeightsHook().before_save_checkpoint(run, {})
+
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith('train.py: by iteration 7 1 weights are not finite')
+    assert said.count('\n') == 1
+    with pytest.raises(FloatingPointError):  # of somebody else
+        failing(FloatingPointError('no'), began=True)()
 
 
 def test_ends_that_are_no_errors_pass():

@@ -54,10 +54,19 @@ class Job:
         scenes: Where the images are.
         arguments: For tools/train.py.
         restarts: How often torchrun may start the processes again.
+        plain: Whether torchrun itself is started, without tools/dist_train.sh.
         values: For the config.
     """
 
-    def __init__(self, folder: Path, scenes: Path, *arguments: str, restarts: int = 0, **values):
+    def __init__(
+        self,
+        folder: Path,
+        scenes: Path,
+        *arguments: str,
+        restarts: int = 0,
+        plain: bool = False,
+        **values,
+    ):
         folder.mkdir(exist_ok=True)
         for old in folder.glob('[01]'):
             old.unlink()
@@ -67,15 +76,21 @@ class Job:
         config.write_text(CONFIG.format(root=ROOT, folder=folder, scenes=scenes, **given))
         self.started = time.monotonic()
         self._out = (folder / 'out').open('w+')
+        port = str(random.randint(20000, 29000))
+        command: list = ['bash', 'tools/dist_train.sh', config, '2']
+        if plain:
+            command = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2']
+            command += [f'--master_port={port}', f'--max-restarts={restarts}']
+            command += ['tools/train.py', config, '--launcher', 'pytorch']
         self.process = subprocess.Popen(
-            ['bash', 'tools/dist_train.sh', config, '2', '--work-dir', self.work_dir, *arguments],
+            [*command, '--work-dir', self.work_dir, *arguments],
             cwd=ROOT,
             env=dict(
                 os.environ,
                 PYTHON=sys.executable,
                 PYTHONPATH=str(ROOT),
                 OMP_NUM_THREADS='1',
-                PORT=str(random.randint(20000, 29000)),
+                PORT=port,
                 MAX_RESTARTS=str(restarts),
             ),
             stdout=self._out,
@@ -202,11 +217,13 @@ def killed(folder: Path, scenes: Path) -> str:
         return f'gone after {took:.1f} s'
 
 
-def restarted(folder: Path, scenes: Path, weights: dict, step: int | None = None) -> str:
+def restarted(
+    folder: Path, scenes: Path, weights: dict, step: int | None = None, plain: bool = False
+) -> str:
     """A process is killed somewhere; torchrun starts both again, and nothing is different."""
     rank = random.randrange(2)
     step = random.randrange(2, STEPS - 2) if step is None else step
-    with job(folder, scenes, restarts=1) as run:
+    with job(folder, scenes, restarts=1, plain=plain) as run:
         os.kill(run.wait_for(step, rank), signal.SIGKILL)
         assert run.end() == 0, run.text()
         _same(run.weights(), weights)
@@ -288,6 +305,7 @@ CASES: dict[str, Callable[[Path, Path, dict], str]] = {
     'process 1 is killed': lambda f, s, w: killed(f, s),
     'killed before the first checkpoint and restarted': lambda f, s, w: restarted(f, s, w, 2),
     'killed anywhere and restarted': restarted,
+    'killed and restarted by torchrun alone': lambda f, s, w: restarted(f, s, w, plain=True),
     'SIGTERM': lambda f, s, w: told(f, s, w, one(signal.SIGTERM)),
     'SIGUSR1': lambda f, s, w: told(f, s, w, one(signal.SIGUSR1)),
     'SIGINT': lambda f, s, w: told(f, s, w, one(signal.SIGINT)),

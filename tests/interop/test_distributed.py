@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import init_dist
 
-from wamim_mm.interop.distributed import timeout_of, use_cpu_processes
+from wamim_mm.interop.distributed import meet_anew, timeout_of, use_cpu_processes
 
 LAUNCHERS = {
     'pytorch': dict(RANK='0', WORLD_SIZE='1', LOCAL_RANK='0', MASTER_ADDR='127.0.0.1'),
@@ -73,3 +73,20 @@ def test_without_a_launcher_nothing_changes():
     cfg = Config(dict(launcher='none'))
     use_cpu_processes(cfg)
     assert cfg.to_dict() == dict(launcher='none')
+
+
+@pytest.mark.parametrize(
+    ('restarts', 'shared', 'port'),
+    [('0', 'True', '29500'), ('2', 'True', '29502'), ('2', 'False', '29500')],
+)
+def test_restarted_processes_meet_in_a_store_of_their_own(monkeypatch, restarts, shared, port):
+    for name, value in (
+        ('TORCHELASTIC_RESTART_COUNT', restarts),
+        ('TORCHELASTIC_USE_AGENT_STORE', shared),
+        ('MASTER_PORT', '29500'),
+    ):
+        monkeypatch.setenv(name, value)
+    meet_anew()
+    meet_anew()  # the second of two Runners
+    assert os.environ['MASTER_PORT'] == port
+    assert (os.environ['TORCHELASTIC_USE_AGENT_STORE'] == 'True') == (restarts == '0')

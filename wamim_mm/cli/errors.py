@@ -94,7 +94,8 @@ def share(text: str) -> float:
 def command(main: Callable[[], None]) -> Callable[[], None]:
     """Let the function of a command answer a mistake with one line on stderr and exit code 2.
 
-    With ``--debug`` on the command line, and after the first step of a run, exceptions pass.
+    With ``--debug`` on the command line exceptions pass. After the first step of a run all pass but
+    those that say that its numbers are not finite.
     """
 
     @functools.wraps(main)
@@ -104,12 +105,13 @@ def command(main: Callable[[], None]) -> Callable[[], None]:
         try:
             main()
         except Exception as error:
-            if '--debug' in sys.argv or _began:
+            diverged = isinstance(error, FloatingPointError) and _is_ours(error)
+            if '--debug' in sys.argv or (_began and not diverged):
                 raise
             rank = os.environ.get('RANK', '0')
             process = '' if rank == '0' else f' (process {rank})'
             print(f'{Path(sys.argv[0]).name}{process}: {explain(error)}', file=sys.stderr)
-            sys.exit(2)
+            sys.exit(1 if _began else 2)
 
     return run
 
@@ -133,7 +135,9 @@ def explain(error: Exception) -> str:
     if in_worker:
         # The worker's traceback ends with the name of the exception and its text.
         text = text.splitlines()[-1].removeprefix(f'{in_worker[1]}: ')
-    elif _is_ours(error) and isinstance(error, (*SELF_EXPLAINING, RuntimeError)):
+    elif _is_ours(error) and isinstance(
+        error, (*SELF_EXPLAINING, RuntimeError, FloatingPointError)
+    ):
         return text
     if isinstance(error, SELF_EXPLAINING) and text:
         return _short(text)

@@ -175,7 +175,7 @@ def build_runner(
     from ..data.checks import check_datasets
     from ..data.format_checks import check_formats
     from ..data.seeding import seed_draws
-    from ..interop.distributed import timeout_of, use_cpu_processes
+    from ..interop.distributed import meet_anew, timeout_of, use_cpu_processes
     from .precision import use_amp
     from .screen import FirstStepHook, QuietRunner
 
@@ -185,6 +185,8 @@ def build_runner(
     import_custom_modules(cfg)
     name_pretrained(cfg.get('model'))
     use_cpu_processes(cfg)
+    if cfg.launcher == 'pytorch':
+        meet_anew()
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else QuietRunner.from_cfg(cfg)
     # Behind the config, which is saved with the run and may be used again as it was given.
     for hook in (

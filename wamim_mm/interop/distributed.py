@@ -1,5 +1,7 @@
 """Several processes: their timeout, and machines without a GPU, which MMEngine does not support."""
 
+import os
+
 import torch
 from mmengine.config import Config
 
@@ -26,3 +28,16 @@ def timeout_of(cfg: Config) -> float:
     """Seconds after which a process group gives up: what the config says, or torch's own number."""
     given = cfg.get('env_cfg', {}).get('dist_cfg', {})
     return given.get('timeout') or (600 if given.get('backend', 'nccl') == 'nccl' else 1800)
+
+
+def meet_anew() -> None:
+    """Let processes that torchrun has started again meet in a store of their own.
+
+    torchrun's store still has the addresses of those that ended, and the new ones would wait for
+    them. With ``--rdzv-backend=c10d`` torch may do so itself.
+    """
+    restarts = int(os.environ.get('TORCHELASTIC_RESTART_COUNT', '0'))
+    if restarts and os.environ.get('TORCHELASTIC_USE_AGENT_STORE') == 'True':
+        os.environ['TORCHELASTIC_USE_AGENT_STORE'] = 'False'
+        # The first process offers it at a port that torchrun has not taken.
+        os.environ['MASTER_PORT'] = str(int(os.environ['MASTER_PORT']) + restarts)
