@@ -9,7 +9,6 @@ changed are noticed by nobody there, and counted apart.
 """
 
 import argparse
-import json
 import multiprocessing
 import os
 import random
@@ -27,6 +26,8 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 from safetensors.torch import save_file
+
+from benchmarks.measure import environment, write
 
 from ..small_runs import Line, small_run
 
@@ -230,7 +231,8 @@ def main() -> None:
     for name, found in counts.items():
         print(f'{name}: {", ".join(f"{count} {outcome}" for outcome, count in found.items())}')
     if args.out:
-        args.out.write_text(json.dumps(dict(files=args.files, broken=broken, outcomes=counts)))
+        results = dict(files=args.files, broken=broken, outcomes=counts)
+        write(dict(environment=environment('tests.faults.checkpoints'), **results), args.out)
     sys.exit(broken > 0)
 
 

@@ -6,7 +6,6 @@ Where one does not hold, the smallest arguments that show it are printed.
 """
 
 import argparse
-import json
 import sys
 import traceback
 import warnings
@@ -14,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hypothesis import is_hypothesis_test, settings
+
+from benchmarks.measure import environment, write
 
 from ..ops import test_properties
 
@@ -52,7 +53,7 @@ def main() -> None:
         broken += [] if fine else [name]
     if args.out:
         counts = dict(properties=len(properties()), examples=args.examples, broken=len(broken))
-        args.out.write_text(json.dumps(counts))
+        write(dict(environment=environment('tests.faults.ops'), **counts), args.out)
     sys.exit(len(broken) > 0)
 
 
