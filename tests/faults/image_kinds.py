@@ -1,5 +1,6 @@
 """A folder with every kind of odd and bad image, and what is to become of each."""
 
+import base64
 import gzip
 import io
 import os
@@ -16,6 +17,14 @@ from PIL import Image
 from tests.data.test_formats import chunk
 
 DECODED, SKIPPED, PASSED_OVER = 'decoded', 'skipped', 'passed over'
+#: ``jpegtran -arithmetic`` has made it of a picture of 24 x 16; Pillow does not write such files.
+ARITHMETIC_JPEG = base64.b64decode(
+    '/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABALDA4MChAODQ4SERATGCgaGBYWGDEjJR0oOjM9PDkzODdASFxOQERX'
+    'RTc4UG1RV19iZ2hnPk1xeXBkeFxlZ2P/2wBDARESEhgVGC8aGi9jQjhCY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2Nj'
+    'Y2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2P/yQARCAAQABgDASIAAhEBAxEB/8wACgAQEAUBEBEF/9oADAMBAAIR'
+    'AxEAPwDRyisPOwuHCMsIJuXcVJ9x9nozqYuRLF7ZWQKSMEuQx/rm5c3tU+7raDWQ9NlkCK9BuHfLjLvrDxW2jSDO'
+    'FLQBUmRjoVPrSITSBWErmQdKOQlA/9k='
+)
 
 
 class Kind(NamedTuple):
@@ -87,6 +96,7 @@ def decoded() -> Iterator[tuple[str, bytes]]:
     for mode in ('L', 'CMYK', 'YCbCr'):
         yield f'{mode}.jpg', encoded(image.convert(mode), 'JPEG')
     yield 'progressive.jpg', encoded(image, 'JPEG', progressive=True)
+    yield 'arithmetic.jpg', ARITHMETIC_JPEG
     yield 'two_in_one.jpg', encoded(image, 'MPO', pages=True)
     yield 'something_behind.jpg', jpeg + bytes(1000)
     inside = b'\xff\xe2' + (len(jpeg) + 2).to_bytes(2, 'big') + jpeg

@@ -60,8 +60,9 @@ def sample(process: psutil.Process, work_dir: Path) -> dict:
         iteration=json.loads(lines[-1])['step'] if lines else 0,
         seconds=sum(process.cpu_times()[:2]),
         own=process.memory_info().rss,
-        # Without the pages that they share, with each other and with other programs.
-        all=sum(part.memory_full_info().uss for part in family),
+        # Pages that a worker shares with the main process count twice: what is not shared any
+        # longer, since one of them has written there, is no growth.
+        all=sum(part.memory_info().rss for part in family),
         files=sum(part.num_fds() for part in family),
         processes=len(family),
     )
