@@ -135,8 +135,10 @@ def test_a_full_disk_stops_no_training(tmp_path, monkeypatch):
     training = runner(tmp_path, epochs=2, checkpoint=dict(max_keep_ckpts=1))
     said = []
     monkeypatch.setattr(training.logger, 'error', said.append)
-    training.train()
-    assert training.epoch == 2 and len(calls) == 1
+    with pytest.raises(SystemExit) as ended:  # it was the last one, and was tried once more
+        training.train()
+    assert ended.value.code == 1
+    assert training.epoch == 2 and len(calls) == 2
     assert names(tmp_path) == ['epoch_1.pth', 'last_checkpoint']
     assert (tmp_path / 'last_checkpoint').read_text() == 'epoch_1.pth'
     assert 'epoch_2.pth was not saved (No space left on device): it takes 0.0 MB' in said[0]
@@ -359,3 +361,44 @@ def test_a_forked_process_saves_too(tmp_path):
         os._exit(0)
     _, status = os.waitpid(child, 0)
     assert status == 0 and (tmp_path / 'child.pth').is_file()
+
+
+def test_there_is_room_again_at_the_end(tmp_path, monkeypatch):
+    write, calls = saving.write_whole, []
+
+    def full_once(path, writes):
+        if str(path).endswith('epoch_2.pth') and not calls:
+            calls.append(path)
+            raise OSError(errno.ENOSPC, 'No space left on device')
+        write(path, writes)
+
+    monkeypatch.setattr(saving, 'write_whole', full_once)
+    runner(tmp_path, epochs=2).train()
+    assert calls and (tmp_path / 'last_checkpoint').read_text() == 'epoch_2.pth'
+    assert torch.load(tmp_path / 'epoch_2.pth', weights_only=False)['meta']['epoch'] == 2
+
+
+def test_one_name_for_all_checkpoints(tmp_path):
+    checkpoint = dict(max_keep_ckpts=1, filename_tmpl='latest.pth')
+    runner(tmp_path, epochs=3, checkpoint=checkpoint).train()
+    assert names(tmp_path) == ['last_checkpoint', 'latest.pth']
+    assert torch.load(tmp_path / 'latest.pth', weights_only=False)['meta']['epoch'] == 3
+
+
+def test_a_run_that_was_given_up_does_not_come_back(three):
+    """Somebody went back to the first epoch, and has come to its successor."""
+    named = three / 'epoch_1.pth'
+    (three / 'last_checkpoint').write_text(named.name)
+    assert find_latest_checkpoint(str(three)) == str(three / 'epoch_3.pth')
+    later = (three / 'epoch_3.pth').stat().st_mtime + 10
+    os.utime(named, (later, later))
+    assert find_latest_checkpoint(str(three)) == str(named)
+
+
+def test_what_cannot_be_meant_is_no_beginning(tmp_path):
+    (tmp_path / 'last_checkpoint').write_text('s3://bucket/epoch_7.pth')
+    assert find_latest_checkpoint(str(tmp_path)) == 's3://bucket/epoch_7.pth'
+    (tmp_path / 'last_checkpoint').unlink()
+    (tmp_path / 'best_accuracy_epoch_7.pth').write_text('')
+    with pytest.raises(RuntimeError, match=r'best_accuracy_epoch_7\.pth.*--resume'):
+        find_latest_checkpoint(str(tmp_path))

@@ -11,7 +11,8 @@ import contextlib
 import copy
 import functools
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +40,14 @@ class _LateRemovals:
 
     rmtree = remove
 
-    def remove_now(self) -> None:
-        """Remove it."""
+    def remove_now(self, written: Sequence[str] = ()) -> None:
+        """Remove it, but for files that were written anew under the same name."""
         for path in self.waiting:
-            if os.path.dirname(path) == self.folder.rstrip('/') and path.endswith('.pth'):
+            ours = os.path.dirname(path) == self.folder.rstrip('/') and path.endswith('.pth')
+            if ours and path not in written:
                 is_folder = self.backend.isdir(path)
-                (self.backend.rmtree if is_folder else self.backend.remove)(path)
+                with contextlib.suppress(FileNotFoundError):
+                    (self.backend.rmtree if is_folder else self.backend.remove)(path)
 
 
 def _in_background(save: Callable[..., None]) -> Callable[..., None]:
@@ -53,16 +56,20 @@ def _in_background(save: Callable[..., None]) -> Callable[..., None]:
     The thread writes the file, then the pointer to it, and then removes old files. Where that
     fails, the files are as they were before, and training goes on.
     """
+    from mmengine.dist import is_main_process
 
     @functools.wraps(save)
     def saved(hook: Any, runner: Any, *args: Any, **kwargs: Any) -> None:
-        if isinstance(hook.file_backend, _LateRemovals):  # the best one saves the last one again
+        # Another process only counts; and to save the best one saves the last one again.
+        if not is_main_process() or isinstance(hook.file_backend, _LateRemovals):
             save(hook, runner, *args, **kwargs)
             return
         _finish(hook, runner)
         before = _bookkeeping(hook, runner)
         pointer = Path(runner.work_dir, POINTER)
-        pointed = pointer.read_bytes() if pointer.is_file() else None
+        pointed = None
+        with contextlib.suppress(OSError):
+            pointed = pointer.read_bytes()
         late = hook.file_backend = _LateRemovals(hook.file_backend, hook.out_dir)
         files: list[tuple[dict, str]] = []
         try:
@@ -76,7 +83,7 @@ def _in_background(save: Callable[..., None]) -> Callable[..., None]:
             # Otherwise MMEngine could not write the pointer, which is the last that it does.
         finally:
             hook.file_backend = late.backend
-        if not files:  # another process writes, or it is written elsewhere
+        if not files:  # it is written elsewhere, or there was no better one
             late.remove_now()
             return
         _point(pointer, pointed)
@@ -84,7 +91,7 @@ def _in_background(save: Callable[..., None]) -> Callable[..., None]:
         if hook.last_ckpt is not None:
             name = os.path.relpath(hook.last_ckpt, runner.work_dir).encode()
         job = in_background(_write, files, pointer, (pointed, name), late, runner.logger)
-        hook.saving = (job, before)
+        hook.saving = (job, before, files)
 
     return saved
 
@@ -98,15 +105,17 @@ def _write(
 ) -> bool:
     """Write checkpoints, point to the last one, remove old ones; False where it fails."""
     before, after = pointed
+    written = []
     try:
         while files:
-            write_checkpoint(*files.pop(0))
+            write_checkpoint(*files[0])
+            written.append(files.pop(0)[1])
     except OSError as error:
         _report(error, logger)
         _point(pointer, before)
         return False
     _point(pointer, after)
-    late.remove_now()
+    late.remove_now(written)
     return True
 
 
@@ -132,12 +141,14 @@ def _bookkeeping(hook: Any, runner: Any) -> tuple[dict, dict]:
     )
 
 
-def _finish(hook: Any, runner: Any) -> None:
-    """Wait for the save before; where it has failed, forget it."""
+def _finish(hook: Any, runner: Any) -> list[tuple[dict, str]]:
+    """Wait for the save before; where it has failed, forget it and return what is not written."""
     if 'saving' in vars(hook):
-        job, before = vars(hook).pop('saving')
+        job, before, files = vars(hook).pop('saving')
         if not job.result():
             _restore(hook, runner, before)
+            return files
+    return []
 
 
 def _restore(hook: Any, runner: Any, before: tuple[dict, dict]) -> None:
@@ -154,7 +165,14 @@ def _finished(after_train: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(after_train)
     def finished(hook: Any, runner: Any) -> None:
-        _finish(hook, runner)
+        try:
+            for checkpoint, path in _finish(hook, runner):  # there may be room again
+                write_checkpoint(checkpoint, path)
+                name = os.path.relpath(path, runner.work_dir).encode()
+                _point(Path(runner.work_dir, POINTER), name)
+        except OSError as error:
+            runner.logger.error(f'{error}. It is the last one: make room, and --resume.')
+            sys.exit(1)
         after_train(hook, runner)
 
     return finished

@@ -143,27 +143,39 @@ def _save_checkpoint(save: Callable[..., None]) -> Callable[..., None]:
 def find_latest(path: str) -> str | None:
     """The checkpoint of a run that is furthest on and whole, as `--resume` takes it.
 
+    One that is older than the one that ``last_checkpoint`` names is of a run that was given up, and
+    does not count.
+
     Args:
         path: The run's work dir. The file ``last_checkpoint`` is not needed.
 
     Returns:
-        Its path; None where there is no checkpoint at all.
+        Its path; None where there is no checkpoint at all. One on another storage, if
+        ``last_checkpoint`` names it.
 
     Raises:
-        RuntimeError: There are some, and none is whole.
+        RuntimeError: There are some, and none is whole or of an epoch or iteration.
     """
     from mmengine.logging import print_log
     from mmengine.runner import checkpoint
 
-    found = []
+    found: list[tuple[int, str]] = []
+    tried: list[Path] = []
     passed = []
-    for files in _checkpoints(path):  # latest first
+    since = 0.0
+    named = _pointed(path)
+    for files in (named, *_numbered(path)):
         for file in files:
+            if file in tried or file.stat().st_mtime < since:
+                continue
+            tried.append(file)
             try:
                 content = checkpoint.CheckpointLoader.load_checkpoint(
                     str(file), map_location='cpu', logger='silent'
                 )
                 found.append((content['meta']['iter'], str(file)))
+                if files is named:
+                    since = file.stat().st_mtime
                 break
             except Exception as error:
                 passed.append(f'{file.name} is passed over: {error}')
@@ -174,11 +186,23 @@ def find_latest(path: str) -> str | None:
             f'{path} has no whole checkpoint to resume from ({passed[0]}); start anew in another '
             'folder: --work-dir DIR'
         )
-    return max(found)[1] if found else None
+    if found:
+        return max(found)[1]
+    pointer = Path(path, POINTER)
+    elsewhere = pointer.read_text(errors='replace').strip() if pointer.is_file() else ''
+    if '://' in elsewhere:
+        return elsewhere
+    others = sorted(file.name for file in Path(path).glob('*.pth'))
+    if others:
+        raise RuntimeError(
+            f'{path} has {others[0]}, and no checkpoint of an epoch or an iteration to resume '
+            f'from; name the one that you mean: --resume {Path(path, others[0])}'
+        )
+    return None
 
 
-def _checkpoints(path: str) -> Iterator[list[Path]]:
-    """Those of epochs, those of iterations, and what the pointer names."""
+def _numbered(path: str) -> Iterator[list[Path]]:
+    """Checkpoints of epochs, and those of iterations, the latest first."""
     for kind in ('epoch', 'iter'):
         steps = [
             (int(p.stem.removeprefix(f'{kind}_')), p)
@@ -186,7 +210,6 @@ def _checkpoints(path: str) -> Iterator[list[Path]]:
             if p.stem.removeprefix(f'{kind}_').isdecimal()
         ]
         yield [p for _, p in sorted(steps, reverse=True)]
-    yield _pointed(path)
 
 
 def _pointed(path: str) -> list[Path]:
