@@ -119,7 +119,7 @@ def test_many_in_a_row_end_the_run(tmp_path, limit):
     faults = dict.fromkeys([1, *range(4, 20)], 'nan')
     with pytest.raises(
         FloatingPointError,
-        match=rf'{limit} iterations in a row, up to {limit + 4 if limit > 1 else 2},',
+        match=rf'{limit} steps in a row, up to iteration {limit + 4 if limit > 1 else 2},',
     ):
         small_run(
             tmp_path,
@@ -176,16 +176,35 @@ def test_the_log_names_the_files(tmp_path):
     hook = FiniteStepsHook()
     samples = [DataSample(metainfo=dict(img_path=name)) for name in ('a.jpg', 'b c.png')]
     for batch in (dict(data_samples=samples), dict(inputs=[]), [1]):
-        hook._skips, hook._loss = True, torch.tensor(NAN)
+        hook._stepped, hook._skips, hook._losses = True, True, [torch.tensor(NAN)]
         hook.after_train_iter(runner, 0, batch)
-    hook._skips, hook._loss = True, torch.tensor(1.0)
+    hook._stepped, hook._losses = True, [torch.tensor(1.0)]
     hook.after_train_iter(runner, 0, None)
     assert said[0].endswith('the loss (nan) is not finite (1 in a row, 1 in all); files of its '
                             'batch: a.jpg, b c.png')  # fmt: skip
     assert said[1].endswith('(2 in a row, 2 in all); files of its batch: unknown')
     assert 'the gradients are not finite (4 in a row, 4 in all)' in said[3]
+    hook.after_train_iter(runner, 0, dict(data_samples=samples[:1]))  # of two batches
+    assert hook.in_row == 4
+    hook._stepped, hook._losses = True, [torch.tensor(INF), torch.tensor(1.0)]
+    hook.after_train_iter(runner, 0, dict(data_samples=samples[1:]))
+    assert said[4].endswith('the loss (inf) is not finite (5 in a row, 5 in all); files of its '
+                            'batch: a.jpg, b c.png')  # fmt: skip
+    hook._stepped, hook._skips = True, False
     hook.after_train_iter(runner, 0, None)
     assert hook.in_row == 0
+
+
+def test_many_in_a_row_of_accumulated_batches(tmp_path):
+    with pytest.raises(FloatingPointError, match=r'3 steps in a row, up to iteration 6,'):
+        small_run(
+            tmp_path,
+            None,
+            dict(max_iters=20),
+            model=Faulty(dict.fromkeys(range(20), 'nan')),
+            hooks=[dict(type='FiniteStepsHook', limit=3)],
+            optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1), accumulative_counts=2),
+        )
 
 
 def train_in_two(rank, folder):

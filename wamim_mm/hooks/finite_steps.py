@@ -44,8 +44,11 @@ class FiniteStepsHook(Hook):
             raise ValueError(f'FiniteStepsHook: limit must be a number from 1 on, got {limit}')
         self.limit = limit
         self.in_row = 0
-        self._loss = torch.zeros(())
         self._skips = False
+        self._stepped = False
+        # Since the last step, which may be that of several batches.
+        self._losses: list[Tensor] = []
+        self._files: list[str] = []
 
     def before_train(self, runner: Runner) -> None:
         """Put the check between the optimizer and its step."""
@@ -69,10 +72,10 @@ class FiniteStepsHook(Hook):
             vars(runner.optim_wrapper).update(self._own)
 
     def _backward(self, backward: Any, loss: Tensor, **kwargs: Any) -> None:
-        self._loss = loss.detach()
+        self._losses.append(loss.detach())
         # A loss that is not finite can have finite gradients. Multiplied by NaN it has none, and
         # all processes see it in the sum of their gradients.
-        backward(loss * torch.where(self._loss.isfinite(), 1.0, torch.nan), **kwargs)
+        backward(loss * torch.where(loss.detach().isfinite(), 1.0, torch.nan), **kwargs)
 
     def _step(self, wrapper: OptimWrapper, step: Any, **kwargs: Any) -> None:
         gradients = [
@@ -81,6 +84,7 @@ class FiniteStepsHook(Hook):
             for parameter in group['params']
             if parameter.grad is not None
         ]
+        self._stepped = True
         self._skips = not bool(get_total_norm(gradients, torch.inf).isfinite())
         scaler = getattr(wrapper, 'loss_scaler', None)
         if not self._skips or (scaler is not None and scaler.is_enabled()):
@@ -100,23 +104,28 @@ class FiniteStepsHook(Hook):
         Raises:
             FloatingPointError: It is the last of too many in a row.
         """
-        if not self._skips:
+        self._files += _files(data_batch)
+        if not self._stepped:
+            return
+        skips, losses, names = self._skips, self._losses, self._files
+        self._stepped, self._losses, self._files = False, [], []
+        if not skips:
             self.in_row = 0
             return
-        self._skips = False
         self.in_row += 1
         hub = runner.message_hub
         total = hub.runtime_info.get('skipped_steps', 0) + 1
         hub.update_info('skipped_steps', total)
-        files = [name for part in all_gather_object(_files(data_batch)) for name in part]
-        what = 'the gradients are' if self._loss.isfinite() else f'the loss ({self._loss:g}) is'
+        files = [name for part in all_gather_object(names) for name in part]
+        bad = [f'{loss:g}' for loss in losses if not loss.isfinite()]
+        what = f'the loss ({bad[0]}) is' if bad else 'the gradients are'
         runner.logger.warning(
             f'iteration {runner.iter + 1} is skipped, since {what} not finite ({self.in_row} in a '
             f'row, {total} in all); files of its batch: {", ".join(files) or "unknown"}'
         )
         if self.in_row >= self.limit:
             raise FloatingPointError(
-                f'{self.in_row} iterations in a row, up to {runner.iter + 1}, had a loss or '
+                f'{self.in_row} steps in a row, up to iteration {runner.iter + 1}, had a loss or '
                 f'gradients that are not finite; the checkpoints in {runner.work_dir} are from '
                 'before: go on with --resume, and with a lower learning rate, with '
                 'optim_wrapper.clip_grad.max_norm, or without --amp; the log names the files of '
