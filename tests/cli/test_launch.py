@@ -5,7 +5,10 @@ import argparse
 import pytest
 from mmengine.config import Config
 
-from wamim_mm.cli.launch import add_common_arguments, load_config
+from wamim_mm.cli.launch import _register, add_common_arguments, load_config
+from wamim_mm.hooks.finite_steps import FiniteStepsHook
+
+from ..small_runs import small_run
 
 
 def load(tmp_path, text, *arguments, folder=''):
@@ -95,3 +98,11 @@ def test_missing_config(tmp_path):
         load_config(
             argparse.Namespace(config='nowhere.py', local_rank=0, cfg_options={}, launcher='none')
         )
+
+
+def test_a_hook_of_the_config_takes_the_place_of_ours(tmp_path):
+    runner, _ = small_run(tmp_path, None, dict(max_iters=1))
+    for limit in (5, 20):
+        _register(runner, dict(type='FiniteStepsHook', limit=limit))
+    (hook,) = [hook for hook in runner.hooks if isinstance(hook, FiniteStepsHook)]
+    assert hook.limit == 5

@@ -198,18 +198,18 @@ def build_runner(
         dict(type='EpochPositionHook'),
         dict(type='FiniteStepsHook'),
         dict(type='FiniteWeightsHook'),
-        FirstStepHook(),
     ):
-        runner.register_hook(hook)
+        _register(runner, hook)
+    runner.register_hook(FirstStepHook())
     if runner.world_size > 1:
-        runner.register_hook(dict(type='HeartbeatHook', timeout=timeout_of(cfg)))
+        _register(runner, dict(type='HeartbeatHook', timeout=timeout_of(cfg)))
     loader, seed = runner._train_dataloader, cfg.get('randomness', {}).get('seed')
     if 'train_dataloader' in loaders and isinstance(loader, dict):
         bad_files = Path(cfg.work_dir, LIST)
         if is_first_process() and not cfg.get('resume'):
             bad_files.unlink(missing_ok=True)  # of a start that came to nothing
         seed_draws(loader, sync_random_seed() if seed is None else seed, str(bad_files))
-        runner.register_hook(dict(type='BadFilesHook', max_share=max_bad_share))
+        _register(runner, dict(type='BadFilesHook', max_share=max_bad_share))
         if seed is not None:
             runner.register_hook(dict(type='StepSeedHook', seed=seed))
     # Annotations are read now and not when training begins, so that errors appear at once.
@@ -224,6 +224,12 @@ def build_runner(
                 share = max_bad_share if training else 0
                 check_formats(loader.dataset, runner.model, name, share)
     return runner
+
+
+def _register(runner: Runner, hook: dict) -> None:
+    """Register a hook, unless the config has one of this type with settings of its own."""
+    if all(type(other).__name__ != hook['type'] for other in runner.hooks):
+        runner.register_hook(hook)
 
 
 def check_fills_a_batch(name: str, loader: Any) -> None:
