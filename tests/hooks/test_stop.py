@@ -198,3 +198,23 @@ def test_data_workers_stay(tmp_path, monkeypatch, number, train_cfg):
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == SAVED
     assert torch.load(tmp_path / 'interrupted.pth', weights_only=False)['meta']['iter'] == 8
+
+
+def test_on_a_full_disk_it_stops_all_the_same(tmp_path, monkeypatch):
+    def full(checkpoint, filename):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr('wamim_mm.interop.saving.write_checkpoint', full)
+    monkeypatch.setattr(Told, 'at', 4)
+    with pytest.raises(SystemExit) as stopped:
+        run(tmp_path, kind=Told, hooks=[dict(type='StopHook')], interval=-1)
+    assert stopped.value.code == SAVED and not list(tmp_path.glob('*.pth'))
+
+
+def test_every_step_is_the_end_of_an_epoch(tmp_path, monkeypatch):
+    """It saves at once, lets the epoch end, and stops after the next one's step."""
+    monkeypatch.setattr(Told, 'at', 1)
+    with pytest.raises(SystemExit) as stopped:
+        run(tmp_path, epochs=9, length=2, kind=Told, hooks=[dict(type='StopHook')], interval=-1)
+    assert stopped.value.code == SAVED
+    assert torch.load(tmp_path / 'interrupted.pth', weights_only=False)['meta']['iter'] == 3

@@ -59,6 +59,7 @@ class StopHook(Hook):
         self.max_hours = max_hours
         self.reason: str | None = None
         self._told = 0
+        self._deferred = False  # it stops after the next step
         self._first_signal: float | None = None
         self._before: dict[signal.Signals, Any] = {}
 
@@ -102,7 +103,7 @@ class StopHook(Hook):
         if self.max_hours is not None and hours >= self.max_hours:
             self._stop(f'{self.max_hours:g} hours are over', AGAIN)
         told = self._told
-        if get_world_size() > 1:
+        if get_world_size() > 1 and not self._deferred:
             if (runner.iter + 1) % EVERY:
                 return
             most = torch.tensor(told)
@@ -110,17 +111,21 @@ class StopHook(Hook):
             told = int(most)
         if not told or runner.iter + 1 >= runner.max_iters:
             return
-        runner.save_checkpoint(runner.work_dir, FILE, by_epoch=False)
-        if runner.rank == 0:
-            write_whole(Path(runner.work_dir, POINTER), lambda file: file.write(FILE.encode()))
+        done = f'saved {Path(runner.work_dir, FILE)} after iteration {runner.iter + 1}'
+        try:
+            runner.save_checkpoint(runner.work_dir, FILE, by_epoch=False)
+            if runner.rank == 0:
+                write_whole(Path(runner.work_dir, POINTER), lambda file: file.write(FILE.encode()))
+        except OSError as error:
+            done = f'{error}; what was saved before is there'
         # Until process 0 has saved, none may end: launchers kill the rest then.
         barrier()
-        if _validates_now(runner, batch_idx):
+        if _validates_now(runner, batch_idx) and not self._deferred:
+            self._deferred, self._told = True, told
             return
         runner.logger.info(
-            f'{self.reason or "another process was told to stop"}: saved '
-            f'{Path(runner.work_dir, FILE)} after iteration {runner.iter + 1}; the same command '
-            'with --resume goes on from there'
+            f'{self.reason or "another process was told to stop"}: {done}; the same command with '
+            '--resume goes on from there'
         )
         self.after_train(runner)
         note = os.environ.get(NOTE)
