@@ -1,5 +1,7 @@
 """The fast loader against its slow twin, mmpretrain's LoadImageFromFile and RandomResizedCrop."""
 
+import io
+
 import cv2
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from PIL import Image, ImageOps
 
 from benchmarks.decoding import differences
 from wamim_mm.data.bad_files import BadImage
+from wamim_mm.data.formats import stored
 from wamim_mm.data.loading import LoadImage, LoadRandomResizedCrop, image_size, reduction
 
 OPTIONS = dict(scale=(48, 64), crop_ratio_range=(0.2, 1.0), interpolation='bicubic')
@@ -270,3 +273,16 @@ def test_bad_files(tmp_path):
         load(dict(img_path=str(tmp_path / 'nothing.jpg')))
     with pytest.raises(ValueError, match="'bilinear' or 'bicubic', got 'area'"):
         LoadRandomResizedCrop(scale=32, interpolation='area')
+
+
+def test_bytes_that_fill_a_jpeg(tmp_path):
+    """Any number of 0xFF may stand before a marker."""
+    file = io.BytesIO()
+    photograph(400, 300).save(file, 'JPEG')
+    data = file.getvalue()
+    for place in (2, 2 + 2 + int.from_bytes(data[4:6], 'big')):
+        filled = data[:place] + b'\xff' * 3 + data[place:]
+        assert stored(filled) == stored(data) and stored(filled).size == (400, 300)
+        (tmp_path / 'a.jpg').write_bytes(filled)
+        loaded = LoadImage().transform(dict(img_path=str(tmp_path / 'a.jpg')))['img']
+        assert loaded.shape == (400, 300, 3)

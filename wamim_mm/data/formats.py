@@ -87,6 +87,10 @@ def _number(data: bytes) -> int:
 def _jpeg(data: bytes | mmap) -> Stored:
     place = 2
     while True:
+        while data[place + 1] == 0xFF:  # any number of them may fill the space before a marker
+            place += 1
+        if data[place] != 0xFF:
+            raise ValueError('no marker')
         marker, length = data[place + 1], _number(data[place + 2 : place + 4])
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # start of frame
             bits, channels = data[place + 4], data[place + 9]
