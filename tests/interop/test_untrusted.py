@@ -6,6 +6,7 @@ Each road is shown open without the patch, and closed with it.
 import contextlib
 import subprocess
 import sys
+import unittest  # noqa: F401
 
 import numpy as np
 import pytest
@@ -259,6 +260,14 @@ def test_registries_import_nothing_in_the_context(marker):
         assert MODELS.get('torch.nn.modules.activation.ReLU') is nn.ReLU  # mmcv registers it
         assert not marker.exists()
     assert FUNCTIONS.get('subprocess.Popen') is subprocess.Popen
+
+
+@pytest.mark.parametrize('name', ['tqdm.__main__.x', 'unittest.__main__.x', 'torch.__main__.x'])
+def test_programs_of_libraries_are_no_classes(name):
+    """Importing them runs them; that a library is imported already does not make them harmless."""
+    with registered_only():
+        assert MODELS.get(name) is None
+    assert name.removesuffix('.x') not in sys.modules
 
 
 # Export

@@ -63,6 +63,24 @@ def _is_known(name: str) -> bool:
     return first in LIBRARIES or first in sys.modules
 
 
+def _is_of_a_library(name: str) -> bool:
+    """Whether it lies in a library, and in no module that is a program."""
+    first, *rest = name.split('.')
+    return first in LIBRARIES and bool(rest) and '__main__' not in rest
+
+
+def _loaded(name: str) -> Any:
+    """What has this name in the modules that are imported; None if there is nothing."""
+    parts = name.split('.')
+    for length in range(len(parts) - 1, 0, -1):
+        thing: Any = sys.modules.get('.'.join(parts[:length]))
+        if thing is not None:
+            for part in parts[length:]:
+                thing = vars(thing).get(part) if hasattr(thing, '__dict__') else None
+            return thing
+    return None
+
+
 @contextmanager
 def registered_only() -> Iterator[None]:
     """In this context a registry finds what is registered, and imports nothing else."""
@@ -96,12 +114,12 @@ def install() -> None:
     def found(name: str) -> Any:
         if not _guarded.get():
             return find(name)
-        thing = find(name) if '.' in name and _is_known(name) else None
+        thing = find(name) if _is_of_a_library(name) else _loaded(name)
         return thing if any(thing is one for one in _registered()) else None
 
     @functools.wraps(import_module)
     def imported(name: str) -> Any:
-        if _guarded.get() and not _is_known(name):
+        if _guarded.get() and name not in sys.modules and not _is_of_a_library(name):
             raise ImportError(f'{name} is not imported, as a checkpoint names it')
         return import_module(name)
 
