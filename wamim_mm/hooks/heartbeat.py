@@ -111,8 +111,9 @@ class HeartbeatHook(Hook):
         ranks = [str(rank) for rank in range(self._runner.world_size)]
         with contextlib.suppress(RuntimeError):  # the store is gone: then it does not answer
             self._store = PrefixStore(
-                # The launcher's store outlives the workers that torchrun starts again.
-                f'heartbeat/{os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)}',
+                # Processes that are started again meet at another port; the count of restarts is
+                # not the same on all machines.
+                f'heartbeat/{os.environ["MASTER_PORT"]}',
                 TCPStore(
                     os.environ['MASTER_ADDR'], int(os.environ['MASTER_PORT']), is_master=False
                 ),
