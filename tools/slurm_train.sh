@@ -32,7 +32,7 @@ while true; do
     # Its time was up (again), or somebody has ended it.
     if [ "$(cat "$WAMIM_SAVED")" != again ]; then exit 75; fi
     if [ -n "${SLURM_JOB_ID:-}" ]; then
-        scontrol requeue "$SLURM_JOB_ID"
+        scontrol requeue "$SLURM_JOB_ID" || echo "saved; go on with --resume" >&2  # no batch job
         exit 75
     fi
     RESUME=--resume

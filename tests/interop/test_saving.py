@@ -322,12 +322,17 @@ def test_the_size_counts_shared_tensors_once(tmp_path):
     assert saving._size(content) == 4000
 
 
-def test_what_a_killed_process_has_left_is_removed(tmp_path):
+@pytest.mark.parametrize('elsewhere', [False, True])
+def test_what_a_killed_process_has_left_is_removed(tmp_path, elsewhere):
+    folder = tmp_path / ('out/run' if elsewhere else 'run')
+    folder.mkdir(parents=True)
     for name in ('.epoch_1.pth.123', '.other', '.epoch_1.pth.old', 'epoch_0.pth.123'):
-        (tmp_path / name).write_text('')
-    runner(tmp_path, epochs=1).train()
-    others = ['.epoch_1.pth.old', '.other', 'epoch_0.pth.123']
-    assert names(tmp_path) == [*others, 'epoch_1.pth', 'last_checkpoint']
+        (folder / name).write_text('')
+    checkpoint = dict(out_dir=str(tmp_path / 'out')) if elsewhere else {}
+    runner(tmp_path / 'run', epochs=1, checkpoint=checkpoint).train()
+    others = ['.epoch_1.pth.old', '.other', 'epoch_0.pth.123', 'epoch_1.pth']
+    assert names(folder) == others + ['last_checkpoint'] * (not elsewhere)
+    assert (tmp_path / 'run' / 'last_checkpoint').is_file()
 
 
 @pytest.mark.parametrize('keep', [1, 3])

@@ -189,7 +189,9 @@ def _with_own_paths(before_train: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(before_train)
     def prepared(hook: Any, runner: Any) -> None:
         hub = runner.message_hub.runtime_info
-        folder = hook.out_dir or runner.work_dir
+        folder = runner.work_dir
+        if hook.out_dir not in (None, folder):  # as MMEngine will join them
+            folder = os.path.join(hook.out_dir, os.path.basename(folder.rstrip(os.sep)))
         if is_main_process() and os.path.isdir(folder):
             remove_torn(folder)
         for key in [key for key in hub if key == 'best_ckpt' or key.startswith('best_ckpt_')]:
