@@ -19,12 +19,12 @@ LAUNCHERS = {
     'mpi': (('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE'), 'mpirun'),
 }
 RANKS = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
+SIZES = ('WORLD_SIZE', 'SLURM_NTASKS', 'OMPI_COMM_WORLD_SIZE')
 _CUT = (
     'is cut short: its download or its saving was interrupted; get it again, or take an earlier one'
 )
 #: In bytes; safetensors itself reads no longer one.
 _LONGEST_HEADER = 100_000_000
-SIZES = ('WORLD_SIZE', 'SLURM_NTASKS', 'OMPI_COMM_WORLD_SIZE')
 
 
 def is_first_process() -> bool:

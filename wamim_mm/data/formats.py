@@ -67,9 +67,7 @@ def stored(data: bytes | mmap) -> Stored | None:
     }
     reader = readers.get(bytes(data[:2]))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # Pillow's, about damaged TIFF files
-            return None if reader is None else reader(data)
+        return None if reader is None else reader(data)
     except Exception:  # a damaged header, in one of many ways: who decodes it says what is wrong
         return None
 
@@ -110,6 +108,12 @@ def _pnm(data: bytes | mmap) -> Stored:
 
 
 def _tiff(data: bytes | mmap) -> Stored:
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # Pillow's, about damaged files
+        return _tiff_header(data)
+
+
+def _tiff_header(data: bytes | mmap) -> Stored:
     file: Any = io.BytesIO(data) if isinstance(data, bytes) else data
     header = file.read(8)
     if header[2] == 43 or header[3] == 43:  # BigTIFF

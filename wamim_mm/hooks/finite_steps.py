@@ -1,7 +1,6 @@
 """A step whose loss or gradients are not finite changes nothing; many in a row end the run."""
 
-import functools
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 import torch
@@ -61,8 +60,8 @@ class FiniteStepsHook(Hook):
         # Schedulers have put a counter around the step, and look for it there.
         self._own = {name: vars(wrapper)[name] for name in PARTS if name in vars(wrapper)}
         backward, step = wrapper.backward, wrapper.step
-        wrapper.backward = functools.wraps(backward)(partial(self._backward, backward))
-        wrapper.step = functools.wraps(step)(partial(self._step, wrapper, step))
+        wrapper.backward = wraps(backward)(partial(self._backward, backward))
+        wrapper.step = wraps(step)(partial(self._step, wrapper, step))
 
     def after_train(self, runner: Runner) -> None:
         """Leave the optimizer as it was."""
