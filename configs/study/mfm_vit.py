@@ -1,0 +1,18 @@
+"""MFM, small ViT on CIFAR-10.
+
+python tools/train.py configs/study/mfm_vit.py --cfg-options data_root=DIR
+
+The radius is 16 of 224 pixels, in proportion.
+"""
+
+_base_ = './_base_.py'
+
+model = dict(
+    type='MFM',
+    img_size=32,
+    data_preprocessor={{_base_.data_preprocessor}},
+    backbone=dict(type='VisionTransformer', **_base_.vit, out_type='featmap'),
+    degradation=dict(type='FrequencyFilter', radius=2.3, low_pass_prob=0.5, per='sample'),
+    head=dict(type='MFMHead', loss=dict(type='FrequencyLoss', gamma=1.0)),
+)
+optim_wrapper = dict(clip_grad=dict(max_norm=3.0))
