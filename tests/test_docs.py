@@ -137,6 +137,8 @@ class Parsed(BaseException):
 def parse(monkeypatch, module: str, arguments: list[str]) -> argparse.Namespace:
     """What a module makes of its arguments; it goes no further."""
     command = importlib.import_module(module)
+    if hasattr(command, '__path__'):
+        command = importlib.import_module(f'{module}.__main__')
     monkeypatch.setattr(sys, 'argv', [module, *arguments])
     if hasattr(command, 'parse_args'):
         return command.parse_args()

@@ -209,10 +209,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.part == 'cost':
         for encoder in HEADLINE:
             for record in cost.measure(encoder, budget):
-                records.append(
-                    results,
-                    dict(record, commit=records.commit(), **environment('benchmarks.study')),
-                )
+                records.append(results, dict(record, commit=records.commit(), **where()))
         return 0
 
     if budget.device == 'cpu':
