@@ -151,7 +151,7 @@ class Study:
             stored = torch.load(kept, weights_only=True)
             return stored['backbone'], stored['found']
         images = self.data['train'].images
-        steps = run.epochs * (len(images) // self.budget.batch)
+        steps = round(run.epochs * (len(images) // self.budget.batch))
         found = pretrain(
             load_config(run.config),
             images,
@@ -169,6 +169,7 @@ class Study:
             curve=[[seen, rounded(losses, 4)] for seen, losses in found['curve']],
             training_seconds=round(found['seconds'], 1),
         )
+        folder.mkdir(parents=True, exist_ok=True)
         torch.save(dict(backbone=backbone, found=found), kept.with_suffix('.part'))
         kept.with_suffix('.part').replace(kept)
         (folder / 'state.pt').unlink(missing_ok=True)

@@ -16,6 +16,7 @@ CLASSES = (
     *('airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship'),
     'truck',
 )
+COUNTS = dict(train=50_000, test=10_000)
 
 
 class Images(NamedTuple):
@@ -55,7 +56,7 @@ def load_cifar10(source: Path, cache: Path) -> dict[str, Images]:
             found[split][0].append(np.asarray(image))
             found[split][1].append(CLASSES.index(label))
         counts = {split: len(labels) for split, (_, labels) in found.items()}
-        if counts != dict(train=50_000, test=10_000):
+        if counts != COUNTS:
             raise ValueError(f'{source} holds {counts}, and CIFAR-10 has 50,000 and 10,000 images')
         stored = {}
         for split, (images, labels) in found.items():

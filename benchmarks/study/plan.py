@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,11 +24,10 @@ ONE_SEED = {
     'swin': ('study/pixels_swin', 'study/mfm_swin'),
 }
 RANDOM = {'vit': 'random_vit', 'swin': 'random_swin'}
-TUNING_EPOCHS = 1
 ABLATION_EPOCHS = 2
 LAYER_DECAY = 0.75
 # Epochs of fine-tuning on a share of the labels.
-FINETUNING = {0.01: 60, 0.1: 10, 1.0: 3}
+FINETUNING = {0.01: 30, 0.1: 5, 1.0: 2}
 
 
 @dataclass(frozen=True)
@@ -40,21 +39,21 @@ class Budget:
         device: Where to train.
         batch: Images of a pre-training step.
         epochs: Lengths of pre-training, passes over CIFAR-10's 50,000 images.
-        lrs: Learning rates to choose from.
+        lrs: Learning rates to choose from, by the shortest pre-training.
         workers: Processes that make masks.
     """
 
     name: str
     device: str
     batch: int
-    epochs: tuple[int, ...]
+    epochs: tuple[float, ...]
     lrs: tuple[float, ...]
     workers: int
 
 
 BUDGETS = {
-    'cpu': Budget('cpu', 'cpu', 64, (1, 2, 4, 8), (5e-4, 1e-3, 2e-3), workers=0),
-    'gpu': Budget('gpu', 'cuda', 512, (6, 12, 25, 50), (1e-3, 2e-3, 4e-3), workers=8),
+    'cpu': Budget('cpu', 'cpu', 64, (0.5, 1, 2, 4, 8), (5e-4, 1e-3, 2e-3), workers=0),
+    'gpu': Budget('gpu', 'cuda', 512, (3, 6, 12, 25, 50), (1e-3, 2e-3, 4e-3), workers=8),
 }
 
 
@@ -70,14 +69,14 @@ class Run:
     """
 
     config: str
-    epochs: int
+    epochs: float
     lr: float
     seed: int
 
     @property
     def key(self) -> str:
         """What names the run in the records, and its folder."""
-        return f'{self.config}/{self.epochs}ep/lr{self.lr:g}/seed{self.seed}'
+        return f'{self.config}/{self.epochs:g}ep/lr{self.lr:g}/seed{self.seed}'
 
     @property
     def encoder(self) -> str:
@@ -129,7 +128,7 @@ def config_hash(config: str) -> str | None:
 
 def tuning(config: str, budget: Budget) -> list[Run]:
     """The runs that choose a learning rate; the best is the first run of the headline as well."""
-    return [Run(config, TUNING_EPOCHS, lr, SEEDS[0]) for lr in budget.lrs]
+    return [Run(config, budget.epochs[0], lr, SEEDS[0]) for lr in budget.lrs]
 
 
 def chosen_lr(config: str, budget: Budget, done: dict[str, dict]) -> float | None:
@@ -145,32 +144,53 @@ def chosen_lr(config: str, budget: Budget, done: dict[str, dict]) -> float | Non
 
 
 def headline(budget: Budget, done: dict[str, dict]) -> Iterator[Task]:
-    """Accuracy against cost: cheap runs first, so that a cut study is a smaller study."""
-    yield from (Run(name, 0, 0.0, seed) for name in RANDOM.values() for seed in SEEDS)
-    every = {encoder: HEADLINE[encoder] + ONE_SEED[encoder] for encoder in HEADLINE}
-    for config in (*every['vit'], *every['swin']):
-        yield from tuning(config, budget)
-    rates = {c: chosen_lr(c, budget, done) for names in every.values() for c in names}
-    for epochs in budget.epochs:
-        for seed in SEEDS:
-            runs = [
-                Run(config, epochs, rates[config], seed)
-                for encoder in every
-                for config in (every if seed == SEEDS[0] else HEADLINE)[encoder]
-                if rates[config] is not None
-            ]
-            yield from runs
-            yield from (Finetuning(run, 0.1, FINETUNING[0.1]) for run in runs)
-            if epochs == budget.epochs[0]:
-                random = (Run(name, 0, 0.0, seed) for name in RANDOM.values())
-                yield from (Finetuning(run, 0.1, FINETUNING[0.1]) for run in random)
+    """Accuracy against cost. The order is that of a study that may be cut at any point.
+
+    Short runs come before long ones, and the methods with all seeds before those with one.
+    """
+    for name in RANDOM.values():
+        yield from (Run(name, 0, 0.0, seed) for seed in SEEDS)
+    short = len(budget.epochs) // 2 + 1
+    for lengths in (budget.epochs[:short], budget.epochs[short:]):
+        for group, seeds in ((HEADLINE, SEEDS), (ONE_SEED, SEEDS[:1])):
+            for encoder, configs in group.items():
+                yield from compared(encoder, configs, lengths, seeds, budget, done)
     for share in (1.0, 0.01):
-        for seed in SEEDS:
-            for config in [c for e in every for c in (*HEADLINE[e], RANDOM[e])]:
-                rate = 0.0 if config in RANDOM.values() else rates[config]
-                epochs = 0 if config in RANDOM.values() else budget.epochs[-1]
-                if rate is not None:
-                    yield Finetuning(Run(config, epochs, rate, seed), share, FINETUNING[share])
+        for encoder, configs in HEADLINE.items():
+            for seed in SEEDS:
+                yield Finetuning(Run(RANDOM[encoder], 0, 0.0, seed), share, FINETUNING[share])
+                for run in runs(configs, budget.epochs[-1], seed, budget, done):
+                    yield Finetuning(run, share, FINETUNING[share])
+
+
+def compared(
+    encoder: str,
+    configs: Iterable[str],
+    lengths: Iterable[float],
+    seeds: Iterable[int],
+    budget: Budget,
+    done: dict[str, dict],
+) -> Iterator[Task]:
+    """The runs of some methods: tuning, pre-training of every length, fine-tuning."""
+    for config in configs:
+        yield from tuning(config, budget)
+    for epochs in lengths:
+        for seed in seeds:
+            yield from runs(configs, epochs, seed, budget, done)
+        for seed in seeds:
+            started = [
+                Run(RANDOM[encoder], 0, 0.0, seed),
+                *runs(configs, epochs, seed, budget, done),
+            ]
+            yield from (Finetuning(run, 0.1, FINETUNING[0.1]) for run in started)
+
+
+def runs(
+    configs: Iterable[str], epochs: float, seed: int, budget: Budget, done: dict[str, dict]
+) -> list[Run]:
+    """A run of every method whose learning rate is chosen."""
+    rates = {config: chosen_lr(config, budget, done) for config in configs}
+    return [Run(config, epochs, lr, seed) for config, lr in rates.items() if lr is not None]
 
 
 def ablations(budget: Budget, done: dict[str, dict]) -> Iterator[Task]:

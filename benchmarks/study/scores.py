@@ -40,7 +40,7 @@ ENCODERS = {
 MEAN = torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1) / 255
 STD = torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1) / 255
 PROBED = 10_000  # training images that the probes and the neighbours see
-FINETUNE_BATCH = 64
+FINETUNE_BATCH = 32
 FINETUNE_LR = 1e-3
 
 

@@ -1,0 +1,375 @@
+"""Draw the study's charts and write its tables into docs/study.md, from the records alone.
+
+python -m benchmarks.study.page
+"""
+
+import math
+import statistics
+from collections import Counter
+from pathlib import Path
+
+from wamim_mm.cli.curves import as_png, pyplot
+
+from . import records
+from .cost import key as cost_key
+from .plan import (
+    ABLATION_EPOCHS,
+    BUDGETS,
+    HEADLINE,
+    ONE_SEED,
+    PARTS,
+    RANDOM,
+    Budget,
+    Finetuning,
+    chosen_lr,
+    config_hash,
+    tuning,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / 'docs/study.md'
+IMAGES = ROOT / 'docs/images'
+START, END = '<!-- outcome -->\n', '<!-- end -->\n'
+ENCODERS = {'vit': 'ViT', 'swin': 'Swin'}
+# Score in the records: how tables and charts call it.
+SCORES = {
+    'finetuned': 'fine-tuned, 10 %',
+    'probe_all': 'probe, all features',
+    'probe_last': 'probe, last',
+    'knn': 'k-NN',
+}
+CHARTED = ('finetuned', 'probe_all')
+# What the headline asks: whose final accuracy WaMIM reaches, and at what share of the cost.
+RIVALS = {'vit': 'study/mae_vit', 'swin': 'study/simmim_swin'}
+CONTENDER = {'vit': 'study/wamim_vit', 'swin': 'study/wamim_swin'}
+
+
+class Found:
+    """The records of a budget, with the questions that tables and charts ask."""
+
+    def __init__(self, budget: Budget, results: Path) -> None:
+        self.budget = budget
+        self.all = records.read(results / f'{budget.name}.jsonl')
+        self.done = {
+            key: record
+            for key, record in self.all.items()
+            if record['status'] == 'done' and record['config_hash'] == config_hash(record['config'])
+        }
+
+    def scores(self, config: str, epochs: float, score: str, share: float = 0.1) -> list[float]:
+        """A score of every seed of a method at its chosen learning rate."""
+        rate = 0.0 if epochs == 0 else chosen_lr(config, self.budget, self.done)
+        return [
+            record['scores'][score]
+            for record in self.done.values()
+            if record['kind'] != 'cost'
+            and (record['config'], record['epochs'], record['lr']) == (config, epochs, rate)
+            and score in record['scores']
+            and record.get('share', share) == share
+        ]
+
+    def cost(self, config: str, epochs: float) -> float | None:
+        """Minutes of the whole machine that a pre-training takes."""
+        record = self.done.get(cost_key(config))
+        if record is None:
+            return None
+        steps = round(epochs * (50_000 // self.budget.batch))
+        return steps * record['seconds_per_step'] / 60
+
+    def curve(self, config: str, score: str) -> list[tuple[float, list[float]]]:
+        """Cost and scores of every length that was run."""
+        points = [
+            (self.cost(config, epochs), self.scores(config, epochs, score))
+            for epochs in self.budget.epochs
+        ]
+        return [(cost, scores) for cost, scores in points if cost and scores]
+
+
+def name(config: str) -> str:
+    """A method as the page calls it: ``WaMIM`` for ``study/wamim_vit``."""
+    method = config.rpartition('/')[2].rpartition('_')[0]
+    shown = {'wamim': 'WaMIM', 'mae': 'MAE', 'simmim': 'SimMIM', 'mfm': 'MFM'}
+    shown |= {'maskfeat': 'MaskFeat', 'mae-light': 'MAE-light', 'random': 'none (at random)'}
+    return shown.get(method, method.replace('wamim-one-level', 'WaMIM, one level'))
+
+
+def mean(scores: list[float]) -> str:
+    """``52.3 ± 0.4 (3)``: mean, standard deviation and number of seeds."""
+    if not scores:
+        return '-'
+    if len(scores) == 1:
+        return f'{scores[0]:.1f}'
+    return f'{statistics.mean(scores):.1f} ± {statistics.stdev(scores):.1f} ({len(scores)})'
+
+
+def table(heads: list[str], rows: list[list[str]]) -> str:
+    lines = [heads, ['---'] * len(heads), *rows]
+    return '\n'.join('| ' + ' | '.join(cells) + ' |' for cells in lines) + '\n'
+
+
+def methods(encoder: str) -> list[str]:
+    return [*HEADLINE[encoder], *ONE_SEED[encoder]]
+
+
+def costs(found: Found) -> str:
+    """The time of a step, and what it is of WaMIM's."""
+    parts = []
+    for encoder, title in ENCODERS.items():
+        own = found.done.get(cost_key(CONTENDER[encoder]))
+        rows = []
+        for config in methods(encoder):
+            record = found.done.get(cost_key(config))
+            if record and own:
+                paired = [a / b for a, b in zip(record['seconds'], own['seconds'], strict=True)]
+                rows.append(
+                    [
+                        f'{title}, {name(config)}',
+                        f'{1000 * record["seconds_per_step"]:.0f}',
+                        f'{statistics.median(paired):.2f} ({min(paired):.2f} to {max(paired):.2f})',
+                        f'{record["flops_per_image"] / 1e9:.2f}',
+                        f'{record["parameters"] / 1e6:.1f}',
+                    ]
+                )
+        parts += rows
+    if not parts:
+        return 'Not measured yet.\n'
+    heads = ['method', 'ms a step', "of WaMIM's", 'GFLOP an image', 'million parameters']
+    return table(heads, parts)
+
+
+def tuned(found: Found) -> str:
+    """Validation accuracy of every learning rate."""
+    rows = []
+    for encoder, title in ENCODERS.items():
+        for config in methods(encoder):
+            cells = []
+            best = chosen_lr(config, found.budget, found.done)
+            for run in tuning(config, found.budget):
+                record = found.done.get(run.key)
+                text = f'{record["scores"]["validation"]:.1f}' if record else '-'
+                cells.append(f'**{text}**' if run.lr == best else text)
+            rows.append([f'{title}, {name(config)}', *cells])
+    return table(['method', *(f'{lr:g}' for lr in found.budget.lrs)], rows)
+
+
+def accuracies(found: Found, encoder: str) -> str:
+    """Every score of every method and length."""
+    rows = []
+    for config in (RANDOM[encoder], *methods(encoder)):
+        for epochs in (0,) if config in RANDOM.values() else found.budget.epochs:
+            cells = [mean(found.scores(config, epochs, score)) for score in SCORES]
+            if set(cells) != {'-'}:
+                cost = found.cost(config, epochs)
+                minutes = '-' if cost is None else f'{cost:.1f}'
+                rows.append([name(config), f'{epochs:g}', '0' if epochs == 0 else minutes, *cells])
+    return table(['method', 'epochs', 'minutes', *SCORES.values()], rows)
+
+
+def final(found: Found, encoder: str) -> str:
+    """Fine-tuning on all and on 1 % of the labels, at the largest budget."""
+    rows = []
+    for config in (RANDOM[encoder], *HEADLINE[encoder]):
+        epochs = 0 if config in RANDOM.values() else found.budget.epochs[-1]
+        cells = [mean(found.scores(config, epochs, 'finetuned', share)) for share in (1.0, 0.01)]
+        if set(cells) != {'-'}:
+            rows.append([name(config), f'{epochs:g}', *cells])
+    return table(['method', 'epochs', '100 %', '1 %'], rows) if rows else 'Not run yet.\n'
+
+
+def reached(curve: list[tuple[float, list[float]]], goal: float) -> tuple[float, bool] | None:
+    """The cost at which a curve of means reaches a score.
+
+    Returns:
+        The cost, interpolated on a logarithmic axis, and whether it is only an upper bound, as the
+        cheapest run is above the score already; None where no run reaches it.
+    """
+    before = None
+    for cost, scores in curve:
+        score = statistics.mean(scores)
+        if score >= goal:
+            if before is None:
+                return cost, True
+            part = (goal - before[1]) / (score - before[1])
+            return math.exp(math.log(before[0]) + part * math.log(cost / before[0])), False
+        before = (cost, score)
+    return None
+
+
+def ratio(found: Found, encoder: str, rival: str, score: str) -> str:
+    """One sentence: at what share of the rival's cost WaMIM reaches its final score."""
+    theirs = found.curve(rival, score)
+    ours = found.curve(CONTENDER[encoder], score)
+    if not theirs or not ours:
+        return 'not measured yet'
+    cost, scores = theirs[-1]
+    goal = statistics.mean(scores)
+    hit = reached(ours, goal)
+    if hit is None:
+        best = max(statistics.mean(found) for _, found in ours)
+        return f'not reached: {best:.1f} against {goal:.1f}'
+    sign = 'at most ' if hit[1] else ''
+    return (
+        f'{sign}**{hit[0] / cost:.2f}** of its cost ({hit[0]:.1f} of {cost:.1f} minutes for '
+        f'{goal:.1f} %)'
+    )
+
+
+def ratios(found: Found) -> str:
+    rows = [
+        [
+            f'{title}: {name(rival)}',
+            *(ratio(found, encoder, rival, score) for score in CHARTED),
+        ]
+        for encoder, title in ENCODERS.items()
+        for rival in methods(encoder)
+        if rival != CONTENDER[encoder]
+    ]
+    return table(['final accuracy of', *(SCORES[score] for score in CHARTED)], rows)
+
+
+def ablation_rows(found: Found) -> str:
+    """What one change does, beside the spread of the seeds."""
+    shown = [score for score in SCORES if score != 'finetuned']
+    rows = []
+    for encoder, title in ENCODERS.items():
+        base = {score: found.scores(CONTENDER[encoder], ABLATION_EPOCHS, score) for score in shown}
+        if not base['probe_all']:
+            continue
+        rows.append([f'{title}, WaMIM', *map(mean, base.values())])
+        for record in found.done.values():
+            if record['config'].startswith('ablation/') and record['encoder'] == encoder:
+                cells = []
+                for score in shown:
+                    own = record['scores'][score]
+                    cells.append(f'{own:.1f} ({own - statistics.mean(base[score]):+.1f})')
+                rows.append([f'{title}, {Path(record["config"]).name.rpartition("_")[0]}', *cells])
+    heads = ['what', *(SCORES[score] for score in shown)]
+    return table(heads, rows) if len(rows) > 1 else 'Not run yet.\n'
+
+
+def missing(found: Found) -> str:
+    """What the plan holds and the records do not, and what failed or was cut."""
+    lines = []
+    for part, plan in PARTS.items():
+        tasks = {task.key: task for task in plan(found.budget, found.done)}
+        left = [task for key, task in tasks.items() if key not in found.done]
+        counts = Counter(
+            f'fine-tuning on {task.share:.0%}'
+            if isinstance(task, Finetuning)
+            else f'pre-training for {task.epochs} epochs'
+            for task in left
+        )
+        text = ', '.join(f'{count} {kind}' for kind, count in counts.items()) or 'nothing'
+        lines.append(
+            f'- {part}: {len(tasks) - len(left)} of {len(tasks)} planned; not run: {text}.'
+        )
+    for key, record in found.all.items():
+        if record['status'] != 'done':
+            why = record.get('error', 'interrupted')
+            lines.append(f'- {record["status"]}: `{key}` ({why})')
+    lines.append('\nRuns of a method whose learning rate is not chosen yet are not in the plan.')
+    return '\n'.join(lines) + '\n'
+
+
+def chart(found: Found, encoder: str) -> bytes | None:
+    """Accuracy against cost, one panel for each charted score; None without points."""
+    figure, axes = pyplot().subplots(1, len(CHARTED), figsize=(10, 4), layout='constrained')
+    drawn = 0
+    for axis, score in zip(axes, CHARTED, strict=True):
+        for number, config in enumerate(methods(encoder)):
+            curve = found.curve(config, score)
+            if not curve:
+                continue
+            drawn += 1
+            means = [statistics.mean(scores) for _, scores in curve]
+            spread = [
+                [m - min(scores) for m, (_, scores) in zip(means, curve, strict=True)],
+                [max(scores) - m for m, (_, scores) in zip(means, curve, strict=True)],
+            ]
+            first = config in HEADLINE[encoder]
+            axis.errorbar(
+                [cost for cost, _ in curve],
+                means,
+                yerr=spread,
+                label=name(config),
+                color=f'C{number}',
+                linewidth=2 if first else 1,
+                linestyle='-' if first else '--',
+                marker='o',
+                markersize=4,
+                capsize=2,
+            )
+        at_random = found.scores(RANDOM[encoder], 0, score)
+        if at_random:
+            axis.axhline(statistics.mean(at_random), color='grey', linestyle=':')
+        axis.set_xscale('log')
+        axis.set_xlabel('cost of pre-training (minutes of the machine)')
+        axis.set_ylabel(f'{SCORES[score]} (% correct)')
+        axis.set_title(ENCODERS[encoder])
+        axis.grid(alpha=0.3)
+    if drawn:
+        axes[0].legend(fontsize=8)
+    png = as_png(figure)
+    return png if drawn else None
+
+
+def outcome(found: Found) -> str:
+    """The page's part between the marks."""
+    parts = []
+    for encoder, title in ENCODERS.items():
+        file = IMAGES / f'study_{found.budget.name}_{encoder}.png'
+        if file.is_file():
+            parts.append(
+                f'![{title}: accuracy against cost](images/{file.name})\n\n'
+                'Points are means, bars reach from the lowest seed to the highest; the dotted line '
+                'is the encoder at random.\n'
+            )
+    parts += [
+        '### Headline\n',
+        f'WaMIM reaches the final accuracy of another method at\n\n{ratios(found)}',
+        f'### Cost of a step\n\n{costs(found)}',
+        '### Learning rates\n',
+        f'Validation accuracy after the shortest pre-training.\n\n{tuned(found)}',
+    ]
+    for encoder, title in ENCODERS.items():
+        parts += [
+            f'### Accuracy, {title}\n',
+            'Percent correct: mean, standard deviation and number of seeds. Minutes are those of '
+            f'the whole machine.\n\n{accuracies(found, encoder)}',
+            f'Fine-tuned on all and on 1 % of the labels:\n\n{final(found, encoder)}',
+        ]
+    parts += [
+        '### Ablations\n',
+        f'{ABLATION_EPOCHS} epochs, one seed; in brackets the difference to WaMIM.\n\n'
+        + ablation_rows(found),
+        f'### Not run, failed or cut\n\n{missing(found)}',
+    ]
+    machines = Counter(
+        f'{record["machine"]["cores"]} cores of {record["machine"]["cpu"]}'
+        + ''.join(f', {gpu}' for gpu in record['machine']['gpus'])
+        + f'; Python {record["versions"]["python"]}, torch {record["versions"]["torch"]}, '
+        f'onedl-mmpretrain {record["versions"].get("onedl-mmpretrain", "none")}'
+        for record in found.done.values()
+    )
+    parts.append(''.join(f'{text}: {count} records.\n' for text, count in machines.items()))
+    return '\n'.join(parts)
+
+
+def page(results: Path = ROOT / records.RESULTS) -> str:
+    """The whole page with the present records."""
+    before, rest = PAGE.read_text().split(START)
+    return before + START + outcome(Found(BUDGETS['cpu'], results)) + END + rest.split(END)[1]
+
+
+def main() -> None:
+    found = Found(BUDGETS['cpu'], ROOT / records.RESULTS)
+    for encoder in ENCODERS:
+        png = chart(found, encoder)
+        if png is not None:
+            (IMAGES / f'study_{found.budget.name}_{encoder}.png').write_bytes(png)
+    PAGE.write_text(page())
+    print(f'wrote {PAGE.relative_to(ROOT)}')
+
+
+if __name__ == '__main__':
+    main()

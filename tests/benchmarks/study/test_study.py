@@ -1,0 +1,306 @@
+"""The study's runs: they are complete, comparable, repeatable, and go on where they stopped."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmpretrain.registry import MODELS
+
+from benchmarks.study import __main__ as command
+from benchmarks.study import plan, pretraining, records, scores
+from benchmarks.study.data import Images
+from benchmarks.study.plan import BUDGETS, HEADLINE, ONE_SEED, Budget, Finetuning, Run
+
+CONFIGS = [c for group in (HEADLINE, ONE_SEED) for configs in group.values() for c in configs]
+TINY = Budget('tiny', 'cpu', 8, (0.5, 1, 2), (1e-3, 2e-3), workers=0)
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    init_default_scope('mmpretrain')
+
+
+def images(count, seed=0):
+    draws = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(256, (count, 3, 32, 32), dtype=torch.uint8, generator=draws)
+    return Images(pixels, torch.arange(count) % 10)
+
+
+def test_every_config_is_in_the_study():
+    files = {f'study/{p.stem}' for p in (plan.CONFIGS / 'study').glob('[!_]*.py')}
+    assert files == set(CONFIGS)
+
+
+@pytest.mark.parametrize('config', CONFIGS)
+def test_run(config, tmp_path):
+    """A few steps; the encoder goes into mmpretrain's own, whose features are those trained."""
+    cfg = plan.load(config)
+    run = Run(config, 1, 1e-3, 0)
+    found = pretraining.pretrain(
+        cfg, images(40).images, 4, 8, run.lr, run.seed, tmp_path, say=lambda text: None
+    )
+    assert [seen for seen, _ in found['curve']] == [8, 16, 24, 32]
+    classifier = scores.Classifier(run.encoder, found['backbone'], 0).eval()
+    backbone = MODELS.build(cfg.model.backbone).eval()
+    backbone.load_state_dict(found['backbone'])
+    inputs = torch.randn(2, 3, 32, 32)
+    arguments = dict(mask=None) if 'mask' in backbone.forward.__code__.co_varnames else {}
+    with torch.no_grad():
+        own, plain = backbone(inputs, **arguments)[-1], classifier.backbone(inputs)[-1]
+    if run.encoder == 'vit' and own.ndim == 3:  # class token and patches
+        own = own[:, 1:].transpose(1, 2).unflatten(2, (8, 8))
+    torch.testing.assert_close(own, plain)
+
+
+def test_encoders_are_those_of_the_configs():
+    base = Config.fromfile(plan.CONFIGS / 'study/_base_.py')
+    for name, encoder in scores.ENCODERS.items():
+        assert {key: encoder.get(key) for key in base[name]} == base[name].to_dict()
+
+
+def test_same_crops_for_every_method(tmp_path, monkeypatch):
+    seen = {}
+    for config in ('study/wamim_vit', 'study/simmim_swin'):
+        taken = []
+
+        def keep(model, inputs, masks, taken=taken):
+            taken.append(inputs)
+            return dict(loss=next(model.parameters()).sum())
+
+        monkeypatch.setattr(pretraining, 'losses_of', keep)
+        cfg = plan.load(config)
+        pretraining.pretrain(cfg, images(20).images, 5, 8, 1e-3, 3, tmp_path, say=lambda text: None)
+        seen[config] = torch.stack(taken)
+    assert torch.equal(*seen.values())
+    assert len(seen['study/wamim_vit'].flatten(1).unique(dim=0)) == 5
+
+
+@pytest.mark.parametrize('config', ['study/wamim_swin', 'study/mae_vit', 'study/maskfeat_vit'])
+def test_a_cut_run_goes_on_exactly(config, tmp_path, monkeypatch):
+    cfg, data = plan.load(config), images(40).images
+
+    def run(folder):
+        return pretraining.pretrain(cfg, data, 8, 8, 1e-3, 1, folder, say=lambda text: None)
+
+    whole = run(tmp_path / 'whole')
+    monkeypatch.setattr(pretraining, 'SAVE_EVERY', 0)
+    losses_of, calls = pretraining.losses_of, []
+
+    def cut(*arguments):
+        calls.append(0)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return losses_of(*arguments)
+
+    monkeypatch.setattr(pretraining, 'losses_of', cut)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / 'cut')
+    rest = run(tmp_path / 'cut')
+    assert len(calls) == 6 + 3
+    assert rest['curve'] == whole['curve']
+    for name, tensor in whole['backbone'].items():
+        assert torch.equal(tensor, rest['backbone'][name]), name
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(tmp_path, monkeypatch):
+    loss = torch.tensor(float('nan'), requires_grad=True)
+    monkeypatch.setattr(pretraining, 'losses_of', lambda *_: dict(loss=loss * 1))
+    with pytest.raises(FloatingPointError, match="'loss': nan} after 1 steps"):
+        cfg = plan.load('study/wamim_vit')
+        pretraining.pretrain(cfg, images(8).images, 2, 8, 1e-3, 0, tmp_path, say=lambda text: None)
+
+
+def test_schedule():
+    factors = [pretraining.learning_rate(step, 100) for step in range(100)]
+    assert factors[9] == factors[10] == 1 and factors[0] == 0.1
+    assert factors[55] == pytest.approx(0.5) and 0 < factors[99] < 1e-3
+    assert pretraining.learning_rate(0, 1) == 1
+
+
+def test_finetuning_learns_and_takes_the_same_images():
+    data = images(200)
+    for label in range(10):  # a class is a brightness
+        data.images[data.labels == label] = 25 * label + data.images[data.labels == label] // 25
+    drawn = []
+    for share in (0.5, 0.5):
+        model = scores.Classifier('vit', None, 0)
+        found = scores.finetune(model, data, share, 12, 4, 1.0, say=lambda text: None)
+        drawn.append(found['curve'])
+    assert drawn[0] == drawn[1]
+    assert drawn[0][-1][1] < 0.8 * drawn[0][0][1]
+    assert scores.accuracy(model, data) > 30
+
+
+def test_layers_learn_at_their_own_rate(monkeypatch):
+    built = {}
+    build = scores.build_optim_wrapper
+
+    def keep(model, cfg):
+        built['wrapper'] = build(model, cfg)
+        return built['wrapper']
+
+    monkeypatch.setattr(scores, 'build_optim_wrapper', keep)
+    model = scores.Classifier('vit', None, 0)
+    scores.finetune(model, images(64), 1.0, 1, 0, 0.5, say=lambda text: None)
+    rates = {group['lr'] for group in built['wrapper'].optimizer.param_groups}
+    ratios = sorted(max(rates) / rate for rate in rates)
+    assert ratios == pytest.approx([2.0**n for n in range(8)])
+
+
+def test_weights_of_another_encoder_are_refused():
+    weights = scores.Classifier('swin', None, 0).backbone.state_dict()
+    with pytest.raises(ValueError, match='the pre-trained encoder lacks'):
+        scores.Classifier('vit', weights, 0)
+
+
+def record(run, validation, status='done'):
+    return dict(
+        key=run.key,
+        status=status,
+        kind='pretraining',
+        config=run.config,
+        epochs=run.epochs,
+        lr=run.lr,
+        seed=run.seed,
+        encoder=run.encoder,
+        config_hash=plan.config_hash(run.config),
+        scores=dict(validation=validation),
+    )
+
+
+def tuned(budget, *configs):
+    runs = [run for config in configs for run in plan.tuning(config, budget)]
+    return {run.key: record(run, 40 + 5 * (run.lr == budget.lrs[1])) for run in runs}
+
+
+def test_the_learning_rate_is_the_best_of_all_tried():
+    config = 'study/wamim_vit'
+    done = tuned(TINY, config)
+    assert plan.chosen_lr(config, TINY, done) == 2e-3
+    done.popitem()
+    assert plan.chosen_lr(config, TINY, done) is None
+
+
+def test_plan():
+    """Tuning alone until rates are there; then every length, seed and score."""
+    for budget in BUDGETS.values():
+        first = list(plan.headline(budget, {}))
+        assert {run.epochs for run in first if isinstance(run, Run)} == {0, budget.epochs[0]}
+        tasks = list(plan.headline(budget, tuned(budget, *CONFIGS)))
+        runs = {(t.config, t.epochs, t.seed) for t in tasks if isinstance(t, Run)}
+        for encoder, configs in HEADLINE.items():
+            for config in configs:
+                assert {(config, e, s) for e in budget.epochs for s in (0, 1, 2)} <= runs
+            for config in ONE_SEED[encoder]:
+                assert {(config, e, 0) for e in budget.epochs} <= runs
+        fine = {
+            (t.run.config, t.run.epochs, t.run.seed, t.share)
+            for t in tasks
+            if isinstance(t, Finetuning)
+        }
+        assert {(*run, 0.1) for run in runs} <= fine
+        for share in (1.0, 0.01):
+            assert ('study/mae_vit', budget.epochs[-1], 2, share) in fine
+            assert ('random_swin', 0, 2, share) in fine
+        order = [task.epochs for task in tasks if isinstance(task, Run)]
+        assert order.index(budget.epochs[2]) < order.index(budget.epochs[3])
+
+
+def test_records(tmp_path):
+    path = tmp_path / 'a' / 'r.jsonl'
+    assert records.read(path) == {}
+    records.append(path, dict(key='a', value=1))
+    path.write_bytes(path.read_bytes() + b'{"key": "b", "val')  # the machine went down
+    records.append(path, dict(key='a', value=2))
+    assert records.read(path) == {'a': dict(key='a', value=2)}
+
+
+def test_a_folder_has_one_owner(tmp_path):
+    code = (
+        'from pathlib import Path; from benchmarks.study.records import locked\n'
+        f'with locked(Path({str(tmp_path)!r})) as own: print(own)'
+    )
+
+    def other():
+        return subprocess.run([sys.executable, '-c', code], capture_output=True, text=True).stdout
+
+    with records.locked(tmp_path) as own:
+        assert own and other() == 'False\n'
+    assert other() == 'True\n'
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """A study of one method and tiny data, which plans no more than it can do in seconds."""
+    monkeypatch.setattr(plan, 'HEADLINE', {'vit': ('study/wamim_vit',)})
+    monkeypatch.setattr(plan, 'ONE_SEED', {})
+    monkeypatch.setattr(plan, 'SEEDS', (0,))
+    monkeypatch.setattr(plan, 'RANDOM', {'vit': 'random_vit'})
+    monkeypatch.setattr(plan, 'FINETUNING', {0.01: 1, 0.1: 1, 1.0: 1})
+    data = dict(train=images(64), test=images(32, seed=1))
+
+    def new():
+        return command.Study(TINY, data, tmp_path / 'results.jsonl', tmp_path / 'work')
+
+    return new
+
+
+def test_the_command_goes_on_where_it_stopped(study, tmp_path, monkeypatch):
+    started = []
+    do = command.Study.do
+
+    def counted(self, task):
+        started.append(task.key)
+        if len(started) == 4:
+            raise KeyboardInterrupt
+        if len(started) == 6:
+            raise RuntimeError('out of luck')
+        return do(self, task)
+
+    monkeypatch.setattr(command.Study, 'do', counted)
+    with pytest.raises(KeyboardInterrupt):
+        study().run('headline')
+    cut = started[3]
+    assert records.read(tmp_path / 'results.jsonl')[cut]['status'] == 'cut'
+    assert study().run('headline') == 1
+    failed = [r for r in records.read(tmp_path / 'results.jsonl').values() if r['status'] != 'done']
+    assert [r['error'] for r in failed] == ['RuntimeError: out of luck']
+    assert study().run('headline') == 0
+    found = records.read(tmp_path / 'results.jsonl')
+    assert {r['status'] for r in found.values()} == {'done'}
+    assert set(found) == {t.key for t in plan.headline(TINY, study().done())}
+    assert len(started) == len(found) + 2  # the cut one and the failed one, twice
+
+    before = len(started)
+    assert study().run('headline') == 0 and len(started) == before
+    for entry in found.values():
+        assert {'commit', 'config_hash', 'seed', 'machine', 'versions', 'curve'} <= entry.keys()
+        assert '/' not in json.dumps([entry['machine'], entry['versions']])
+        assert all(0 <= score <= 100 for score in entry['scores'].values())
+
+
+def test_a_changed_config_is_another_run(study, monkeypatch):
+    study().run('headline')
+    done = study().done()
+    hashes = plan.config_hash
+    monkeypatch.setattr(command, 'config_hash', lambda c: hashes(c) and f'{hashes(c)}x')
+    assert {record['config'] for record in study().done().values()} == {'random_vit'}
+    assert len(done) > len(study().done())
+
+
+def test_arguments(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for arguments, message in (
+        (['--part', 'headline', '--data', 'nowhere'], 'no CIFAR-10 at nowhere'),
+        (['--part', 'sleep'], 'invalid choice'),
+        (['--part', 'headline', '--budget', 'gpu'], 'this machine has --budget cpu'),
+    ):
+        if 'gpu' in arguments and torch.cuda.is_available():
+            continue
+        with pytest.raises(SystemExit) as ended:
+            command.main(arguments)
+        assert ended.value.code == 2 and message in capsys.readouterr().err
