@@ -5,9 +5,14 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from benchmarks.study import controls  # noqa: F401  (registers what configs name)
+
 from .test_configs import take_a_step
 
-FILES = sorted(Path(__file__).parent.parent.glob('configs/ablation/*.py'))
+CONFIGS = Path(__file__).parent.parent / 'configs'
+FILES = sorted(CONFIGS.glob('ablation/*.py'))
+# At the study's scale: changed from configs/study/wamim_<encoder>.py.
+SMALL_FILES = sorted(CONFIGS.glob('ablation/cifar10/*.py'))
 # What a row may change of the model, by the first part of its name.
 CHANGES = {
     'baseline': set(),
@@ -18,6 +23,12 @@ CHANGES = {
     'weights': {'head.loss_weights'},
     'decoder': {'neck.embed_dims', 'neck.num_heads', 'neck.num_layers', 'neck.norm_raw'},
     'features': {'backbone.out_indices'},
+}
+SMALL_CHANGES = CHANGES | {
+    'decoder': CHANGES['decoder'] | {'neck.strides'},
+    'ratio': {'mask_ratio'},
+    'init': {'backbone.type'},
+    'unit': {'masks'},
 }
 SMALL = dict(embed_dims=48, num_layers=12, num_heads=2, feedforward_channels=96)
 
@@ -34,6 +45,8 @@ def flat(cfg: Config) -> dict:
 
 def test_every_row_is_there():
     assert {path.stem.partition('_')[0] for path in FILES} == set(CHANGES)
+    rows = {path.stem.partition('_')[0] for path in SMALL_FILES}
+    assert rows | {'baseline'} == set(SMALL_CHANGES)
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
@@ -53,4 +66,19 @@ def test_ablation(path):
 
     cfg.model.backbone.arch = SMALL
     log = take_a_step(cfg)
+    assert {f'loss_level{n}' for n in cfg.model.target_generator.levels} <= log.keys()
+
+
+@pytest.mark.parametrize('path', SMALL_FILES, ids=lambda path: path.stem)
+def test_small_ablation(path):
+    row, encoder = path.stem.partition('_')[0], path.stem.rpartition('_')[2]
+    cfg = Config.fromfile(path)
+    baseline = Config.fromfile(CONFIGS / f'study/wamim_{encoder}.py')
+    ours, theirs = (flat(c) | {'mask_ratio': c.model.mask_ratio} for c in (cfg, baseline))
+    changed = {key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)}
+    changed |= {'masks'} & cfg.keys()
+    assert changed and changed <= SMALL_CHANGES[row]
+    for key in cfg.keys() - {'model', 'masks', 'custom_imports'}:
+        assert cfg[key] == baseline[key], key
+    log = take_a_step(cfg, side=32)
     assert {f'loss_level{n}' for n in cfg.model.target_generator.levels} <= log.keys()

@@ -35,11 +35,13 @@ DEGRADATIONS = {
 }
 
 
-def take_a_step(cfg: Config) -> dict:
+def take_a_step(cfg: Config, side: int = 224) -> dict:
     """Train the config's model with its optimizer for one step; what it logs."""
     model = MODELS.build(cfg.model)
     model.init_weights()
-    batch = dict(inputs=torch.randint(256, (2, 3, 224, 224), dtype=torch.uint8), data_samples=None)
+    batch = dict(
+        inputs=torch.randint(256, (2, 3, side, side), dtype=torch.uint8), data_samples=None
+    )
     log = model.train_step(batch, build_optim_wrapper(model, cfg.optim_wrapper))
     assert log['loss'].isfinite() and log['loss'] > 0
     return log

@@ -5,7 +5,7 @@ from mmpretrain.registry import MODELS
 from torch import Tensor
 from torch.nn import functional as F
 
-from wamim_mm import WaveletTargetGenerator
+from wamim_mm import WaMIMViT, WaveletTargetGenerator
 
 
 @MODELS.register_module()
@@ -31,6 +31,15 @@ class PooledPixels(WaveletTargetGenerator):
         return [
             F.pixel_unshuffle(F.avg_pool2d(images, 2 ** (level - 1)), 2) for level in self.levels
         ]
+
+
+@MODELS.register_module()
+class PlainPatchInit(WaMIMViT):
+    """`WaMIMViT` whose patch embedding starts as torch starts a convolution, not as MAE's."""
+
+    def init_weights(self) -> None:
+        super().init_weights()
+        self.patch_embed.projection.reset_parameters()
 
 
 @MODELS.register_module()

@@ -24,7 +24,7 @@ ONE_SEED = {
     'swin': ('study/pixels_swin', 'study/mfm_swin'),
 }
 RANDOM = {'vit': 'random_vit', 'swin': 'random_swin'}
-ABLATION_EPOCHS = 2
+ABLATION_EPOCHS = 1
 LAYER_DECAY = 0.75
 # Epochs of fine-tuning on a share of the labels.
 FINETUNING = {0.01: 30, 0.1: 5, 1.0: 2}
@@ -122,6 +122,7 @@ def config_hash(config: str) -> str | None:
         return None
     cfg = load(config)
     taken = [cfg.model, cfg.optim_wrapper, cfg.train_dataloader.dataset.pipeline]
+    taken += [cfg.masks] if 'masks' in cfg else []
     text = json.dumps(taken, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -171,12 +172,16 @@ def compared(
     budget: Budget,
     done: dict[str, dict],
 ) -> Iterator[Task]:
-    """The runs of some methods: tuning, pre-training of every length, fine-tuning."""
+    """The runs of some methods: tuning, pre-training of every length, fine-tuning.
+
+    Fine-tuning takes longer than short pre-training does with its frozen scores, and so comes last.
+    """
     for config in configs:
         yield from tuning(config, budget)
     for epochs in lengths:
         for seed in seeds:
             yield from runs(configs, epochs, seed, budget, done)
+    for epochs in lengths:
         for seed in seeds:
             started = [
                 Run(RANDOM[encoder], 0, 0.0, seed),

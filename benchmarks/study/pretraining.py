@@ -53,11 +53,18 @@ class StepMasks(Dataset):
             self.wamim = (grid, model.mask_ratio, model.backbone.geometry)
         self.batch = batch
         self.seed = seed
+        # Two ablations: a mask for the whole batch, and units of several patches.
+        self.per_batch = cfg.get('masks', {}).get('per') == 'batch'
+        self.block = cfg.get('masks', {}).get('block', 1)
 
     def __getitem__(self, step: int) -> Masking | Tensor | None:
         if self.wamim:
             grid, ratio, geometry = self.wamim
-            mask = random_mask(self.batch, grid, ratio, generator(self.seed, step, 2))
+            draws = generator(self.seed, step, 2)
+            coarse = (grid[0] // self.block, grid[1] // self.block)
+            mask = random_mask(1 if self.per_batch else self.batch, coarse, ratio, draws)
+            mask = mask.repeat_interleave(self.block, 1).repeat_interleave(self.block, 2)
+            mask = mask.expand(self.batch, -1, -1).contiguous()
             return Masking(mask, geometry(mask))
         if not self.pipeline.transforms:
             return None

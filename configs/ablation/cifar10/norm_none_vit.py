@@ -1,0 +1,8 @@
+"""No normalization of the coefficients.
+
+python tools/train.py configs/ablation/cifar10/norm_none_vit.py --cfg-options data_root=DIR
+"""
+
+_base_ = '../../study/wamim_vit.py'
+
+model = dict(target_generator=dict(norm='none'))

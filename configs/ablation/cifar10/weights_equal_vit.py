@@ -1,0 +1,8 @@
+"""Loss weights: all alike.
+
+python tools/train.py configs/ablation/cifar10/weights_equal_vit.py --cfg-options data_root=DIR
+"""
+
+_base_ = '../../study/wamim_vit.py'
+
+model = dict(head=dict(loss_weights=(1.0, 1.0, 1.0)))
