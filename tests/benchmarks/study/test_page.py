@@ -1,0 +1,103 @@
+"""Charts, tables and bands of the study, from records made by hand and the real ones."""
+
+import json
+import math
+
+import pytest
+
+from benchmarks.study import bands, page, plan, records
+from benchmarks.study.plan import BUDGETS, HEADLINE, Finetuning, Run
+from wamim_mm.evaluation.healthy_losses import BANDS
+
+BUDGET = BUDGETS['cpu']
+
+
+def test_the_page_follows_from_the_records():
+    assert page.PAGE.read_text() == page.page(), 'run python -m benchmarks.study.page'
+
+
+def test_the_bands_follow_from_the_records():
+    assert BANDS.read_text() == bands.text(), 'run python -m benchmarks.study.bands'
+
+
+def test_a_band_is_of_all_runs():
+    curves = [
+        [(2, {1: 1.0}), (4, {1: 0.8}), (8, {1: 0.6})],
+        [(2, {1: 1.2}), (4, {1: 0.7}), (16, {1: 0.1})],
+    ]
+    found = bands.band(curves, 1)
+    assert found['images'] == [2, 3, 4, 6, 8]  # a single curve is no band
+    at = dict(zip(found['images'], zip(found['low'], found['high'], strict=True), strict=True))
+    assert at[2] == (1.0, 1.2) and at[4] == (0.7, 0.8) and at[8] == (0.5, 0.6)
+
+
+def test_where_a_curve_reaches_a_score():
+    curve = [(1.0, [40.0]), (4.0, [49.0, 51.0]), (16.0, [52.0])]
+    assert page.reached(curve, 45.0) == (pytest.approx(2.0), False)  # half-way on a log axis
+    assert page.reached(curve, 50.0) == (pytest.approx(4.0), False)
+    assert page.reached(curve, 39.0) == (1.0, True)
+    assert page.reached(curve, 52.1) is None
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Records in which WaMIM reaches MAE's final score at a quarter of its cost."""
+    path = tmp_path / 'cpu.jsonl'
+
+    def add(task, **found):
+        run = task.run if isinstance(task, Finetuning) else task
+        given = dict(
+            key=task.key,
+            status='done',
+            kind='pretraining',
+            config=run.config,
+            config_hash=plan.config_hash(run.config),
+            encoder=run.encoder,
+            epochs=run.epochs,
+            lr=run.lr,
+            seed=run.seed,
+            machine=dict(cores=2, cpu='a CPU', gpus=[]),
+            versions=dict(python='3', torch='2'),
+        )
+        records.append(path, given | found)
+
+    for config, seconds in (('study/wamim_vit', 0.1), ('study/mae_vit', 0.2)):
+        for lr in BUDGET.lrs:
+            score = 30.0 + (lr == 1e-3)
+            add(Run(config, 0.5, lr, 0), scores=dict(validation=score, probe_all=score))
+        for epochs in BUDGET.epochs:
+            for seed in (0, 1):
+                run = Run(config, epochs, 1e-3, seed)
+                value = 40 + 3 * math.log2(epochs) + 3 * (config == 'study/wamim_vit')
+                if (epochs, seed) != (0.5, 0):
+                    add(run, scores=dict(probe_all=value, probe_last=1, knn=1, validation=1))
+                scores = dict(finetuned=value + seed - 0.5)
+                add(Finetuning(run, 0.1, 5), kind='finetuning', share=0.1, scores=scores)
+        cost = dict(seconds=[seconds] * 3, seconds_per_step=seconds, flops_per_image=1e9)
+        given = dict(kind='cost', parameters=1_000_000, encoder='vit')
+        add(Run(config, 0, 0, 0), **given | cost, key=f'cost/{config}')
+    add(Run('study/mae_vit', 8, 1e-3, 2), status='failed', error='ValueError: no')
+    return tmp_path
+
+
+def test_tables(results):
+    found = page.Found(BUDGET, results)
+    # Half of MAE's epochs at half the cost of a step.
+    assert '**0.25** of its cost' in page.ratios(found)
+    assert '| MAE | 8 | 20.8 | 49.0 ± 0.7 (2) |' in page.accuracies(found, 'vit')
+    assert '| ViT, MAE | 30.0 | **31.0** | 30.0 |' in page.tuned(found)
+    assert '| ViT, MAE | 200 | 2.00 (2.00 to 2.00) | 1.00 | 1.0 |' in page.costs(found)
+    assert 'failed: `study/mae_vit/8ep/lr0.001/seed2` (ValueError: no)' in page.missing(found)
+    assert page.chart(found, 'vit')[:4] == b'\x89PNG' and page.chart(found, 'swin') is None
+
+
+def test_records_of_another_config_do_not_count(results):
+    lines = (results / 'cpu.jsonl').read_text().splitlines()
+    changed = [json.dumps(json.loads(line) | dict(config_hash='other')) for line in lines]
+    (results / 'cpu.jsonl').write_text('\n'.join(changed) + '\n')
+    assert page.Found(BUDGET, results).done == {}
+
+
+def test_every_method_has_a_name():
+    names = [page.name(c) for e in HEADLINE for c in page.methods(e)]
+    assert 'WaMIM' in names and 'WaMIM, one level' in names and len(set(names)) == 9

@@ -1,0 +1,80 @@
+"""Is my curve normal? Where the losses of healthy WaMIM runs lay, level by level."""
+
+import json
+import math
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+__all__ = ['Band', 'healthy_band']
+
+BANDS = Path(__file__).with_name('healthy_losses.json')
+
+
+class Band(NamedTuple):
+    """The losses of one level in all healthy runs.
+
+    They are squared errors of coefficients with ``norm='subband'``, at hidden positions, before the
+    level's weight: a prediction of zero has a loss of about 1.
+
+    Attributes:
+        images: Images seen in pre-training, ascending.
+        low: Lowest loss of a run that had seen that many.
+        high: Highest loss.
+    """
+
+    images: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    def at(self, images: float) -> tuple[float, float] | None:
+        """The band after so many images, lowest and highest, between its points on a log axis.
+
+        Returns:
+            None before its first point and behind its last: nobody has measured there.
+        """
+        if not self.images or not self.images[0] <= images <= self.images[-1]:
+            return None
+        right = next(i for i, seen in enumerate(self.images) if seen >= images)
+        left = max(right - 1, 0)
+        span = math.log(self.images[right] / self.images[left]) or 1.0
+        part = math.log(images / self.images[left]) / span
+
+        def between(values: tuple[float, ...]) -> float:
+            return values[left] + part * (values[right] - values[left])
+
+        return between(self.low), between(self.high)
+
+
+def healthy_band(encoder: str, level: int, mask_unit: int) -> Band | None:
+    """The band of a level, from the runs of docs/study.md.
+
+    They are of small encoders on CIFAR-10. Levels are matched by their size beside the mask unit:
+    level 4 of a ViT with patches of 16 pixels is like level 2 of one with patches of 4.
+
+    Args:
+        encoder: ``'vit'`` or ``'swin'``.
+        level: The wavelet level.
+        mask_unit: Side of a mask unit in pixels, a power of two, see `MaskedEncoder`.
+
+    Returns:
+        None for a level that the study did not train.
+
+    Raises:
+        ValueError: There are no bands for this encoder, or the mask unit is no power of two.
+    """
+    bands = _bands()
+    if encoder not in bands:
+        raise ValueError(f'healthy_band: encoder must be one of {sorted(bands)}, got {encoder!r}')
+    if mask_unit < 1 or mask_unit & (mask_unit - 1):
+        raise ValueError(f'healthy_band: mask_unit must be a power of two, got {mask_unit}')
+    return bands[encoder].get(level - (mask_unit.bit_length() - 1))
+
+
+@cache
+def _bands() -> dict[str, dict[int, Band]]:
+    """For each encoder, the bands by level relative to the mask unit."""
+    return {
+        encoder: {int(level): Band(*map(tuple, band.values())) for level, band in levels.items()}
+        for encoder, levels in json.loads(BANDS.read_text())['bands'].items()
+    }
