@@ -21,13 +21,15 @@ from mmengine.registry import init_default_scope
 from benchmarks.measure import environment
 
 from . import controls, cost, records  # noqa: F401  (controls registers what configs name)
-from .data import Images, load_cifar10
+from .data import Images, corrupted, load_cifar10
 from .plan import BUDGETS, HEADLINE, LAYER_DECAY, PARTS, Budget, Finetuning, Run, Task, config_hash
 from .plan import load as load_config
 from .pretraining import pretrain
 from .scores import Classifier, accuracy, finetune, frozen
 
 WORK = Path('work_dirs/study')
+# Scores of a fine-tuned encoder, and the images that they are measured on.
+FINETUNED = {'finetuned': 'test', 'corrupted': 'corrupted'}
 
 
 class Study:
@@ -35,7 +37,7 @@ class Study:
 
     Args:
         budget: What is affordable.
-        data: CIFAR-10, as `load_cifar10` gives it.
+        data: CIFAR-10's ``train`` and ``test``, and ``corrupted`` test images.
         results: The file of the records.
         work: Where states and encoders are kept.
     """
@@ -135,7 +137,9 @@ class Study:
             share=task.share,
             finetuning_epochs=task.epochs,
             curve=found['curve'],
-            scores=rounded(dict(finetuned=accuracy(model, self.data['test']))),
+            scores=rounded(
+                {name: accuracy(model, self.data[split]) for name, split in FINETUNED.items()}
+            ),
         )
 
     def classifier(self, run: Run, weights: dict | None) -> Classifier:
@@ -219,6 +223,7 @@ def main(argv: list[str] | None = None) -> int:
     MMLogger.get_current_instance().setLevel('ERROR')
     try:
         data = load_cifar10(args.data, WORK / 'cifar10.pt')
+        data['corrupted'] = corrupted(data['test'], WORK / 'corrupted.pt')
     except (FileNotFoundError, ValueError) as error:
         parser.error(str(error))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

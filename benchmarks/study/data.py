@@ -2,6 +2,7 @@
 
 import io
 import math
+import os
 import tarfile
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
+
+from wamim_mm.data.corruptions import Corrupt
+from wamim_mm.imagenet_c import CORRUPTIONS
 
 CLASSES = (
     *('airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship'),
@@ -63,12 +67,40 @@ def load_cifar10(source: Path, cache: Path) -> dict[str, Images]:
             order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
             tensor = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
             stored[split] = (tensor[order].contiguous(), torch.tensor(labels)[order])
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        written = cache.with_suffix('.part')
-        torch.save(stored, written)
-        written.replace(cache)
+        _keep(stored, cache)
     loaded = torch.load(cache, weights_only=True)
     return {split: Images(*tensors) for split, tensors in loaded.items()}
+
+
+def corrupted(test: Images, cache: Path, count: int = 500, severity: int = 1) -> Images:
+    """The first test images under each of ImageNet-C's 15 corruptions, ``15 * count`` in all.
+
+    Parameters are ImageNet-C's, which are harsher on 32 pixels than on 224.
+
+    Args:
+        test: The test images.
+        cache: Where they are kept for the next time.
+        count: Images for each corruption.
+        severity: 1 to 5.
+    """
+    labels = test.labels[:count].repeat(len(CORRUPTIONS))
+    if not cache.is_file():
+        made = []
+        for name in CORRUPTIONS:
+            corrupt = Corrupt(name, severity, channel_order='rgb')
+            for image in test.images[:count].permute(0, 2, 3, 1).cpu().numpy():
+                made.append(corrupt.transform(dict(img=image))['img'])
+        _keep(torch.from_numpy(np.stack(made)).permute(0, 3, 1, 2).contiguous(), cache)
+    images = torch.load(cache, weights_only=True).to(labels.device)
+    return Images(images, labels)
+
+
+def _keep(value, cache: Path) -> None:
+    """Save for the next time; the file is whole, or not there."""
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    part = cache.with_suffix(f'.{os.getpid()}')
+    torch.save(value, part)
+    part.replace(cache)
 
 
 def _files(source: Path):

@@ -34,6 +34,7 @@ ENCODERS = {'vit': 'ViT', 'swin': 'Swin'}
 # Score in the records: how tables and charts call it.
 SCORES = {
     'finetuned': 'fine-tuned, 10 %',
+    'corrupted': 'the same, corrupted images',
     'probe_all': 'probe, all features',
     'probe_last': 'probe, last',
     'knn': 'k-NN',
@@ -229,7 +230,7 @@ def ratios(found: Found) -> str:
 
 def ablation_rows(found: Found) -> str:
     """What one change does, beside the spread of the seeds."""
-    shown = [score for score in SCORES if score != 'finetuned']
+    shown = [score for score in SCORES if score not in ('finetuned', 'corrupted')]
     rows = []
     for encoder, title in ENCODERS.items():
         base = {score: found.scores(CONTENDER[encoder], ABLATION_EPOCHS, score) for score in shown}

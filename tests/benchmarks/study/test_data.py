@@ -103,6 +103,19 @@ def test_load(tmp_path, monkeypatch, packed):
         assert torch.equal((shades / 20).long(), labels)  # each image with its own label
 
 
+def test_corrupted_images(tmp_path):
+    test = data.Images(torch.full((6, 3, 32, 32), 128, dtype=torch.uint8), torch.arange(6))
+    found = data.corrupted(test, tmp_path / 'cache.pt', count=4)
+    assert found.images.shape == (60, 3, 32, 32) and found.images.dtype == torch.uint8
+    assert found.labels.tolist() == [0, 1, 2, 3] * 15
+    kinds = [part.float().std() for part in found.images.split(4)]
+    names = data.CORRUPTIONS
+    assert kinds[names.index('gaussian_noise')] > 5  # a grey image gets noise
+    assert kinds[names.index('defocus_blur')] == 0  # and nothing from a blur
+    again = data.corrupted(test, tmp_path / 'cache.pt', count=4)
+    assert torch.equal(found.images, again.images)
+
+
 def test_no_data(tmp_path):
     with pytest.raises(FileNotFoundError, match='give a tar archive or folder'):
         load_cifar10(tmp_path / 'none', tmp_path / 'cache.pt')

@@ -244,7 +244,7 @@ def study(tmp_path, monkeypatch):
     monkeypatch.setattr(plan, 'FINETUNING', {0.01: 1, 0.1: 1, 1.0: 1})
     quick = partial(scores.fit_linear_probe, penalties=(1.0,))
     monkeypatch.setattr(scores, 'fit_linear_probe', quick)
-    data = dict(train=images(64), test=images(32, seed=1))
+    data = dict(train=images(64), test=images(32, seed=1), corrupted=images(16, seed=2))
 
     def new():
         return command.Study(TINY, data, tmp_path / 'results.jsonl', tmp_path / 'work')
