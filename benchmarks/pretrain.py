@@ -23,6 +23,7 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
+from mmengine.utils import import_modules_from_strings
 
 from benchmarks.measure import (
     OUT,
@@ -54,6 +55,7 @@ REMARKS = {
 def serve(pipe: Connection, cfg: Config, settings: Settings, rank: int, port: int) -> None:
     """A process of a method: call what the pipe names of `Training`, until the pipe closes."""
     try:
+        import_modules_from_strings(**cfg.get('custom_imports', dict(imports=[])))
         init_default_scope('mmpretrain')
         MMLogger.get_current_instance().setLevel('ERROR')
         torch.set_num_threads(max(1, torch.get_num_threads() // settings.processes))

@@ -26,7 +26,7 @@ model = dict(
 train_pipeline = [
     *_base_.train_pipeline[:2],
     dict(type='BEiTMaskGenerator', input_size=8, num_masking_patches=26, min_num_patches=5),
-    dict(type='PackInputs', algorithm_keys=['mask']),
+    dict(type='PackInputs'),
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 optim_wrapper = dict(clip_grad=dict(max_norm=0.02))

@@ -28,7 +28,7 @@ train_pipeline = [
         model_patch_size=2,
         mask_ratio=0.6,
     ),
-    dict(type='PackInputs', algorithm_keys=['mask']),
+    dict(type='PackInputs'),
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 optim_wrapper = dict(clip_grad=dict(max_norm=5.0))

@@ -1,6 +1,7 @@
 """The study's runs: they are complete, comparable, repeatable, and go on where they stopped."""
 
 import json
+import math
 import subprocess
 import sys
 from functools import partial
@@ -34,6 +35,21 @@ def images(count, seed=0):
 def test_every_config_is_in_the_study():
     files = {f'study/{p.stem}' for p in (plan.CONFIGS / 'study').glob('[!_]*.py')}
     assert files == set(CONFIGS)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize('config', CONFIGS)
+def test_run_on_a_gpu(config, tmp_path):
+    """In bfloat16, with masks from other processes; scores and fine-tuning too."""
+    cfg, data = plan.load(config), images(40).to(torch.device('cuda'))
+    found = pretraining.pretrain(
+        cfg, data.images, 4, 8, 1e-3, 0, tmp_path, workers=2, say=lambda text: None
+    )
+    assert all(math.isfinite(loss) for _, losses in found['curve'] for loss in losses.values())
+    model = scores.Classifier(config.rpartition('_')[2], found['backbone'], 0).cuda()
+    assert all(0 <= score <= 100 for score in scores.frozen(model, data, data).values())
+    tuned = scores.finetune(model, data, 1.0, 1, 0, 0.75, say=lambda text: None)
+    assert math.isfinite(tuned['curve'][-1][1])
 
 
 @pytest.mark.parametrize('config', CONFIGS)
