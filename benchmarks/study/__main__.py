@@ -22,10 +22,11 @@ from benchmarks.measure import environment
 
 from . import controls, cost, records  # noqa: F401  (controls registers what configs name)
 from .data import Images, corrupted, load_cifar10
-from .plan import BUDGETS, HEADLINE, LAYER_DECAY, PARTS, Budget, Finetuning, Run, Task, config_hash
+from .plan import BUDGETS, HEADLINE, LAYER_DECAY, PARTS, Budget, Run, Stage, Task, config_hash
 from .plan import load as load_config
 from .pretraining import pretrain
 from .scores import Classifier, accuracy, finetune, frozen
+from .transfer import train
 
 WORK = Path('work_dirs/study')
 # Scores of a fine-tuned encoder, and the images that they are measured on.
@@ -80,7 +81,7 @@ class Study:
 
     def attempt(self, task: Task, failed: set[str]) -> bool:
         """Do a task, unless another process is at it or has just done it."""
-        with locked_task(self.work, task) as own:
+        with records.locked(self.work / task.lock) as own:
             if not own or task.key in self.done():
                 return False
             started, found = time.monotonic(), dict(status='done')
@@ -96,16 +97,13 @@ class Study:
         return True
 
     def write(self, task: Task, found: dict, started: float) -> None:
-        run = task.run if isinstance(task, Finetuning) else task
         record = dict(
             key=task.key,
-            kind='finetuning' if isinstance(task, Finetuning) else 'pretraining',
-            config=run.config,
-            config_hash=config_hash(run.config),
-            encoder=run.encoder,
-            epochs=run.epochs,
-            lr=run.lr,
-            seed=run.seed,
+            kind=task.kind,
+            config=task.config,
+            config_hash=config_hash(task.config),
+            encoder=task.encoder,
+            **task.facts,
             batch=self.budget.batch,
             **found,
             wall_seconds=round(time.monotonic() - started, 1),
@@ -118,6 +116,8 @@ class Study:
 
     def do(self, task: Task) -> dict:
         """A task's part of its record."""
+        if isinstance(task, Stage):
+            return train(task, self.work, threads=1 if self.budget.device == 'cpu' else None)
         if isinstance(task, Run):
             weights, found = self.encoder(task)
             model = self.classifier(task, weights)
@@ -134,8 +134,6 @@ class Study:
             say=say,
         )
         return dict(
-            share=task.share,
-            finetuning_epochs=task.epochs,
             curve=found['curve'],
             scores=rounded(
                 {name: accuracy(model, self.data[split]) for name, split in FINETUNED.items()}
@@ -184,10 +182,6 @@ def where() -> dict:
     """Machine and versions."""
     found = environment('benchmarks.study')
     return dict(machine=found['machine'], versions=found['versions'])
-
-
-def locked_task(work: Path, task: Task):
-    return records.locked(work / (task.run if isinstance(task, Finetuning) else task).key)
 
 
 def rounded(numbers: dict[str, float], digits: int = 2) -> dict[str, float]:

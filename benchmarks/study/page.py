@@ -19,8 +19,12 @@ from .plan import (
     ONE_SEED,
     PARTS,
     RANDOM,
+    SOURCES,
+    TRANSFER_TASKS,
     Budget,
     Finetuning,
+    Stage,
+    Task,
     chosen_lr,
     config_hash,
     tuning,
@@ -63,7 +67,7 @@ class Found:
         return [
             record['scores'][score]
             for record in self.done.values()
-            if record['kind'] != 'cost'
+            if record['kind'] in ('pretraining', 'finetuning')
             and (record['config'], record['epochs'], record['lr']) == (config, epochs, rate)
             and score in record['scores']
             and record.get('share', share) == share
@@ -248,18 +252,46 @@ def ablation_rows(found: Found) -> str:
     return table(heads, rows) if len(rows) > 1 else 'Not run yet.\n'
 
 
+def transferred(found: Found) -> str:
+    """Detection and segmentation from every source."""
+    metrics = {'mask-rcnn': ('box AP', 'mask AP'), 'upernet': ('mIoU',)}
+    assert metrics.keys() == set(TRANSFER_TASKS)
+    rows = []
+    for source in ('scratch', *SOURCES):
+        cells = [
+            mean(
+                [
+                    record['scores'][metric]
+                    for record in found.done.values()
+                    if record['kind'] == 'transfer'
+                    and (record['task'], record['source']) == (task, source)
+                ]
+            )
+            for task, names in metrics.items()
+            for metric in names
+        ]
+        if set(cells) != {'-'}:
+            rows.append([name(f'{source}_vit'), *cells])
+    heads = ['from', 'Mask R-CNN, box AP', 'mask AP', 'UperNet, mIoU']
+    return table(heads, rows) if rows else 'Not run yet.\n'
+
+
+def kind(task: Task) -> str:
+    """What a task is, as the list of what was not run counts it."""
+    if isinstance(task, Finetuning):
+        return f'fine-tuning on {task.share:.0%}'
+    if isinstance(task, Stage):
+        return f'{task.task} on scenes'
+    return f'pre-training for {task.epochs:g} epochs'
+
+
 def missing(found: Found) -> str:
     """What the plan holds and the records do not, and what failed or was cut."""
     lines = []
     for part, plan in PARTS.items():
         tasks = {task.key: task for task in plan(found.budget, found.done)}
         left = [task for key, task in tasks.items() if key not in found.done]
-        counts = Counter(
-            f'fine-tuning on {task.share:.0%}'
-            if isinstance(task, Finetuning)
-            else f'pre-training for {task.epochs} epochs'
-            for task in left
-        )
+        counts = Counter(map(kind, left))
         text = ', '.join(f'{count} {kind}' for kind, count in counts.items()) or 'nothing'
         lines.append(
             f'- {part}: {len(tasks) - len(left)} of {len(tasks)} planned; not run: {text}.'
@@ -343,6 +375,9 @@ def outcome(found: Found) -> str:
         '### Ablations\n',
         f'{ABLATION_EPOCHS} epochs, one seed; in brackets the difference to WaMIM.\n\n'
         + ablation_rows(found),
+        '### Transfer\n',
+        'Small ViTs on the built-in scenes: mean, standard deviation and number of seeds.\n\n'
+        f'{transferred(found)}',
         f'### Not run, failed or cut\n\n{missing(found)}',
     ]
     machines = Counter(

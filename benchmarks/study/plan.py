@@ -24,6 +24,9 @@ ONE_SEED = {
     'swin': ('study/pixels_swin', 'study/mfm_swin'),
 }
 RANDOM = {'vit': 'random_vit', 'swin': 'random_swin'}
+# Of transfer: what pre-trains the encoder, and what it is used for.
+SOURCES = ('wamim', 'mae')
+TRANSFER_TASKS = ('upernet', 'mask-rcnn')
 ABLATION_EPOCHS = 1
 LAYER_DECAY = 0.75
 # Epochs of fine-tuning on a share of the labels.
@@ -73,15 +76,27 @@ class Run:
     lr: float
     seed: int
 
+    kind = 'pretraining'
+
     @property
     def key(self) -> str:
         """What names the run in the records, and its folder."""
         return f'{self.config}/{self.epochs:g}ep/lr{self.lr:g}/seed{self.seed}'
 
     @property
+    def lock(self) -> str:
+        """The folder that a process has for itself while it is at the task."""
+        return self.key
+
+    @property
     def encoder(self) -> str:
         """``'vit'`` or ``'swin'``: how the config's name ends."""
         return self.config.rpartition('_')[2]
+
+    @property
+    def facts(self) -> dict:
+        """What the record says of it."""
+        return dict(epochs=self.epochs, lr=self.lr, seed=self.seed)
 
 
 @dataclass(frozen=True)
@@ -98,13 +113,74 @@ class Finetuning:
     share: float
     epochs: int
 
+    kind = 'finetuning'
+
     @property
     def key(self) -> str:
         """What names it in the records."""
         return f'{self.run.key}/finetuning/{self.share:g}/{self.epochs}ep'
 
+    @property
+    def lock(self) -> str:
+        """That of its run, whose encoder it may have to pre-train."""
+        return self.run.key
 
-Task = Run | Finetuning
+    @property
+    def config(self) -> str:
+        """Its run's."""
+        return self.run.config
+
+    @property
+    def encoder(self) -> str:
+        """Its run's."""
+        return self.run.encoder
+
+    @property
+    def facts(self) -> dict:
+        """What the record says of it."""
+        return dict(self.run.facts, share=self.share, finetuning_epochs=self.epochs)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A training run on the built-in scenes, by ``tools/train.py``.
+
+    Attributes:
+        task: One of `TRANSFER_TASKS`, or ``'pretraining'``.
+        source: Where the encoder comes from: one of `SOURCES`, or ``'scratch'``.
+        seed: Of everything.
+    """
+
+    task: str
+    source: str
+    seed: int
+
+    kind = 'transfer'
+    encoder = 'vit'
+
+    @property
+    def key(self) -> str:
+        """What names it in the records, and its folder."""
+        return f'transfer/{self.task}/{self.source}/seed{self.seed}'
+
+    @property
+    def lock(self) -> str:
+        """The folder that a process has for itself while it is at the task."""
+        return self.key
+
+    @property
+    def config(self) -> str:
+        """Path under configs/ without its ending."""
+        name = self.source if self.task == 'pretraining' else self.task
+        return f'study/transfer/{name}_vit'
+
+    @property
+    def facts(self) -> dict:
+        """What the record says of it."""
+        return dict(task=self.task, source=self.source, seed=self.seed)
+
+
+Task = Run | Finetuning | Stage
 
 
 def load(config: str) -> Config:
@@ -123,6 +199,7 @@ def config_hash(config: str) -> str | None:
     cfg = load(config)
     taken = [cfg.model, cfg.optim_wrapper, cfg.train_dataloader.dataset.pipeline]
     taken += [cfg.masks] if 'masks' in cfg else []
+    taken += [cfg.train_cfg] if '/transfer/' in config else []
     text = json.dumps(taken, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -208,4 +285,16 @@ def ablations(budget: Budget, done: dict[str, dict]) -> Iterator[Task]:
             yield Run(config, ABLATION_EPOCHS, rate, SEEDS[0])
 
 
-PARTS = {'headline': headline, 'ablations': ablations}
+def transfer(budget: Budget, done: dict[str, dict]) -> Iterator[Task]:
+    """Detection and segmentation, seed by seed; a task waits for its encoder."""
+    for seed in SEEDS:
+        first = {source: Stage('pretraining', source, seed) for source in SOURCES}
+        yield from first.values()
+        for task in TRANSFER_TASKS:
+            yield Stage(task, 'scratch', seed)
+            for source, pretraining in first.items():
+                if pretraining.key in done:
+                    yield Stage(task, source, seed)
+
+
+PARTS = {'headline': headline, 'ablations': ablations, 'transfer': transfer}

@@ -2,9 +2,11 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,9 +15,9 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 
 from benchmarks.study import __main__ as command
-from benchmarks.study import plan, pretraining, records, scores
+from benchmarks.study import plan, pretraining, records, scores, transfer
 from benchmarks.study.data import Images
-from benchmarks.study.plan import BUDGETS, HEADLINE, ONE_SEED, Budget, Finetuning, Run
+from benchmarks.study.plan import BUDGETS, HEADLINE, ONE_SEED, Budget, Finetuning, Run, Stage
 
 CONFIGS = [c for group in (HEADLINE, ONE_SEED) for configs in group.values() for c in configs]
 TINY = Budget('tiny', 'cpu', 8, (0.5, 1, 2), (1e-3, 2e-3), workers=0)
@@ -225,6 +227,57 @@ def test_plan():
             assert ('random_swin', 0, 2, share) in fine
         order = [task.epochs for task in tasks if isinstance(task, Run)]
         assert order.index(budget.epochs[2]) < order.index(budget.epochs[3])
+
+
+def test_transfer_waits_for_its_encoder():
+    budget = BUDGETS['cpu']
+    first = list(plan.transfer(budget, {}))
+    assert {(stage.task, stage.source) for stage in first} == {
+        *(('pretraining', 'wamim'), ('pretraining', 'mae')),
+        *(('upernet', 'scratch'), ('mask-rcnn', 'scratch')),
+    }
+    stages = list(plan.transfer(budget, {stage.key: {} for stage in first}))
+    assert len(stages) == len({stage.key for stage in stages}) == 3 * (2 + 2 * 3)
+    for stage in stages:
+        assert plan.config_hash(stage.config) is not None
+
+
+def test_transfer_reads_what_a_run_logged(tmp_path, monkeypatch):
+    commands = []
+    lines = dict(
+        pretraining=[dict(step=20, loss=1.2), dict(step=40, loss=1.1)],
+        upernet=[dict(step=2, loss=2.5), {'mIoU': 12.345, 'step': 2}],
+        **{'mask-rcnn': [{'coco/bbox_mAP': 0.0512, 'coco/segm_mAP': 0.04, 'step': 2}]},
+    )
+
+    def call(arguments, log, environment):
+        commands.append(arguments)
+        if 'tools/train.py' not in arguments:
+            return
+        folder = Path(arguments[arguments.index('--work-dir') + 1])
+        (folder / '2026' / 'vis_data').mkdir(parents=True)
+        text = '\n'.join(map(json.dumps, lines[folder.parts[-3]]))
+        (folder / '2026' / 'vis_data' / 'scalars.json').write_text(text)
+        (folder / 'last_checkpoint').write_text('epoch_16.pth\n')
+
+    monkeypatch.setattr(transfer, 'call', call)
+    with pytest.raises(FileNotFoundError, match='its pre-training comes first'):
+        transfer.train(Stage('upernet', 'mae', 1), tmp_path, 1)
+    found = transfer.train(Stage('pretraining', 'mae', 1), tmp_path, 1)
+    assert found == dict(scores={}, curve=[[20, 1.2], [40, 1.1]])
+    assert transfer.train(Stage('upernet', 'mae', 1), tmp_path, 1)['scores'] == dict(mIoU=12.35)
+    checkpoint = tmp_path / 'transfer/pretraining/mae/seed1/epoch_16.pth'
+    assert f'model.backbone.init_cfg.checkpoint={checkpoint}' in commands[-1]
+    assert 'randomness.seed=1' in commands[-1]
+    found = transfer.train(Stage('mask-rcnn', 'scratch', 1), tmp_path, 1)
+    assert found['scores'] == {'box AP': 5.12, 'mask AP': 4.0}
+    assert 'model.backbone.init_cfg=None' in commands[-1]
+
+
+def test_a_run_that_fails_says_why(tmp_path):
+    code = ['-c', 'import sys; sys.exit("no luck")']
+    with pytest.raises(RuntimeError, match='no luck'):
+        transfer.call(code, tmp_path / 'logs' / 'a.log', dict(os.environ))
 
 
 def test_records(tmp_path):
