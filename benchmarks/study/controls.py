@@ -1,11 +1,12 @@
 """Targets of the study alone: the controls for wavelets, and HOG on a grid of any size."""
 
+import torch
 from mmpretrain.models.selfsup.maskfeat import HOGGenerator
 from mmpretrain.registry import MODELS
 from torch import Tensor
 from torch.nn import functional as F
 
-from wamim_mm import WaMIMViT, WaveletTargetGenerator
+from wamim_mm import FrequencyLoss, WaMIMViT, WaveletTargetGenerator
 
 
 @MODELS.register_module()
@@ -40,6 +41,21 @@ class PlainPatchInit(WaMIMViT):
     def init_weights(self) -> None:
         super().init_weights()
         self.patch_embed.projection.reset_parameters()
+
+
+@MODELS.register_module()
+class PerImageFrequencyLoss(FrequencyLoss):
+    """`FrequencyLoss` of each image by itself, then the mean.
+
+    In the loss of a batch, an image that lost its high frequencies has fifty times the weight of
+    one that lost its low ones.
+    """
+
+    def forward(self, pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+        """As in the parent; ``mask`` is ``(N, H, W)``."""
+        loss = super().forward
+        images = zip(pred.split(1), target.split(1), mask.split(1), strict=True)
+        return torch.stack([loss(*image) for image in images]).mean()
 
 
 @MODELS.register_module()

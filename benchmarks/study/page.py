@@ -18,6 +18,7 @@ from .plan import (
     HEADLINE,
     ONE_SEED,
     PARTS,
+    PUBLISHED_MFM,
     RANDOM,
     SOURCES,
     TRANSFER_TASKS,
@@ -252,6 +253,30 @@ def ablation_rows(found: Found) -> str:
     return table(heads, rows) if len(rows) > 1 else 'Not run yet.\n'
 
 
+def mfm_rows(found: Found) -> str:
+    """MFM as published for every length, and with one change, beside the encoder at random."""
+    shown = [score for score in SCORES if score not in ('finetuned', 'corrupted')]
+    rows = []
+    for config in PUBLISHED_MFM:
+        at_random = RANDOM[config.rpartition('_')[2]]
+        title = ENCODERS.get(config.rpartition('_')[2], 'ResNet')
+        for epochs in (0, *found.budget.epochs):
+            cells = [
+                mean(found.scores(at_random if epochs == 0 else config, epochs, score))
+                for score in shown
+            ]
+            if set(cells) != {'-'}:
+                label = 'at random' if epochs == 0 else f'{epochs:g} epochs'
+                rows.append([f'{title}, {label}', *cells])
+    for record in found.done.values():
+        if record['config'].startswith('study/mfm/'):
+            cells = [f'{record["scores"][score]:.1f}' for score in shown]
+            change = Path(record['config']).name.rpartition('_')[0]
+            rows.append([f'ViT, {record["epochs"]:g} epoch, {change}', *cells])
+    heads = ['what', *(SCORES[score] for score in shown)]
+    return table(heads, rows) if rows else 'Not run yet.\n'
+
+
 def transferred(found: Found) -> str:
     """Detection and segmentation from every source."""
     metrics = {'mask-rcnn': ('box AP', 'mask AP'), 'upernet': ('mIoU',)}
@@ -375,6 +400,7 @@ def outcome(found: Found) -> str:
         '### Ablations\n',
         f'{ABLATION_EPOCHS} epochs, one seed; in brackets the difference to WaMIM.\n\n'
         + ablation_rows(found),
+        f'### MFM\n\n{mfm_rows(found)}',
         '### Transfer\n',
         'Small ViTs on the built-in scenes: mean, standard deviation and number of seeds.\n\n'
         f'{transferred(found)}',

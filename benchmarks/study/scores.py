@@ -36,7 +36,11 @@ ENCODERS = {
         drop_path_rate=0.0,
         out_indices=(0, 1, 2),
     ),
+    'resnet': dict(
+        type='ResNet_CIFAR', depth=18, stem_channels=32, base_channels=32, out_indices=(1, 2, 3)
+    ),
 }
+WIDTHS = dict(vit=192, swin=384, resnet=256)  # channels of the last feature map
 MEAN = torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1) / 255
 STD = torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1) / 255
 PROBED = 10_000  # training images that the probes and the neighbours see
@@ -68,7 +72,7 @@ class Classifier(BaseModule):
             self.backbone.load_state_dict(
                 {name: weights.get(name, value) for name, value in own.items()}
             )
-        self.head = nn.Linear(_last_width(self.backbone), 10)
+        self.head = nn.Linear(WIDTHS[encoder], 10)
         nn.init.trunc_normal_(self.head.weight, std=0.01)
         nn.init.zeros_(self.head.bias)
 
@@ -82,10 +86,6 @@ class Classifier(BaseModule):
         with torch.autocast(images.device.type, torch.bfloat16):
             maps = self.backbone(inputs)
         return [part.float().mean((2, 3)) for part in maps]
-
-
-def _last_width(backbone: nn.Module) -> int:
-    return getattr(backbone, 'num_features', [backbone.embed_dims])[-1]
 
 
 @torch.no_grad()

@@ -23,6 +23,9 @@ swin = dict(
     drop_path_rate=0.0,
 )
 
+# For MFM alone: a feature map of stride 8.
+resnet = dict(depth=18, stem_channels=32, base_channels=32)
+
 train_pipeline = [
     dict(
         type='LoadRandomResizedCrop', scale=32, crop_ratio_range=(0.2, 1.0), interpolation='bicubic'

@@ -6,7 +6,8 @@ import pywt
 import torch
 from mmpretrain.models.selfsup.maskfeat import HOGGenerator
 
-from benchmarks.study.controls import HOGOnPatches, PooledPixels
+from benchmarks.study.controls import HOGOnPatches, PerImageFrequencyLoss, PooledPixels
+from wamim_mm import FrequencyLoss
 
 
 def test_pixels_hold_what_the_subbands_hold():
@@ -45,3 +46,13 @@ def test_hog_on_another_grid():
     differs = (hog(images) != hog(changed)).any(-1)[0]
     assert hog(images).shape == (1, 64, 108)
     assert differs.nonzero().flatten().tolist() == [2 * 8 + 5]
+
+
+def test_every_image_counts_alike():
+    """Beside the two losses of two batches of one, whose images lost 16 and 1008 frequencies."""
+    pred, target = torch.randn(2, 2, 3, 32, 32)
+    kept = torch.zeros(2, 32, 32, dtype=torch.bool)
+    kept[0, 4:] = kept[0, :, 16:] = True
+    kept[1, :2, :8] = True
+    alone = [FrequencyLoss()(pred[[i]], target[[i]], kept[[i]]) for i in (0, 1)]
+    torch.testing.assert_close(PerImageFrequencyLoss()(pred, target, kept), sum(alone) / 2)

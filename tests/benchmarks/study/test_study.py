@@ -20,6 +20,8 @@ from benchmarks.study.data import Images
 from benchmarks.study.plan import BUDGETS, HEADLINE, ONE_SEED, Budget, Finetuning, Run, Stage
 
 CONFIGS = [c for group in (HEADLINE, ONE_SEED) for configs in group.values() for c in configs]
+CONFIGS.append('study/mfm_resnet')
+CHANGED_MFM = [f'study/mfm/{path.stem}' for path in (plan.CONFIGS / 'study/mfm').glob('*.py')]
 TINY = Budget('tiny', 'cpu', 8, (0.5, 1, 2), (1e-3, 2e-3), workers=0)
 
 
@@ -39,6 +41,17 @@ def test_every_config_is_in_the_study():
     assert files == set(CONFIGS)
 
 
+def test_mfm():
+    budget = BUDGETS['cpu']
+    first = list(plan.mfm(budget, {}))
+    assert {run.epochs for run in first} == {0, budget.epochs[0]}
+    later = list(plan.mfm(budget, tuned(budget, *plan.PUBLISHED_MFM)))
+    changes = {run.config for run in later if run.config.startswith('study/mfm/')}
+    assert changes == {f'study/mfm/{p.stem}' for p in (plan.CONFIGS / 'study/mfm').glob('*.py')}
+    for config in plan.PUBLISHED_MFM:
+        assert {run.epochs for run in later if run.config == config} == set(budget.epochs)
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize('config', CONFIGS)
 def test_run_on_a_gpu(config, tmp_path):
@@ -54,7 +67,7 @@ def test_run_on_a_gpu(config, tmp_path):
     assert math.isfinite(tuned['curve'][-1][1])
 
 
-@pytest.mark.parametrize('config', CONFIGS)
+@pytest.mark.parametrize('config', [*CONFIGS, *CHANGED_MFM])
 def test_run(config, tmp_path):
     """A few steps; the encoder goes into mmpretrain's own, whose features are those trained."""
     cfg = plan.load(config)
@@ -79,6 +92,8 @@ def test_encoders_are_those_of_the_configs():
     base = Config.fromfile(plan.CONFIGS / 'study/_base_.py')
     for name, encoder in scores.ENCODERS.items():
         assert {key: encoder.get(key) for key in base[name]} == base[name].to_dict()
+        model = scores.Classifier(name, None, 0)
+        assert model(torch.rand(2, 3, 32, 32)).shape == (2, 10)
 
 
 def test_same_crops_for_every_method(tmp_path, monkeypatch):
