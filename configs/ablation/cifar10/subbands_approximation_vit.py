@@ -1,4 +1,4 @@
-r"""Subbands: approximations alone.
+"""Subbands: approximations alone.
 
     python tools/train.py configs/ablation/cifar10/subbands_approximation_vit.py \
         --cfg-options data_root=DIR
