@@ -330,27 +330,28 @@ def missing(found: Found) -> str:
 
 
 def chart(found: Found, encoder: str) -> bytes | None:
-    """Accuracy against cost, one panel for each charted score; None without points."""
-    figure, axes = pyplot().subplots(1, len(CHARTED), figsize=(10, 4), layout='constrained')
-    drawn = 0
-    for axis, score in zip(axes, CHARTED, strict=True):
-        for number, config in enumerate(methods(encoder)):
-            curve = found.curve(config, score)
-            if not curve:
-                continue
-            drawn += 1
+    """Accuracy against cost, a panel for each charted score that was measured; None for none."""
+    curves = {
+        score: {c: curve for c in methods(encoder) if (curve := found.curve(c, score))}
+        for score in CHARTED
+    }
+    measured = {score: found_curves for score, found_curves in curves.items() if found_curves}
+    if not measured:
+        return None
+    size = (5.5 * len(measured), 4)
+    figure, axes = pyplot().subplots(1, len(measured), figsize=size, layout='constrained')
+    panels = axes if len(measured) > 1 else [axes]
+    for axis, (score, by_method) in zip(panels, measured.items(), strict=True):
+        for config, curve in by_method.items():
             means = [statistics.mean(scores) for _, scores in curve]
-            spread = [
-                [m - min(scores) for m, (_, scores) in zip(means, curve, strict=True)],
-                [max(scores) - m for m, (_, scores) in zip(means, curve, strict=True)],
-            ]
+            pairs = list(zip(means, (scores for _, scores in curve), strict=True))
             first = config in HEADLINE[encoder]
             axis.errorbar(
                 [cost for cost, _ in curve],
                 means,
-                yerr=spread,
+                yerr=[[m - min(s) for m, s in pairs], [max(s) - m for m, s in pairs]],
                 label=name(config),
-                color=f'C{number}',
+                color=f'C{methods(encoder).index(config)}',
                 linewidth=2 if first else 1,
                 linestyle='-' if first else '--',
                 marker='o',
@@ -359,16 +360,15 @@ def chart(found: Found, encoder: str) -> bytes | None:
             )
         at_random = found.scores(RANDOM[encoder], 0, score)
         if at_random:
-            axis.axhline(statistics.mean(at_random), color='grey', linestyle=':')
-        axis.set_xscale('log')
+            axis.axhline(statistics.mean(at_random), color='grey', linestyle=':', label='at random')
+        axis.set_xscale('log', base=2)
+        axis.xaxis.set_major_formatter('{x:g}')
         axis.set_xlabel('cost of pre-training (minutes of the machine)')
         axis.set_ylabel(f'{SCORES[score]} (% correct)')
         axis.set_title(ENCODERS[encoder])
         axis.grid(alpha=0.3)
-    if drawn:
-        axes[0].legend(fontsize=8)
-    png = as_png(figure)
-    return png if drawn else None
+    panels[-1].legend(fontsize=8)
+    return as_png(figure)
 
 
 def outcome(found: Found) -> str:
