@@ -60,29 +60,17 @@ class Study:
         """
         failed: set[str] = set()
         while True:
-            done = self.done()
-            tasks = [
-                task
-                for task in PARTS[part](self.budget, done)
-                if task.key not in done.keys() | failed
-            ]
+            tried = records.current(self.results)
+            ended = {key for key, record in tried.items() if record['status'] == 'done'} | failed
+            tasks = [task for task in PARTS[part](self.budget, tried) if task.key not in ended]
             if not any(self.attempt(task, failed) for task in tasks):
                 return len(failed)
-
-    def done(self) -> dict[str, dict]:
-        """Records of what was done with the configs as they are, by key."""
-        return {
-            key: record
-            for key, record in records.read(self.results).items()
-            if record['kind'] != 'cost'
-            and record['status'] == 'done'
-            and record['config_hash'] == config_hash(record['config'])
-        }
 
     def attempt(self, task: Task, failed: set[str]) -> bool:
         """Do a task, unless another process is at it or has just done it."""
         with records.locked(self.work / task.lock) as own:
-            if not own or task.key in self.done():
+            record = records.current(self.results).get(task.key, {})
+            if not own or record.get('status') == 'done':
                 return False
             started, found = time.monotonic(), dict(status='done')
             try:

@@ -27,7 +27,6 @@ from .plan import (
     Stage,
     Task,
     chosen_lr,
-    config_hash,
     tuning,
 )
 
@@ -56,15 +55,12 @@ class Found:
     def __init__(self, budget: Budget, results: Path) -> None:
         self.budget = budget
         self.all = records.read(results / f'{budget.name}.jsonl')
-        self.done = {
-            key: record
-            for key, record in self.all.items()
-            if record['status'] == 'done' and record['config_hash'] == config_hash(record['config'])
-        }
+        self.tried = records.current(results / f'{budget.name}.jsonl')
+        self.done = {key: r for key, r in self.tried.items() if r['status'] == 'done'}
 
     def scores(self, config: str, epochs: float, score: str, share: float = 0.1) -> list[float]:
         """A score of every seed of a method at its chosen learning rate."""
-        rate = 0.0 if epochs == 0 else chosen_lr(config, self.budget, self.done)
+        rate = 0.0 if epochs == 0 else chosen_lr(config, self.budget, self.tried)
         return [
             record['scores'][score]
             for record in self.done.values()
@@ -149,7 +145,7 @@ def tuned(found: Found) -> str:
     for encoder, title in ENCODERS.items():
         for config in methods(encoder):
             cells = []
-            best = chosen_lr(config, found.budget, found.done)
+            best = chosen_lr(config, found.budget, found.tried)
             for run in tuning(config, found.budget):
                 record = found.done.get(run.key)
                 text = f'{record["scores"]["validation"]:.1f}' if record else '-'
@@ -314,7 +310,7 @@ def missing(found: Found) -> str:
     """What the plan holds and the records do not, and what failed or was cut."""
     lines = []
     for part, plan in PARTS.items():
-        tasks = {task.key: task for task in plan(found.budget, found.done)}
+        tasks = {task.key: task for task in plan(found.budget, found.tried)}
         left = [task for key, task in tasks.items() if key not in found.done]
         counts = Counter(map(kind, left))
         text = ', '.join(f'{count} {kind}' for kind, count in counts.items()) or 'nothing'

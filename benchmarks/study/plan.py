@@ -92,7 +92,7 @@ class Run:
 
     @property
     def encoder(self) -> str:
-        """``'vit'`` or ``'swin'``: how the config's name ends."""
+        """A name of `RANDOM`: how the config's ends."""
         return self.config.rpartition('_')[2]
 
     @property
@@ -211,20 +211,26 @@ def tuning(config: str, budget: Budget) -> list[Run]:
     return [Run(config, budget.epochs[0], lr, SEEDS[0]) for lr in budget.lrs]
 
 
-def chosen_lr(config: str, budget: Budget, done: dict[str, dict]) -> float | None:
-    """The learning rate with the best validation accuracy; None until all were tried.
+def chosen_lr(config: str, budget: Budget, tried: dict[str, dict]) -> float | None:
+    """The learning rate with the best validation accuracy.
 
-    One whose run failed counts as the worst.
+    One whose run failed, as losses do that are not finite, counts as the worst.
+
+    Returns:
+        None until all were tried, and where all failed.
     """
-    tried = [done.get(run.key) for run in tuning(config, budget)]
-    if None in tried:
+    found = [tried.get(run.key) for run in tuning(config, budget)]
+    if None in found:
         return None
-    scores = [record.get('scores', {}).get('validation', 0.0) for record in tried]
-    return budget.lrs[scores.index(max(scores))]
+    scores = [record.get('scores', {}).get('validation', 0.0) for record in found]
+    return budget.lrs[scores.index(max(scores))] if any(scores) else None
 
 
-def headline(budget: Budget, done: dict[str, dict]) -> Iterator[Task]:
+def headline(budget: Budget, tried: dict[str, dict]) -> Iterator[Task]:
     """Accuracy against cost. The order is that of a study that may be cut at any point.
+
+    Like every part, it is planned anew after each task, from the records of what was done or
+    failed.
 
     Short runs come before long ones, and the methods with all seeds before those with one.
     """
@@ -234,12 +240,12 @@ def headline(budget: Budget, done: dict[str, dict]) -> Iterator[Task]:
     for lengths in (budget.epochs[:short], budget.epochs[short:]):
         for group, seeds in ((HEADLINE, SEEDS), (ONE_SEED, SEEDS[:1])):
             for encoder, configs in group.items():
-                yield from compared(encoder, configs, lengths, seeds, budget, done)
+                yield from compared(encoder, configs, lengths, seeds, budget, tried)
     for share in (1.0, 0.01):
         for encoder, configs in HEADLINE.items():
             for seed in SEEDS:
                 yield Finetuning(Run(RANDOM[encoder], 0, 0.0, seed), share, FINETUNING[share])
-                for run in runs(configs, budget.epochs[-1], seed, budget, done):
+                for run in runs(configs, budget.epochs[-1], seed, budget, tried):
                     yield Finetuning(run, share, FINETUNING[share])
 
 
@@ -249,7 +255,7 @@ def compared(
     lengths: Iterable[float],
     seeds: Iterable[int],
     budget: Budget,
-    done: dict[str, dict],
+    tried: dict[str, dict],
 ) -> Iterator[Task]:
     """The runs of some methods: tuning, pre-training of every length, fine-tuning.
 
@@ -259,48 +265,48 @@ def compared(
         yield from tuning(config, budget)
     for epochs in lengths:
         for seed in seeds:
-            yield from runs(configs, epochs, seed, budget, done)
+            yield from runs(configs, epochs, seed, budget, tried)
     for epochs in lengths:
         for seed in seeds:
             started = [
                 Run(RANDOM[encoder], 0, 0.0, seed),
-                *runs(configs, epochs, seed, budget, done),
+                *runs(configs, epochs, seed, budget, tried),
             ]
             yield from (Finetuning(run, 0.1, FINETUNING[0.1]) for run in started)
 
 
 def runs(
-    configs: Iterable[str], epochs: float, seed: int, budget: Budget, done: dict[str, dict]
+    configs: Iterable[str], epochs: float, seed: int, budget: Budget, tried: dict[str, dict]
 ) -> list[Run]:
     """A run of every method whose learning rate is chosen."""
-    rates = {config: chosen_lr(config, budget, done) for config in configs}
+    rates = {config: chosen_lr(config, budget, tried) for config in configs}
     return [Run(config, epochs, lr, seed) for config, lr in rates.items() if lr is not None]
 
 
-def ablations(budget: Budget, done: dict[str, dict]) -> Iterator[Task]:
+def ablations(budget: Budget, tried: dict[str, dict]) -> Iterator[Task]:
     """One thing changed at a time, with the learning rate of what it is changed from."""
     for path in sorted((CONFIGS / 'ablation' / 'cifar10').glob('*.py')):
         config = f'ablation/cifar10/{path.stem}'
         encoder = config.rpartition('_')[2]
-        rate = chosen_lr(f'study/wamim_{encoder}', budget, done)
+        rate = chosen_lr(f'study/wamim_{encoder}', budget, tried)
         if rate is not None:
             yield Run(config, ABLATION_EPOCHS, rate, SEEDS[0])
 
 
-def mfm(budget: Budget, done: dict[str, dict]) -> Iterator[Task]:
+def mfm(budget: Budget, tried: dict[str, dict]) -> Iterator[Task]:
     """What MFM needs in order to beat an encoder at random: one change at a time, then length."""
     for config in PUBLISHED_MFM:
         yield from (Run(RANDOM[config.rpartition('_')[2]], 0, 0.0, seed) for seed in SEEDS)
         yield from tuning(config, budget)
-    rate = chosen_lr(PUBLISHED_MFM[0], budget, done)
+    rate = chosen_lr(PUBLISHED_MFM[0], budget, tried)
     for path in sorted((CONFIGS / 'study' / 'mfm').glob('*.py')):
         if rate is not None:
             yield Run(f'study/mfm/{path.stem}', ABLATION_EPOCHS, rate, SEEDS[0])
     for epochs in budget.epochs:
-        yield from runs(PUBLISHED_MFM, epochs, SEEDS[0], budget, done)
+        yield from runs(PUBLISHED_MFM, epochs, SEEDS[0], budget, tried)
 
 
-def transfer(budget: Budget, done: dict[str, dict]) -> Iterator[Task]:
+def transfer(budget: Budget, tried: dict[str, dict]) -> Iterator[Task]:
     """Detection and segmentation, seed by seed; a task waits for its encoder."""
     for seed in SEEDS:
         first = {source: Stage('pretraining', source, seed) for source in SOURCES}
@@ -308,7 +314,7 @@ def transfer(budget: Budget, done: dict[str, dict]) -> Iterator[Task]:
         for task in TRANSFER_TASKS:
             yield Stage(task, 'scratch', seed)
             for source, pretraining in first.items():
-                if pretraining.key in done:
+                if tried.get(pretraining.key, {}).get('status') == 'done':
                     yield Stage(task, source, seed)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .plan import config_hash
+
 RESULTS = Path('docs/results/study')
 
 
@@ -20,6 +22,16 @@ def read(path: Path) -> dict[str, dict]:
             continue
         found[record['key']] = record
     return found
+
+
+def current(path: Path) -> dict[str, dict]:
+    """The last record of every key, of runs that ended, with the configs as they are now."""
+    return {
+        key: record
+        for key, record in read(path).items()
+        if record['status'] in ('done', 'failed')
+        and record['config_hash'] == config_hash(record['config'])
+    }
 
 
 def append(path: Path, record: dict) -> None:

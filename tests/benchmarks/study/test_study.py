@@ -213,10 +213,13 @@ def tuned(budget, *configs):
 
 def test_the_learning_rate_is_the_best_of_all_tried():
     config = 'study/wamim_vit'
-    done = tuned(TINY, config)
-    assert plan.chosen_lr(config, TINY, done) == 2e-3
-    done.popitem()
-    assert plan.chosen_lr(config, TINY, done) is None
+    tried = tuned(TINY, config)
+    assert plan.chosen_lr(config, TINY, tried) == 2e-3
+    first, second = (run.key for run in plan.tuning(config, TINY))
+    failed = dict(status='failed', error='FloatingPointError: losses')
+    assert plan.chosen_lr(config, TINY, tried | {second: failed}) == 1e-3
+    assert plan.chosen_lr(config, TINY, {first: failed, second: failed}) is None
+    assert plan.chosen_lr(config, TINY, {first: tried[first]}) is None
 
 
 def test_plan():
@@ -251,7 +254,9 @@ def test_transfer_waits_for_its_encoder():
         *(('pretraining', 'wamim'), ('pretraining', 'mae')),
         *(('upernet', 'scratch'), ('mask-rcnn', 'scratch')),
     }
-    stages = list(plan.transfer(budget, {stage.key: {} for stage in first}))
+    failed = {stage.key: dict(status='failed') for stage in first}
+    assert list(plan.transfer(budget, failed)) == first
+    stages = list(plan.transfer(budget, {stage.key: dict(status='done') for stage in first}))
     assert len(stages) == len({stage.key for stage in stages}) == 3 * (2 + 2 * 3)
     for stage in stages:
         assert plan.config_hash(stage.config) is not None
@@ -359,7 +364,8 @@ def test_the_command_goes_on_where_it_stopped(study, tmp_path, monkeypatch):
     assert study().run('headline') == 0
     found = records.read(tmp_path / 'results.jsonl')
     assert {r['status'] for r in found.values()} == {'done'}
-    assert set(found) == {t.key for t in plan.headline(TINY, study().done())}
+    tried = records.current(tmp_path / 'results.jsonl')
+    assert set(found) == {task.key for task in plan.headline(TINY, tried)}
     assert len(started) == len(found) + 2  # the cut one and the failed one, twice
 
     before = len(started)
@@ -370,14 +376,18 @@ def test_the_command_goes_on_where_it_stopped(study, tmp_path, monkeypatch):
         assert all(0 <= score <= 100 for score in entry['scores'].values())
 
 
-def test_a_changed_config_is_another_run(study, tmp_path, monkeypatch):
+def test_a_changed_config_is_another_run(tmp_path, monkeypatch):
+    path = tmp_path / 'results.jsonl'
     runs = [Run('study/wamim_vit', 1, 1e-3, 0), Run('random_vit', 0, 0.0, 0)]
     for run in runs:
-        records.append(tmp_path / 'results.jsonl', record(run, 50.0))
-    assert study().done().keys() == {run.key for run in runs}
+        records.append(path, record(run, 50.0))
+    assert records.current(path).keys() == {run.key for run in runs}
+    records.append(path, dict(record(runs[0], 0.0), status='cut'))
+    assert records.current(path).keys() == {runs[1].key}
+    records.append(path, record(runs[0], 50.0))
     hashes = plan.config_hash
-    monkeypatch.setattr(command, 'config_hash', lambda c: hashes(c) and f'{hashes(c)}x')
-    assert study().done().keys() == {runs[1].key}
+    monkeypatch.setattr(records, 'config_hash', lambda c: hashes(c) and f'{hashes(c)}x')
+    assert records.current(path).keys() == {runs[1].key}
 
 
 @pytest.mark.parametrize(
