@@ -11,10 +11,16 @@ from mmpretrain.registry import MODELS
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from benchmarks.study import plan, pretraining
+from benchmarks.study.data import augment, generator
 from wamim_mm.hooks.masking import masked_collate
 
 from ..data.test_masking import with_draws
 
+STUDIED = [
+    *(c for group in (plan.HEADLINE, plan.ONE_SEED) for configs in group.values() for c in configs),
+    'study/mfm_resnet',
+]
 NAMES = [
     *('wamim_vit-s', 'wamim_swin-t', 'mfm_vit-s', 'mfm_swin-b', 'mfm_r50'),
     *('sr_vit-s', 'deblur_vit-s', 'denoise_vit-s', 'sr_r50', 'deblur_r50', 'denoise_r50'),
@@ -87,3 +93,18 @@ def test_vitdet(mode):
         maps = pyramid(vit(torch.zeros(1, 3, 256, 192, device='cuda')))
     assert [tuple(m.shape[2:]) for m in maps] == [(64, 48), (32, 24), (16, 12), (8, 6), (4, 3)]
     assert all(m.device.type == 'cuda' for m in maps)
+
+
+@pytest.mark.parametrize('config', STUDIED)
+def test_step_of_the_study(mode, config):
+    """Of every method, in the precision that ``python -m benchmarks.study --budget gpu`` has."""
+    cfg = plan.load(config)
+    model = pretraining.build(cfg, 0, torch.device('cpu'))
+    masks = pretraining.StepMasks(cfg, model, 4, 0)[0]
+    to_gpu(model, mode)
+    with mode, torch.autocast('cuda', torch.bfloat16):
+        images = torch.zeros(4, 3, 32, 32, dtype=torch.uint8, device='cuda')
+        inputs = pretraining.normalized(model, augment(images, generator(0)))
+        assert inputs.device.type == 'cuda' and inputs.dtype == torch.float32
+        masks = None if masks is None else model.data_preprocessor.cast_data(masks)
+        assert_on_gpu(pretraining.losses_of(model, inputs, masks))
