@@ -238,13 +238,19 @@ def ablation_rows(found: Found) -> str:
         if not base['probe_all']:
             continue
         rows.append([f'{title}, WaMIM', *map(mean, base.values())])
+        chosen = chosen_lr(CONTENDER[encoder], found.budget, found.tried)
         for record in found.done.values():
-            if record['config'].startswith('ablation/') and record['encoder'] == encoder:
+            if record['kind'] != 'pretraining' or record['encoder'] != encoder:
+                continue
+            at_rate = (record['config'], record['epochs']) == (CONTENDER[encoder], ABLATION_EPOCHS)
+            if record['config'].startswith('ablation/') or (at_rate and record['lr'] != chosen):
+                change = Path(record['config']).name.rpartition('_')[0]
+                change = f'learning rate {record["lr"]:g}' if at_rate else change
                 cells = []
                 for score in shown:
                     own = record['scores'][score]
                     cells.append(f'{own:.1f} ({own - statistics.mean(base[score]):+.1f})')
-                rows.append([f'{title}, {Path(record["config"]).name.rpartition("_")[0]}', *cells])
+                rows.append([f'{title}, {change}', *cells])
     heads = ['what', *(SCORES[score] for score in shown)]
     return table(heads, rows) if len(rows) > 1 else 'Not run yet.\n'
 

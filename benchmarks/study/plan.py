@@ -284,7 +284,13 @@ def runs(
 
 
 def ablations(budget: Budget, tried: dict[str, dict]) -> Iterator[Task]:
-    """One thing changed at a time, with the learning rate of what it is changed from."""
+    """One thing changed at a time, with the learning rate of what it is changed from.
+
+    The learning rate itself is among the things, since it was chosen for the shortest runs.
+    """
+    for config in (configs[0] for configs in HEADLINE.values()):
+        if chosen_lr(config, budget, tried) is not None:
+            yield from (Run(config, ABLATION_EPOCHS, lr, SEEDS[0]) for lr in budget.lrs)
     for path in sorted((CONFIGS / 'ablation' / 'cifar10').glob('*.py')):
         config = f'ablation/cifar10/{path.stem}'
         encoder = config.rpartition('_')[2]
