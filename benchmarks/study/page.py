@@ -400,7 +400,7 @@ def outcome(found: Found) -> str:
         ]
     parts += [
         '### Ablations\n',
-        f'{ABLATION_EPOCHS} epochs, one seed; in brackets the difference to WaMIM.\n\n'
+        f'Epochs: {ABLATION_EPOCHS}, one seed; in brackets the difference to WaMIM.\n\n'
         + ablation_rows(found),
         f'### MFM\n\n{mfm_rows(found)}',
         '### Transfer\n',
