@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
 from benchmarks.measure import environment
+from wamim_mm.interop.saving import write_whole
 
 from . import controls, cost, records  # noqa: F401  (controls registers what configs name)
 from .data import Images, corrupted, load_cifar10
@@ -69,8 +71,9 @@ class Study:
     def attempt(self, task: Task, failed: set[str]) -> bool:
         """Do a task, unless another process is at it or has just done it."""
         with records.locked(self.work / task.lock) as own:
-            record = records.current(self.results).get(task.key, {})
-            if not own or record.get('status') == 'done':
+            if not own:
+                return False
+            if records.current(self.results).get(task.key, {}).get('status') == 'done':
                 return False
             started, found = time.monotonic(), dict(status='done')
             try:
@@ -159,9 +162,7 @@ class Study:
             curve=[[seen, rounded(losses, 4)] for seen, losses in found['curve']],
             training_seconds=round(found['seconds'], 1),
         )
-        folder.mkdir(parents=True, exist_ok=True)
-        torch.save(dict(backbone=backbone, found=found), kept.with_suffix('.part'))
-        kept.with_suffix('.part').replace(kept)
+        write_whole(kept, partial(torch.save, dict(backbone=backbone, found=found)))
         (folder / 'state.pt').unlink(missing_ok=True)
         return backbone, found
 

@@ -2,8 +2,8 @@
 
 import io
 import math
-import os
 import tarfile
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from wamim_mm.data.corruptions import Corrupt
 from wamim_mm.imagenet_c import CORRUPTIONS
+from wamim_mm.interop.saving import write_whole
 
 CLASSES = (
     *('airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship'),
@@ -67,7 +68,7 @@ def load_cifar10(source: Path, cache: Path) -> dict[str, Images]:
             order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
             tensor = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
             stored[split] = (tensor[order].contiguous(), torch.tensor(labels)[order])
-        _keep(stored, cache)
+        write_whole(cache, partial(torch.save, stored))
     loaded = torch.load(cache, weights_only=True)
     return {split: Images(*tensors) for split, tensors in loaded.items()}
 
@@ -90,17 +91,10 @@ def corrupted(test: Images, cache: Path, count: int = 500, severity: int = 1) ->
             corrupt = Corrupt(name, severity, channel_order='rgb')
             for image in test.images[:count].permute(0, 2, 3, 1).cpu().numpy():
                 made.append(corrupt.transform(dict(img=image))['img'])
-        _keep(torch.from_numpy(np.stack(made)).permute(0, 3, 1, 2).contiguous(), cache)
+        pixels = torch.from_numpy(np.stack(made)).permute(0, 3, 1, 2).contiguous()
+        write_whole(cache, partial(torch.save, pixels))
     images = torch.load(cache, weights_only=True).to(labels.device)
     return Images(images, labels)
-
-
-def _keep(value, cache: Path) -> None:
-    """Save for the next time; the file is whole, or not there."""
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    part = cache.with_suffix(f'.{os.getpid()}')
-    torch.save(value, part)
-    part.replace(cache)
 
 
 def _files(source: Path):

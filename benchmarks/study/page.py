@@ -44,8 +44,7 @@ SCORES = {
     'knn': 'k-NN',
 }
 CHARTED = ('finetuned', 'probe_all')
-# What the headline asks: whose final accuracy WaMIM reaches, and at what share of the cost.
-RIVALS = {'vit': 'study/mae_vit', 'swin': 'study/simmim_swin'}
+FROZEN = ('probe_all', 'probe_last', 'knn')  # what runs have without fine-tuning
 CONTENDER = {'vit': 'study/wamim_vit', 'swin': 'study/wamim_swin'}
 
 
@@ -231,10 +230,9 @@ def ratios(found: Found) -> str:
 
 def ablation_rows(found: Found) -> str:
     """What one change does, beside the spread of the seeds."""
-    shown = [score for score in SCORES if score not in ('finetuned', 'corrupted')]
     rows = []
     for encoder, title in ENCODERS.items():
-        base = {score: found.scores(CONTENDER[encoder], ABLATION_EPOCHS, score) for score in shown}
+        base = {score: found.scores(CONTENDER[encoder], ABLATION_EPOCHS, score) for score in FROZEN}
         if not base['probe_all']:
             continue
         rows.append([f'{title}, WaMIM', *map(mean, base.values())])
@@ -247,17 +245,16 @@ def ablation_rows(found: Found) -> str:
                 change = Path(record['config']).name.rpartition('_')[0]
                 change = f'learning rate {record["lr"]:g}' if at_rate else change
                 cells = []
-                for score in shown:
+                for score in FROZEN:
                     own = record['scores'][score]
                     cells.append(f'{own:.1f} ({own - statistics.mean(base[score]):+.1f})')
                 rows.append([f'{title}, {change}', *cells])
-    heads = ['what', *(SCORES[score] for score in shown)]
+    heads = ['what', *(SCORES[score] for score in FROZEN)]
     return table(heads, rows) if len(rows) > 1 else 'Not run yet.\n'
 
 
 def mfm_rows(found: Found) -> str:
     """MFM as published for every length, and with one change, beside the encoder at random."""
-    shown = [score for score in SCORES if score not in ('finetuned', 'corrupted')]
     rows = []
     for config in PUBLISHED_MFM:
         at_random = RANDOM[config.rpartition('_')[2]]
@@ -265,17 +262,17 @@ def mfm_rows(found: Found) -> str:
         for epochs in (0, *found.budget.epochs):
             cells = [
                 mean(found.scores(at_random if epochs == 0 else config, epochs, score))
-                for score in shown
+                for score in FROZEN
             ]
             if set(cells) != {'-'}:
                 label = 'at random' if epochs == 0 else f'{epochs:g} epochs'
                 rows.append([f'{title}, {label}', *cells])
     for record in found.done.values():
         if record['config'].startswith('study/mfm/'):
-            cells = [f'{record["scores"][score]:.1f}' for score in shown]
+            cells = [f'{record["scores"][score]:.1f}' for score in FROZEN]
             change = Path(record['config']).name.rpartition('_')[0]
             rows.append([f'ViT, {record["epochs"]:g} epoch, {change}', *cells])
-    heads = ['what', *(SCORES[score] for score in shown)]
+    heads = ['what', *(SCORES[score] for score in FROZEN)]
     return table(heads, rows) if rows else 'Not run yet.\n'
 
 

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from wamim_mm import WaMIM
 from wamim_mm.class_names import builds
+from wamim_mm.interop.saving import write_whole
 from wamim_mm.ops.masking import Masking, random_mask
 
 from .data import augment, generator, order
@@ -192,6 +194,4 @@ def save(path: Path, model, wrapper, step: int, curve: list, seconds: float) -> 
         curve=curve,
         seconds=seconds,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(state, path.with_suffix('.part'))
-    path.with_suffix('.part').replace(path)
+    write_whole(path, partial(torch.save, state))

@@ -3,18 +3,19 @@
 Every stage is a `tools/train.py` run of configs/study/transfer, as a user would make it.
 """
 
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+from wamim_mm.cli.curves import scalars
+from wamim_mm.demo.report import scores
+from wamim_mm.demo.runner import last_checkpoint
+
 from .plan import Stage
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENES = 3000
-# What a validation logs, and its name in the records.
-METRICS = {'mIoU': 'mIoU', 'coco/bbox_mAP': 'box AP', 'coco/segm_mAP': 'mask AP'}
 
 
 def train(stage: Stage, work: Path, threads: int | None) -> dict:
@@ -32,6 +33,7 @@ def train(stage: Stage, work: Path, threads: int | None) -> dict:
     Raises:
         FileNotFoundError: The encoder that it starts from was not pre-trained yet.
         RuntimeError: The run failed; the last line of its log says why.
+        ValueError: It was not scored.
     """
     work = work.resolve()
     scenes, folder = work / 'scenes', work / stage.key
@@ -48,15 +50,11 @@ def train(stage: Stage, work: Path, threads: int | None) -> dict:
     command = ['tools/train.py', str(config), '--work-dir', str(folder), '--resume']
     call([*command, '--cfg-options', *options], folder.with_suffix('.log'), environment)
 
-    logs = sorted(folder.glob('*/vis_data/scalars.json'))
-    lines = [json.loads(line) for log in logs for line in log.read_text().splitlines()]
-    scores = {}
-    for line in lines:
-        for logged, name in METRICS.items():
-            if logged in line:
-                scores[name] = round(100 * line[logged] if 'coco' in logged else line[logged], 2)
-    curve = [[line['step'], round(line['loss'], 4)] for line in lines if 'loss' in line]
-    return dict(scores=scores, curve=curve)
+    found = {} if stage.task == 'pretraining' else scores(folder)
+    return dict(
+        scores={name: round(value, 2) for name, value in found.items()},
+        curve=[[entry['step'], round(entry['loss'], 4)] for entry in scalars(folder)],
+    )
 
 
 def start(stage: Stage, work: Path) -> str:
@@ -66,8 +64,7 @@ def start(stage: Stage, work: Path) -> str:
     folder = work / Stage('pretraining', stage.source, stage.seed).key
     if not (folder / 'last_checkpoint').is_file():
         raise FileNotFoundError(f'no checkpoint in {folder}: its pre-training comes first')
-    checkpoint = folder / (folder / 'last_checkpoint').read_text().strip()
-    return f'model.backbone.init_cfg.checkpoint={checkpoint}'
+    return f'model.backbone.init_cfg.checkpoint={last_checkpoint(folder)}'
 
 
 def call(arguments: list[str], log: Path, environment: dict[str, str]) -> None:

@@ -5,14 +5,8 @@ python tools/train.py configs/study/mfm_swin.py --cfg-options data_root=DIR
 The radius is 16 of 224 pixels, in proportion.
 """
 
-_base_ = './_base_.py'
+_base_ = './mfm_vit.py'
 
 model = dict(
-    type='MFM',
-    img_size=32,
-    data_preprocessor={{_base_.data_preprocessor}},
-    backbone=dict(type='SwinTransformer', **_base_.swin, out_indices=(2,)),
-    degradation=dict(type='FrequencyFilter', radius=2.3, low_pass_prob=0.5, per='sample'),
-    head=dict(type='MFMHead', loss=dict(type='FrequencyLoss', gamma=1.0)),
+    backbone=dict(_delete_=True, type='SwinTransformer', **_base_.swin, out_indices=(2,)),
 )
-optim_wrapper = dict(clip_grad=dict(max_norm=3.0))

@@ -15,12 +15,9 @@ from benchmarks.study import plan, pretraining
 from benchmarks.study.data import augment, generator
 from wamim_mm.hooks.masking import masked_collate
 
+from ..benchmarks.study.test_study import CONFIGS
 from ..data.test_masking import with_draws
 
-STUDIED = [
-    *(c for group in (plan.HEADLINE, plan.ONE_SEED) for configs in group.values() for c in configs),
-    'study/mfm_resnet',
-]
 NAMES = [
     *('wamim_vit-s', 'wamim_swin-t', 'mfm_vit-s', 'mfm_swin-b', 'mfm_r50'),
     *('sr_vit-s', 'deblur_vit-s', 'denoise_vit-s', 'sr_r50', 'deblur_r50', 'denoise_r50'),
@@ -95,7 +92,7 @@ def test_vitdet(mode):
     assert all(m.device.type == 'cuda' for m in maps)
 
 
-@pytest.mark.parametrize('config', STUDIED)
+@pytest.mark.parametrize('config', CONFIGS)
 def test_step_of_the_study(mode, config):
     """Of every method, in the precision that ``python -m benchmarks.study --budget gpu`` has."""
     cfg = plan.load(config)
