@@ -1,10 +1,11 @@
 """Is my curve normal? Where the losses of healthy WaMIM runs lay, level by level."""
 
 import json
-import math
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 __all__ = ['Band', 'healthy_band']
 
@@ -35,15 +36,9 @@ class Band(NamedTuple):
         """
         if not self.images or not self.images[0] <= images <= self.images[-1]:
             return None
-        right = next(i for i, seen in enumerate(self.images) if seen >= images)
-        left = max(right - 1, 0)
-        span = math.log(self.images[right] / self.images[left]) or 1.0
-        part = math.log(images / self.images[left]) / span
-
-        def between(values: tuple[float, ...]) -> float:
-            return values[left] + part * (values[right] - values[left])
-
-        return between(self.low), between(self.high)
+        place, points = np.log(images), np.log(self.images)
+        low, high = (float(np.interp(place, points, edge)) for edge in (self.low, self.high))
+        return low, high
 
 
 def healthy_band(encoder: str, level: int, mask_unit: int) -> Band | None:
