@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SUPPORTED = ((3, 10), (3, 12))
 NEEDED_GB = 9  # 6 installed, the rest while packages are unpacked
 UV = 'uv==0.13.9'
+# What a wheel puts beside the package: so that programs which import another library first work.
+AT_START = sorted((ROOT / 'wamim_mm' / 'interop' / 'at_start').glob('*at_start.p*'))
 
 
 def main() -> None:
@@ -27,7 +29,7 @@ def main() -> None:
     args = parser.parse_args()
 
     lock = ROOT / 'requirements' / f'{args.stack}.txt'
-    recipe = [lock, ROOT / 'pyproject.toml', Path(__file__)]
+    recipe = [lock, ROOT / 'pyproject.toml', *AT_START, Path(__file__)]
     wanted = hashlib.sha256(b''.join(path.read_bytes() for path in recipe)).hexdigest()
     python, marker = args.venv / 'bin' / 'python', args.venv / '.complete'
     if marker.is_file() and marker.read_text() == wanted and runs(python):
@@ -44,6 +46,10 @@ def main() -> None:
     install = [python, '-m', 'uv', 'pip', 'install', '--python', python, '--no-deps']
     run([*install, '-r', lock], again)
     run([*install, '--no-build-isolation', '-e', ROOT], again)
+    ask = 'import sysconfig; print(sysconfig.get_path("purelib"))'
+    libraries = subprocess.run([python, '-c', ask], capture_output=True, text=True, check=True)
+    for file in AT_START:
+        shutil.copy(file, libraries.stdout.strip())
     marker.write_text(wanted)
 
 

@@ -2,8 +2,9 @@
 
 In a config: ``custom_imports = dict(imports=['wamim_mm'])``. Importing the package is quick,
 because it imports none of the libraries. Patches are applied to them when they are imported; our
-classes are registered at the first lookup in a registry of MMEngine, or when one of them is used by
-name (``wamim_mm.WaMIM``). `wamim_mm.ops` needs only torch and PyWavelets.
+classes are registered when a registry of MMEngine is asked for a name that it does not know, or
+when one of them is used by name (``wamim_mm.WaMIM``). `wamim_mm.ops` needs only torch and
+PyWavelets.
 """
 
 from importlib import import_module
@@ -79,29 +80,36 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 
 
-def _register_at_first_lookup() -> None:
-    """Have the first lookup in any registry of MMEngine register our classes before it."""
+def _register_at_first_miss() -> None:
+    """Have the first name that no registry of MMEngine knows register our classes.
+
+    Not the first lookup: a program of another library, which has no need of them, would import
+    mmpretrain for nothing.
+    """
     from mmengine.registry import Registry
 
-    look_up = Registry.import_from_location
+    look_up = Registry.get
     lock = RLock()
     registering: list[bool] = []
 
-    def register_first(registry: Registry) -> None:
+    def get(registry: Registry, key: str) -> Any:
+        found = look_up(registry, key)
+        if found is not None:
+            return found
         with lock:  # another thread waits until all is there
-            if not registering and Registry.import_from_location is register_first:
+            if Registry.get is get and not registering:
                 registering.append(True)
                 try:
                     # Who has mmengine without mmpretrain uses our wavelets alone.
                     if find_spec('mmpretrain') is not None:
                         register()
-                    Registry.import_from_location = look_up
+                    Registry.get = look_up
                 finally:
                     registering.clear()
-        look_up(registry)
+        return look_up(registry, key)
 
-    Registry.import_from_location = register_first
+    Registry.get = get
 
 
 interop.install()
-interop.after_import('mmengine.registry', _register_at_first_lookup)
+interop.after_import('mmengine.registry', _register_at_first_miss)

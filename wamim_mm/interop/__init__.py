@@ -10,6 +10,8 @@ __all__ = ['after_import', 'install']
 
 # Module of a library -> the patch that is applied after its import, a module of this package.
 _PATCHES = (
+    ('mmengine.config.utils', 'configs'),
+    ('mmengine.utils.package_utils', 'installed_path'),
     ('mmengine.fileio.backends.local_backend', 'folders'),
     ('mmengine.logging', 'debug_prints'),
     ('mmengine.hooks.checkpoint_hook', 'checkpoint_hook'),
@@ -22,6 +24,7 @@ _PATCHES = (
     ('mmengine.infer.infer', 'inferencer'),
     ('mmengine.visualization.vis_backend', 'full_disk'),
     ('mmpretrain.utils.dependency', 'multimodal'),
+    ('mmpretrain.apis.model', 'model_index'),
     ('mmpretrain.models', 'position_bias'),
 )
 
