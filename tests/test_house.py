@@ -24,6 +24,7 @@ ARROWS = {
     'export': {'ops', 'interop', 'class_names', 'saved_config'},
     'cli': {'interop', 'data', 'evaluation', 'export', 'imagenet_c', 'class_names'},
     'demo': {'cli'},
+    '__main__': {'cli', 'demo', 'version'},
     '__init__': {'interop', 'version'},
 }
 #: The command keeps the name that people know; it is no part of the room.
