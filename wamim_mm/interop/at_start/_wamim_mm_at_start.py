@@ -1,4 +1,4 @@
-"""wamim_mm's patches for programs that import a library of OpenMMLab before wamim_mm, or without it.
+"""wamim_mm's patches, for programs that import a library of OpenMMLab and not wamim_mm.
 
 mmdet's own tools and `mim train` are such programs. Where mmcv has no compiled operators or
 transformers is new, the libraries cannot even be imported without those patches.
