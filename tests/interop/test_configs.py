@@ -18,7 +18,12 @@ def test_mmengine_finds_configs_in_any_folder(tmp_path, monkeypatch):
     found = get_config('wamim_mm::pretrain/wamim_vit-b.py')
     assert found.model == Config.fromfile(ROOT / 'configs/pretrain/wamim_vit-b.py').model
     Path('mine.py').write_text("_base_ = 'wamim_mm::pretrain/wamim_vit-s.py'\nbase = 1\n")
-    assert Config.fromfile('mine.py').model.backbone.arch == 'deit-small'
+    mine = Config.fromfile('mine.py')
+    assert mine.model.backbone.arch == 'deit-small' and mine.default_scope == 'mmpretrain'
+    # The name of another library is the scope of what comes from it; ours is no scope.
+    assert '_scope_' not in str(mine)
+    Path('det.py').write_text("_base_ = 'wamim_mm::det/mask-rcnn_mfm-r50_fpn_1x_coco.py'\n")
+    assert Config.fromfile('det.py').default_scope == 'mmdet'
 
 
 def test_in_a_fresh_interpreter():

@@ -10,7 +10,7 @@ __all__ = ['after_import', 'install']
 
 # Module of a library -> the patch that is applied after its import, a module of this package.
 _PATCHES = (
-    ('mmengine.config.utils', 'configs'),
+    ('mmengine.config', 'configs'),
     ('mmengine.utils.package_utils', 'installed_path'),
     ('mmengine.fileio.backends.local_backend', 'folders'),
     ('mmengine.logging', 'debug_prints'),
