@@ -5,9 +5,9 @@ import json
 import pytest
 from mmengine.config import Config
 
+from wamim_mm.cli.progress import Progress, clock
 from wamim_mm.demo import report
 from wamim_mm.demo import runner as demo
-from wamim_mm.demo.progress import Progress, clock
 
 
 def test_a_stage_runs_once_and_logs(tmp_path, capsys):
@@ -106,7 +106,7 @@ def test_report(tmp_path):
 def test_time_left_of_a_resumed_stage(capsys, monkeypatch):
     """What an earlier run did tells nothing of the speed of this one."""
     now = [100.0]
-    monkeypatch.setattr('wamim_mm.demo.progress.time.time', lambda: now[0])
+    monkeypatch.setattr('wamim_mm.cli.progress.time.time', lambda: now[0])
     progress = Progress('a stage')
     for share in (0.5, 0.75):
         now[0] += 20 if share > 0.5 else 0

@@ -18,11 +18,12 @@ from functools import partial
 from pathlib import Path
 
 from ..cli.errors import CommandParser, command
+from ..cli.progress import Progress, clock
 from ..cli.settings import check_folder
-from .progress import Progress, clock
 from .report import scores, write_report
 
-ROOT = Path(__file__).resolve().parents[2]
+#: Links in the repository, files in an installed package.
+CONFIGS = Path(__file__).parents[1] / '.mim' / 'configs' / 'demo'
 SCENES = 3000
 #: Pre-training run: its config, and its title.
 RUNS = {
@@ -40,7 +41,7 @@ TASKS = {'mask-rcnn_swin': ('Mask R-CNN', 'swin'), 'upernet_swin': ('UperNet', '
 def main() -> None:
     """Run the stages that are not done yet, and write the report."""
     parser = CommandParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--out', type=Path, default=ROOT / 'work_dirs' / 'demo')
+    parser.add_argument('--out', type=Path, default=Path('work_dirs/demo'))
     out = parser.parse_args().out.resolve()
     check_folder(str(out), '--out')
     out.mkdir(parents=True, exist_ok=True)
@@ -79,7 +80,7 @@ def pretrain(out: Path, name: str, config: Path, title: str) -> None:
     checkpoint = last_checkpoint(work_dir)
     stage(
         f'{title}: linear probe',
-        ['tools/linear_probe.py', config, checkpoint, '--data-root', scenes]
+        ['-m', 'wamim_mm', 'probe', config, checkpoint, '--data-root', scenes]
         + ['--random-seeds', 1, '--corruptions', *CORRUPTIONS, '--out', work_dir / 'probe.json'],
         out / f'{name}_probe.log',
         work_dir / 'probe.json',
@@ -92,7 +93,7 @@ def pretrain(out: Path, name: str, config: Path, title: str) -> None:
     )
     stage(
         f'{title}: pictures',
-        ['tools/reconstruct.py', config, checkpoint, scenes / 'val', '--seed', 3]
+        ['-m', 'wamim_mm', 'reconstruct', config, checkpoint, scenes / 'val', '--seed', 3]
         + ['--out', work_dir / 'reconstruction.png'],
         out / f'{name}_pictures.log',
         work_dir / 'reconstruction.png',
@@ -114,7 +115,14 @@ def fine_tune(out: Path, name: str, title: str, checkpoint: Path) -> None:
     pictures = out / name / 'pictures'
     stage(
         f'{title}: pictures',
-        ['tools/infer.py', config, last_checkpoint(out / name / 'pre-trained'), scenes / 'val']
+        [
+            '-m',
+            'wamim_mm',
+            'infer',
+            config,
+            last_checkpoint(out / name / 'pre-trained'),
+            scenes / 'val',
+        ]
         + ['--count', 4, '--score', 0.2, '--out', pictures],
         out / f'{name}_pictures.log',
         pictures / 'drawn',
@@ -124,11 +132,11 @@ def fine_tune(out: Path, name: str, title: str, checkpoint: Path) -> None:
 
 
 def train(label: str, config: Path, work_dir: Path, scenes: Path, *options: str) -> None:
-    """A stage with tools/train.py, which goes on where it was interrupted."""
+    """A stage with `wamim train`, which goes on where it was interrupted."""
     done = work_dir / 'trained'
     stage(
         label,
-        ['tools/train.py', config, '--work-dir', work_dir, '--resume']
+        ['-m', 'wamim_mm', 'train', config, '--work-dir', work_dir, '--resume']
         + ['--cfg-options', f'data_root={scenes}', *options],
         work_dir.with_suffix('.log'),
         done,
@@ -139,7 +147,7 @@ def train(label: str, config: Path, work_dir: Path, scenes: Path, *options: str)
 
 def config_of(name: str) -> Path:
     """The file of a config of the demo, by its name."""
-    return ROOT / 'configs' / 'demo' / f'{name}.py'
+    return CONFIGS / f'{name}.py'
 
 
 def last_checkpoint(work_dir: Path) -> Path:
@@ -155,7 +163,7 @@ def say(text: str) -> None:
 def refuse_other_demo(out: Path) -> None:
     """Stop where ``out`` holds the stages of a demo with other configs."""
     digest = hashlib.sha256(str(SCENES).encode())
-    for config in sorted((ROOT / 'configs' / 'demo').glob('*.py')):
+    for config in sorted(CONFIGS.glob('*.py')):
         digest.update(config.read_bytes())
     recipe = out / 'recipe'
     if not recipe.exists():
@@ -192,7 +200,6 @@ def stage(
     with log.open('a') as out:
         process = subprocess.Popen(
             [sys.executable, *map(str, command)],
-            cwd=ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=out,

@@ -17,7 +17,7 @@ class Progress:
         self.shown = 0.0
         self.first: float | None = None
 
-    def show(self, share: float) -> None:
+    def show(self, share: float, note: str = '') -> None:
         """Say how far it is, 0 to 1; the time left is extrapolated from the time passed.
 
         What an interrupted run had done before counts as done, not as done in this time.
@@ -32,7 +32,7 @@ class Progress:
         left = f'about {clock(passed * (1 - share) / gained)} left' if gained > 0.05 else ''
         self._write(
             f'{self.label:<34} [{"#" * filled}{"." * (24 - filled)}] {share:4.0%} '
-            f'{clock(passed)} {left}',
+            f'{clock(passed)} {left}  {note}'.rstrip(),
             last=False,
         )
 
