@@ -20,7 +20,10 @@ ARROWS = {
     # One ties the loader to the model, and one a checkpoint's positions.
     'hooks': {'ops', 'interop', 'models', 'data', 'class_names', 'saved_config'},
     'optim': {'ops', 'interop'},
-    'evaluation': {'ops', 'interop', 'models', 'data', 'hooks', 'imagenet_c', 'class_names'},
+    'evaluation': {
+        *('ops', 'interop', 'models', 'data', 'hooks', 'imagenet_c', 'class_names'),
+        'saved_config',
+    },
     'export': {'ops', 'interop', 'class_names', 'saved_config'},
     'cli': {'interop', 'data', 'evaluation', 'export', 'imagenet_c', 'class_names'},
     'demo': {'cli'},

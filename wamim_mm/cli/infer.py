@@ -1,6 +1,6 @@
 """Draw what a trained model says about images: boxes and masks, label maps, classes.
 
-python tools/infer.py CONFIG CHECKPOINT IMAGE_OR_FOLDER --out DIR
+python tools/infer.py [CONFIG] CHECKPOINT IMAGE_OR_FOLDER --out DIR
 
 One picture an image, under the same name in DIR; for a pre-training config, one picture with the
 reconstructions that tools/reconstruct.py draws.
@@ -9,8 +9,7 @@ reconstructions that tools/reconstruct.py draws.
 import argparse
 from pathlib import Path
 
-from ..class_names import import_custom_modules
-from .checks import find_images, read_config
+from .checks import find_images, given_config
 from .errors import CommandParser, command, positive
 from .settings import check_checkpoint, check_folder
 
@@ -18,7 +17,7 @@ from .settings import check_checkpoint, check_folder
 def parse_args() -> argparse.Namespace:
     """Read the command line; end the program if the arguments are wrong."""
     parser = CommandParser(description=__doc__.splitlines()[0])
-    parser.add_argument('config')
+    parser.add_argument('config', nargs='?', help="(the checkpoint's own)")
     parser.add_argument('checkpoint')
     parser.add_argument('images', type=Path, help='an image, or a folder with images')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR')
@@ -33,24 +32,23 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Draw the pictures and print where they are."""
     args = parse_args()
-    cfg = read_config(args.config)
     check_checkpoint(args.checkpoint)
     check_folder(str(args.out), '--out')
     paths = find_images(args.images)
-    import_custom_modules(cfg)
-    from ..evaluation.reconstructions import draw_reconstructions, is_pretraining
+    with given_config(args.config, args.checkpoint) as cfg:
+        from ..evaluation.reconstructions import draw_reconstructions, is_pretraining
 
-    if is_pretraining(cfg):
-        out = args.out / 'reconstruction.png'
-        note = draw_reconstructions(cfg, args.checkpoint, paths, out, args.count or 4)
-        print(f'wrote {out}' + (f', {note}' if note else ''))
-        return
+        if is_pretraining(cfg):
+            out = args.out / 'reconstruction.png'
+            note = draw_reconstructions(cfg, args.checkpoint, paths, out, args.count or 4)
+            print(f'wrote {out}' + (f', {note}' if note else ''))
+            return
 
-    from ..evaluation.predictions import draw_predictions
+        from ..evaluation.predictions import draw_predictions
 
-    paths = paths[:: max(1, len(paths) // (args.count or len(paths)))][: args.count]
-    root = args.images if args.images.is_dir() else args.images.parent
-    draw_predictions(cfg, args.checkpoint, paths, root, args.out, args.score)
+        paths = paths[:: max(1, len(paths) // (args.count or len(paths)))][: args.count]
+        root = args.images if args.images.is_dir() else args.images.parent
+        draw_predictions(cfg, args.checkpoint, paths, root, args.out, args.score)
     print(f'wrote {len(paths)} pictures to {args.out}')
 
 

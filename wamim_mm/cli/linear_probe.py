@@ -1,6 +1,6 @@
 """Linear probe of a pre-trained encoder beside the same encoder at random initialization.
 
-python tools/linear_probe.py CONFIG CHECKPOINT --data-root DIR
+python tools/linear_probe.py [CONFIG] CHECKPOINT --data-root DIR
 
 DIR holds class folders, DIR/train/<class>/ and DIR/val/<class>/ (or another split, --val). The
 encoder is frozen; its feature maps (out_indices), averaged over the positions and put one after
@@ -8,18 +8,22 @@ another, go to a logistic regression. With --corruptions the regression, fitted 
 scored on corrupted ones too.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..class_names import import_custom_modules
 from ..imagenet_c import CORRUPTIONS
-from .checks import SUFFIXES, check_data, read_config
+from .checks import SUFFIXES, check_data, given_config
 from .errors import CommandParser, command, positive
 from .settings import check_checkpoint
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 #: The middle of ImageNet-C's five.
 SEVERITY = 3
@@ -28,7 +32,7 @@ SEVERITY = 3
 def parse_args() -> argparse.Namespace:
     """Read the command line; end the program if the arguments are wrong."""
     parser = CommandParser(description=__doc__.splitlines()[0])
-    parser.add_argument('config')
+    parser.add_argument('config', nargs='?', help="(the checkpoint's own)")
     parser.add_argument('checkpoint')
     parser.add_argument('--data-root', required=True)
     parser.add_argument('--val', default='val', help='the split to score, a folder of DIR')
@@ -52,12 +56,27 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Score the encoders, print the accuracies and write them if asked."""
     args = parse_args()
-    splits = ('train', args.val)
-    cfg = read_config(args.config)
     check_checkpoint(args.checkpoint)
-    for split in splits:
+    for split in ('train', args.val):
         check_data(dict(data_root=args.data_root, data_prefix=split))
+    with given_config(args.config, args.checkpoint) as cfg:
+        result = probe(args, cfg)
+    print(
+        f'linear probe, {result["val_images"]} images: pre-trained {result["pretrained"]:.1%}, '
+        f'random initialization {result["random"]:.1%}, chance {result["chance"]:.1%}'
+    )
+    for name, both in result.get('corruptions', {}).items():
+        print(
+            f'  {name}: pre-trained {both["pretrained"]:.1%}, '
+            f'random initialization {both["random"]:.1%}'
+        )
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(json.dumps(result, indent=2))
 
+
+def probe(args: argparse.Namespace, cfg: Config) -> dict[str, Any]:
+    """The accuracies, as they are written."""
     from mmengine.logging import MMLogger
     from tqdm import tqdm
 
@@ -72,7 +91,6 @@ def main() -> None:
     from ..evaluation.models import load_weights
 
     MMLogger.get_current_instance().setLevel('WARNING')
-    import_custom_modules(cfg)
     models = [build_encoder(cfg, seed) for seed in (0, *range(args.random_seeds))]
     load_weights(models[0], args.checkpoint)
     given = (args.data_root, models[0].img_size, args.batch_size)
@@ -119,18 +137,7 @@ def main() -> None:
             name: {'pretrained': shares[0], 'random': mean(shares[1:])}
             for name, shares in scores.items()
         }
-    print(
-        f'linear probe, {result["val_images"]} images: pre-trained {result["pretrained"]:.1%}, '
-        f'random initialization {result["random"]:.1%}, chance {result["chance"]:.1%}'
-    )
-    for name, both in result.get('corruptions', {}).items():
-        print(
-            f'  {name}: pre-trained {both["pretrained"]:.1%}, '
-            f'random initialization {both["random"]:.1%}'
-        )
-    if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(result, indent=2))
+    return result
 
 
 if __name__ == '__main__':

@@ -1,6 +1,6 @@
 """Draw what a pre-trained model sees of images and what it makes of them.
 
-python tools/reconstruct.py CONFIG CHECKPOINT IMAGE_OR_FOLDER --out PICTURE.png
+python tools/reconstruct.py [CONFIG] CHECKPOINT IMAGE_OR_FOLDER --out PICTURE.png
 
 Two rows for each image. WaMIM, above: the image, then the inverse wavelet transform of the
 predicted coefficients, first of the coarsest level alone, then with one finer level after another.
@@ -20,8 +20,7 @@ bands the first three.
 import argparse
 from pathlib import Path
 
-from ..class_names import import_custom_modules
-from .checks import find_images, read_config
+from .checks import find_images, given_config
 from .errors import CommandParser, command, positive
 from .settings import check_checkpoint
 
@@ -29,7 +28,7 @@ from .settings import check_checkpoint
 def parse_args() -> argparse.Namespace:
     """Read the command line; end the program if the arguments are wrong."""
     parser = CommandParser(description=__doc__.splitlines()[0])
-    parser.add_argument('config')
+    parser.add_argument('config', nargs='?', help="(the checkpoint's own)")
     parser.add_argument('checkpoint')
     parser.add_argument(
         'images', type=Path, help='an image, or a folder with images somewhere in it'
@@ -46,14 +45,13 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Draw the picture and print where it is."""
     args = parse_args()
-    cfg = read_config(args.config)
     check_checkpoint(args.checkpoint)
     paths = find_images(args.images)
 
-    from ..evaluation.reconstructions import draw_reconstructions
+    with given_config(args.config, args.checkpoint) as cfg:
+        from ..evaluation.reconstructions import draw_reconstructions
 
-    import_custom_modules(cfg)
-    note = draw_reconstructions(cfg, args.checkpoint, paths, args.out, args.count, args.seed)
+        note = draw_reconstructions(cfg, args.checkpoint, paths, args.out, args.count, args.seed)
     print(f'wrote {args.out}' + (f', {note}' if note else ''))
 
 

@@ -8,8 +8,37 @@ from torch import nn
 
 from ..class_names import library_of
 from ..hooks.checkpoint_fit import check_fit
+from ..interop.untrusted import check_untrusted
+from ..saved_config import read_config
 
-__all__ = ['build_model', 'load_weights']
+__all__ = ['build_model', 'checkpoint_config', 'load_weights']
+
+
+def checkpoint_config(path: str) -> Config:
+    """The config of the run that has written a checkpoint, read as data.
+
+    Modules that it would import are left out, but for this package.
+
+    Raises:
+        OSError, RuntimeError, pickle.UnpicklingError: The checkpoint cannot be read.
+        ValueError: It holds no config, or one that would run code.
+    """
+    checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu', logger='silent')
+    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
+    text = meta.get('cfg') if isinstance(meta, dict) else None
+    if text is None:
+        raise ValueError(
+            f"{path} does not hold its run's config (meta.cfg); give the config before it"
+        )
+    try:
+        config = read_config(text)
+        check_untrusted(config)
+    except ValueError as error:
+        raise ValueError(
+            f'the config in {path} cannot be read: {error}; give the config before it'
+        ) from error
+    config.pop('custom_imports', None)
+    return Config(config)
 
 
 def build_model(cfg: Config) -> BaseModel:

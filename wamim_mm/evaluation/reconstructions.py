@@ -13,6 +13,7 @@ from mmpretrain.registry import TRANSFORMS
 from torch import Tensor
 
 from ..class_names import builds
+from ..data.bad_files import BadImage
 from ..data.format_checks import check_channels
 from ..data.images import centre_crop_pipeline, train_pipeline
 from ..models import MFM, WaMIM, WaveletTargetGenerator
@@ -46,7 +47,7 @@ def draw_reconstructions(
     """
     MMLogger.get_current_instance().setLevel('WARNING')
     set_random_seed(seed)
-    chosen = torch.randperm(len(paths))[:count].sort().values
+    order = torch.randperm(len(paths)).tolist()
     model = build_model(cfg)
     if not isinstance(model, WaMIM | MFM):
         raise ValueError(
@@ -55,7 +56,7 @@ def draw_reconstructions(
         )
     load_weights(model, checkpoint)
     model.eval()
-    inputs = read(model, [paths[i] for i in chosen.tolist()], train_pipeline(cfg))
+    inputs = read_some(model, paths, order, count, train_pipeline(cfg))
     draw(mfm_rows(model, inputs) if isinstance(model, MFM) else wamim_rows(model, inputs), out)
     bands = inputs.shape[1]
     return f'of {bands} channels the first {shown(bands)}' if shown(bands) < bands else ''
@@ -64,6 +65,33 @@ def draw_reconstructions(
 def is_pretraining(cfg: Config) -> bool:
     """Whether the config's model is one whose reconstructions can be drawn."""
     return builds(cfg.model, WaMIM | MFM, 'MODELS', cfg.get('default_scope'))
+
+
+def read_some(
+    model: WaMIM | MFM,
+    paths: Sequence[Path],
+    order: Sequence[int],
+    count: int,
+    like: Sequence[dict],
+) -> Tensor:
+    """The first images in some order that can be read, as `read` gives them.
+
+    Raises:
+        ValueError: None can be; the last one's fault.
+    """
+    found: dict[int, Tensor] = {}
+    fault: BadImage | None = None
+    for index in order:
+        if len(found) == count:
+            break
+        try:
+            found[index] = read(model, [paths[index]], like)
+        except BadImage as bad:
+            fault = bad
+    if not found:
+        assert fault is not None  # there are paths
+        raise fault
+    return torch.cat([found[index] for index in sorted(found)])
 
 
 def read(model: WaMIM | MFM, paths: list[Path], like: Sequence[dict] = ()) -> Tensor:

@@ -1,0 +1,165 @@
+"""Vectors of images, beside what mmpretrain and NumPy give."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+from mmengine.runner import save_checkpoint
+from mmpretrain.models import VisionTransformer
+from PIL import Image
+
+from wamim_mm.cli.checks import given_config
+from wamim_mm.evaluation.embedding import (
+    Pair,
+    embed,
+    near_duplicates,
+    nearest,
+    save_embedding,
+)
+from wamim_mm.evaluation.models import build_model
+
+CONFIG = """
+default_scope = 'mmpretrain'
+custom_imports = dict(imports=['a_module_that_is_not_there'])
+model = dict(
+    type='WaMIM',
+    data_preprocessor=dict(
+        type='PretrainDataPreprocessor', mean=[120.0, 110.0, 100.0], std=[60.0, 50.0, 40.0],
+        to_rgb=True,
+    ),
+    backbone=dict(
+        type='WaMIMViT', arch='deit-tiny', img_size=32, patch_size=8, out_indices=[5, 11]
+    ),
+    neck=dict(type='WaMIMDecoder', strides=8, embed_dims=32, num_heads=2),
+    target_generator=dict(type='WaveletTargetGenerator', levels=(2, 3)),
+    head=dict(type='WaMIMHead', loss_weights=(1.0, 1.0)),
+)
+"""
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory):
+    """As a run writes it: with the text of its config."""
+    from wamim_mm.evaluation.models import checkpoint_config
+
+    path = tmp_path_factory.mktemp('run') / 'epoch_1.pth'
+    save_checkpoint(dict(meta=dict(cfg=CONFIG), state_dict={}), str(path))
+    torch.manual_seed(0)
+    model = build_model(checkpoint_config(str(path)))
+    model.init_weights()
+    save_checkpoint(dict(meta=dict(cfg=CONFIG), state_dict=model.state_dict()), str(path))
+    return path
+
+
+@pytest.fixture
+def images(tmp_path):
+    paths = []
+    for i in range(5):
+        noise = np.random.default_rng(i % 4).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        paths.append(tmp_path / f'{i}.png')
+        Image.fromarray(noise).save(paths[-1])
+    return paths
+
+
+def test_vectors_are_means_of_the_hosts_last_feature_map(checkpoint, images):
+    with given_config(None, str(checkpoint)) as cfg:
+        found = embed(cfg, str(checkpoint), images, batch_size=2)
+    host = VisionTransformer('deit-tiny', 32, 8, out_indices=[11], out_type='featmap')
+    host.eval()
+    state = torch.load(checkpoint, weights_only=False)['state_dict']
+    host.load_state_dict(
+        {k.removeprefix('backbone.'): v for k, v in state.items() if k.startswith('backbone.')}
+    )
+    pixels = torch.stack([torch.from_numpy(np.array(Image.open(path))) for path in images])
+    inputs = (pixels.permute(0, 3, 1, 2) - torch.tensor([120.0, 110, 100]).view(3, 1, 1)) / (
+        torch.tensor([60.0, 50, 40]).view(3, 1, 1)
+    )
+    with torch.no_grad():
+        expected = host(inputs)[0].mean((2, 3))
+    assert found.paths == images and found.bad == []
+    np.testing.assert_allclose(found.vectors, expected, atol=2e-5)
+
+
+def test_bad_files_are_passed_over_and_named(checkpoint, images):
+    images[1].write_bytes(b'no image')
+    images[3].unlink()
+    counted = []
+    with given_config(None, str(checkpoint)) as cfg:
+        found = embed(cfg, str(checkpoint), images, 2, counted.append)
+        with pytest.raises(ValueError, match='none of 1 images can be read'):
+            embed(cfg, str(checkpoint), images[1:2])
+    assert found.paths == [images[0], images[2], images[4]] and len(found.vectors) == 3
+    assert [str(images[1]) in found.bad[0], str(images[3]) in found.bad[1]] == [True, True]
+    assert counted == [2, 2, 1]
+
+
+def test_a_checkpoint_without_a_config_asks_for_one(tmp_path):
+    path = tmp_path / 'plain.pth'
+    torch.save(dict(state_dict={}), path)
+    with pytest.raises(ValueError, match="does not hold its run's config"):  # noqa: SIM117
+        with given_config(None, str(path)):
+            pass
+
+
+@pytest.mark.parametrize(
+    'hostile',
+    [
+        "model = dict(type='subprocess.getoutput', cmd='touch hacked')",
+        'import os',
+        "model = __import__('os').system('touch hacked')",
+    ],
+)
+def test_a_config_that_would_run_code_is_refused(hostile, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / 'hostile.pth'
+    torch.save(dict(meta=dict(cfg=hostile), state_dict={}), path)
+    with pytest.raises(ValueError, match=r'give the config|no class of this name'):  # noqa: SIM117
+        with given_config(None, str(path)) as cfg:
+            build_model(cfg)
+    assert not (tmp_path / 'hacked').exists()
+
+
+def test_neighbours_and_pairs_by_brute_force():
+    vectors = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
+    vectors[7] = 3 * vectors[2]
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    cosines = unit @ unit.T
+    found = nearest(vectors, [2, 9], 3)
+    for query, row in zip([2, 9], found.tolist(), strict=True):
+        others = sorted((i for i in range(40) if i != query), key=lambda i: -cosines[query, i])
+        assert row == others[:3]
+    pairs = near_duplicates(vectors, 0.5)
+    expected = {(i, j) for i in range(40) for j in range(i + 1, 40) if cosines[i, j] >= 0.5}
+    assert {(a, b) for a, b, _ in pairs} == expected
+    assert [pair.cosine for pair in pairs] == sorted((p.cosine for p in pairs), reverse=True)
+    first = pairs[0]
+    assert (first.first, first.second) == (2, 7) and first.cosine == pytest.approx(1)
+    assert isinstance(first, Pair)
+
+
+def test_pairs_across_chunks(monkeypatch):
+    monkeypatch.setattr('wamim_mm.evaluation.embedding.CHUNK', 3)
+    vectors = np.eye(8, dtype=np.float32)
+    vectors[7] = vectors[0]
+    vectors[5] = vectors[4]
+    assert {(a, b) for a, b, _ in near_duplicates(vectors, 0.9)} == {(0, 7), (4, 5)}
+
+
+def test_files(tmp_path):
+    names, vectors = ['a/1.png', 'ü, "2".png'], np.float32([[0.1, 1], [2, -3]])
+    save_embedding(names, vectors, tmp_path / 'x' / 'e.npz')
+    stored = np.load(tmp_path / 'x' / 'e.npz')
+    assert stored['names'].tolist() == names and (stored['vectors'] == vectors).all()
+    save_embedding(names, vectors, tmp_path / 'e.csv')
+    with (tmp_path / 'e.csv').open(newline='') as file:
+        head, *rows = csv.reader(file)
+    assert head == ['name', 'x0', 'x1'] and [row[0] for row in rows] == names
+    assert (np.float32([row[1:] for row in rows]) == vectors).all()
+
+
+def test_parquet(tmp_path):
+    parquet = pytest.importorskip('pyarrow.parquet')
+    save_embedding(['a', 'b'], np.float32([[0.1, 1], [2, -3]]), tmp_path / 'e.parquet')
+    table = parquet.read_table(tmp_path / 'e.parquet').to_pydict()
+    assert table['name'] == ['a', 'b'] and table['vector'][1] == [2, -3]

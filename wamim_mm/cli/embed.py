@@ -1,0 +1,132 @@
+"""Give every image of a folder a vector, by a pre-trained encoder.
+
+wamim embed CHECKPOINT DIR --out FILE.npz
+
+The vector is the mean of the encoder's last feature map. FILE may be .npz (arrays names and
+vectors), .csv or .parquet. --neighbours draws some images and the ones most like them, and
+--duplicates lists pairs of images that are nearly the same.
+"""
+
+import argparse
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .checks import find_images, given_config
+from .errors import CommandParser, command, positive
+from .settings import check_checkpoint
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SUFFIXES = ('.npz', '.csv', '.parquet')
+#: Rows and columns of the picture of neighbours, the image itself in the first.
+ROWS, COLUMNS = 8, 7
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line; end the program if the arguments are wrong."""
+    parser = CommandParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', nargs='?', help="(the checkpoint's own)")
+    parser.add_argument('checkpoint')
+    parser.add_argument('images', type=Path, help='a folder with images, sub-folders included')
+    parser.add_argument(
+        '--out', type=Path, required=True, metavar='FILE', help=' or '.join(SUFFIXES)
+    )
+    parser.add_argument('--neighbours', type=Path, metavar='FILE.png', help='draw a picture')
+    parser.add_argument('--duplicates', type=Path, metavar='FILE.csv', help='list pairs')
+    parser.add_argument(
+        '--least-cosine',
+        type=float,
+        default=0.98,
+        metavar='C',
+        help='of a pair in the list (%(default)s)',
+    )
+    parser.add_argument('--batch-size', type=positive, default=64)
+    args = parser.parse_args()
+    for path in filter(None, (args.out, args.neighbours, args.duplicates)):
+        if path.exists():
+            parser.error(f'{path} exists; remove it or choose another name')
+    if args.out.suffix not in SUFFIXES:
+        parser.error(f'--out {args.out}: the name must end in {", ".join(SUFFIXES)}')
+    return args
+
+
+@command
+def main() -> None:
+    """Embed the images, and write what was asked for."""
+    args = parse_args()
+    check_checkpoint(args.checkpoint)
+    if args.out.suffix == '.parquet':
+        _check_pyarrow()
+    paths = find_images(args.images)
+    with given_config(args.config, args.checkpoint) as cfg:
+        from tqdm import tqdm
+
+        from ..evaluation.embedding import embed, near_duplicates, nearest, save_embedding
+
+        with tqdm(total=len(paths), unit='image') as bar:
+            found = embed(cfg, args.checkpoint, paths, args.batch_size, bar.update)
+    root = args.images if args.images.is_dir() else args.images.parent
+    names = [path.relative_to(root).as_posix() for path in found.paths]
+    save_embedding(names, found.vectors, args.out)
+    count, channels = found.vectors.shape
+    print(f'wrote {args.out}: {count:,} vectors of {channels}')
+    for bad in found.bad[:3]:
+        print(f'passed over {bad}')
+    if len(found.bad) > 3:
+        print(f'passed over {len(found.bad) - 3:,} more')
+    if args.neighbours:
+        queries = _spread(count, ROWS)
+        others = nearest(found.vectors, queries, min(COLUMNS, count) - 1)
+        draw_neighbours(found.paths, queries, others, args.neighbours)
+        print(f'wrote {args.neighbours}')
+    if args.duplicates:
+        pairs = near_duplicates(found.vectors, args.least_cosine)
+        args.duplicates.parent.mkdir(parents=True, exist_ok=True)
+        with args.duplicates.open('w', newline='') as file:
+            rows = csv.writer(file)
+            rows.writerow(['first', 'second', 'cosine'])
+            rows.writerows((names[a], names[b], f'{cosine:.4f}') for a, b, cosine in pairs)
+        print(f'wrote {args.duplicates}: {len(pairs):,} pairs')
+
+
+def _check_pyarrow() -> None:
+    from importlib.util import find_spec
+
+    if find_spec('pyarrow') is None:
+        raise ImportError('--out FILE.parquet needs pyarrow: pip install pyarrow, or take .npz')
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """Places from the first to the last, evenly."""
+    rows = min(count, most)
+    return [index * count // rows for index in range(rows)]
+
+
+def draw_neighbours(
+    paths: Sequence[Path], queries: Sequence[int], others: 'np.ndarray', out: Path
+) -> None:
+    """A row for each query: the image, and the ones most like it."""
+    from PIL import Image, ImageOps
+
+    side, gap = 128, 6
+    rows = [[query, *row] for query, row in zip(queries, others.tolist(), strict=True)]
+    width = len(rows[0]) * (side + gap) + 2 * gap
+    picture = Image.new('RGB', (width, len(rows) * (side + gap) + gap), 'white')
+    for y, row in enumerate(rows):
+        for x, index in enumerate(row):
+            with Image.open(paths[index]) as image:
+                small = ImageOps.fit(ImageOps.exif_transpose(image).convert('RGB'), (side, side))
+            # The first column stands apart.
+            place = gap + x * (side + gap) + (gap if x else 0)
+            picture.paste(small, (place, gap + y * (side + gap)))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(out)
+
+
+if __name__ == '__main__':
+    main()

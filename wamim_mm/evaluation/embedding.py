@@ -1,0 +1,211 @@
+"""A vector for each image: the mean of a frozen encoder's last feature map."""
+
+import csv
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose, default_collate
+from mmengine.logging import MMLogger
+from mmengine.model import BaseModel
+from mmpretrain.registry import TRANSFORMS
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from ..data.bad_files import BadImage
+from ..data.format_checks import check_channels
+from ..data.images import centre_crop_pipeline, train_pipeline
+from .linear_probe import build_encoder
+from .models import load_weights
+
+__all__ = ['Embedding', 'Pair', 'embed', 'near_duplicates', 'nearest', 'save_embedding']
+
+#: Rows that are compared with all others at a time.
+CHUNK = 1024
+
+
+class Embedding(NamedTuple):
+    """Vectors of images.
+
+    Attributes:
+        paths: Of the images, ``N``.
+        vectors: ``(N, C)`` float32.
+        bad: The files that could not be read, with the reason.
+    """
+
+    paths: list[Path]
+    vectors: np.ndarray
+    bad: list[str]
+
+
+class Pair(NamedTuple):
+    """Two images, by their places, and how alike they are: the cosine of their vectors."""
+
+    first: int
+    second: int
+    cosine: float
+
+
+def embed(
+    cfg: Config,
+    checkpoint: str,
+    paths: Sequence[Path],
+    batch_size: int = 64,
+    done: Callable[[int], object] = lambda count: None,
+) -> Embedding:
+    """Give each image a vector.
+
+    Images are read as the config's own training reads them, their short side is resized to the
+    encoder's input and the centre is cropped.
+
+    Args:
+        cfg: A config of mmpretrain, of pre-training or of a classifier.
+        checkpoint: Weights of its model.
+        paths: Images.
+        batch_size: Images at a time.
+        done: Called with the number of images of each batch.
+
+    Raises:
+        OSError, RuntimeError, pickle.UnpicklingError: The checkpoint cannot be read.
+        ValueError: It does not fit the config's model, the encoder yields no feature maps, or none
+            of the images can be read.
+    """
+    MMLogger.get_current_instance().setLevel('WARNING')
+    model = build_encoder(cfg, 0).eval()
+    load_weights(model, checkpoint)
+    data = _Images(paths, model, input_size(cfg, model), train_pipeline(cfg))
+    loader = DataLoader(
+        data, batch_size, num_workers=max(1, (os.cpu_count() or 1) - 1), collate_fn=list
+    )
+    read: list[Path] = []
+    vectors: list[Tensor] = []
+    bad: list[str] = []
+    for first, samples in zip(range(0, len(paths), batch_size), loader, strict=True):
+        good = [sample for sample in samples if isinstance(sample, dict)]
+        bad += [sample for sample in samples if isinstance(sample, str)]
+        chosen = zip(paths[first : first + batch_size], samples, strict=True)
+        read += [path for path, sample in chosen if isinstance(sample, dict)]
+        if good:
+            vectors.append(_vectors(model, good))
+        done(len(samples))
+    if not read:
+        raise ValueError(f'none of {len(paths)} images can be read: {bad[0]}')
+    return Embedding(read, torch.cat(vectors).numpy(), bad)
+
+
+def input_size(cfg: Config, model: BaseModel) -> tuple[int, int]:
+    """Height and width of the encoder's images: of 224 pixels where nothing says another size."""
+    backbone = getattr(model, 'backbone', None)
+    size = getattr(model, 'img_size', None) or getattr(backbone, 'img_size', None) or 224
+    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+
+
+@torch.no_grad()
+def _vectors(model: BaseModel, samples: list[dict]) -> Tensor:
+    """``(N, C)`` float32 on the CPU."""
+    inputs = model.data_preprocessor(default_collate(samples))['inputs']
+    maps = model.backbone(inputs)
+    last = maps[-1] if isinstance(maps, tuple | list) else maps
+    if last.ndim != 4:
+        raise ValueError(
+            f'{type(model.backbone).__name__} yields {tuple(last.shape)}, no feature map; embed '
+            'takes backbones of mmpretrain with feature maps'
+        )
+    return last.float().mean((2, 3)).cpu()
+
+
+class _Images(Dataset):
+    """Samples of files; of one that cannot be read, what is wrong with it."""
+
+    def __init__(
+        self, paths: Sequence[Path], model: BaseModel, size: tuple[int, int], like: Sequence[dict]
+    ) -> None:
+        steps = centre_crop_pipeline(size, like)
+        self.paths, self.model = paths, model
+        self.pipeline = Compose([TRANSFORMS.build(step) for step in steps])
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> dict | str:
+        try:
+            sample = self.pipeline(dict(img_path=str(self.paths[index])))
+        except BadImage as bad:
+            return str(bad)
+        except OSError as error:
+            return f'{str(self.paths[index])!r} {error.strerror or error}'
+        check_channels(len(sample['inputs']), self.model, 'train_dataloader.dataset.pipeline.0')
+        return sample
+
+
+def save_embedding(names: Sequence[str], vectors: np.ndarray, out: Path) -> None:
+    """Write names and vectors.
+
+    Args:
+        names: ``N`` of them.
+        vectors: ``(N, C)``.
+        out: ``.npz`` with the arrays ``names`` and ``vectors``; ``.csv`` with a line for each
+            image; or ``.parquet`` with the columns ``name`` and ``vector``.
+
+    Raises:
+        ImportError: pyarrow is not installed, for ``.parquet``.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.suffix == '.npz':
+        with out.open('wb') as file:
+            np.savez(file, names=np.array(names), vectors=vectors)
+    elif out.suffix == '.csv':
+        with out.open('w', newline='') as file:
+            rows = csv.writer(file)
+            rows.writerow(['name', *(f'x{i}' for i in range(vectors.shape[1]))])
+            rows.writerows(
+                [name, *map(repr, row)] for name, row in zip(names, vectors.tolist(), strict=True)
+            )
+    else:
+        import pyarrow
+        from pyarrow import parquet
+
+        columns = dict(name=pyarrow.array(names), vector=pyarrow.array(list(vectors)))
+        parquet.write_table(pyarrow.table(columns), out)
+
+
+def nearest(vectors: np.ndarray, queries: Sequence[int], count: int) -> np.ndarray:
+    """``(len(queries), count)``, the places of the most alike others, the most alike first.
+
+    Args:
+        vectors: ``(N, C)``; their cosines are compared.
+        queries: Places among them.
+        count: How many others, less than ``N``.
+    """
+    unit = _unit(vectors)
+    cosines = unit[list(queries)] @ unit.T
+    cosines[torch.arange(len(queries)), list(queries)] = -2  # not itself
+    return cosines.topk(count).indices.numpy()
+
+
+def near_duplicates(vectors: np.ndarray, cosine: float) -> list[Pair]:
+    """All pairs that are at least so alike, the most alike first.
+
+    Args:
+        vectors: ``(N, C)``.
+        cosine: The least cosine of a pair, -1 to 1.
+    """
+    unit = _unit(vectors)
+    found: list[Pair] = []
+    for start in range(0, len(unit), CHUNK):
+        cosines = unit[start : start + CHUNK] @ unit.T
+        # Each pair once: the second is behind the first.
+        rows, columns = torch.nonzero((cosines >= cosine).triu(start + 1), as_tuple=True)
+        values = cosines[rows, columns].tolist()
+        firsts = (rows + start).tolist()
+        found += map(Pair, firsts, columns.tolist(), values)
+    return sorted(found, key=lambda pair: -pair.cosine)
+
+
+def _unit(vectors: np.ndarray) -> Tensor:
+    return F.normalize(torch.from_numpy(np.asarray(vectors, dtype=np.float32)))
