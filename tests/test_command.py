@@ -27,7 +27,7 @@ def test_mistakes_name_the_command(tmp_path):
     assert done.returncode == 2
     assert done.stderr == "wamim test: config 'nowhere.py' does not exist\n"
     done = run('tset')
-    assert done.returncode == 2 and "'tset' is none of train, test" in done.stderr
+    assert done.returncode == 2 and "'tset' is none of pretrain, train, test" in done.stderr
 
 
 def test_help_and_version(monkeypatch, capsys):

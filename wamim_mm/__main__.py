@@ -5,8 +5,10 @@ from importlib import import_module
 
 #: Word -> module that has the command, and what it does.
 COMMANDS = {
+    'pretrain': ('.cli.pretrain', 'pre-train an encoder on a folder of images, no labels'),
     'train': ('.cli.train', 'train any config: ours, or of mmpretrain, mmdet, mmsegmentation'),
     'test': ('.cli.test', 'evaluate a checkpoint: top-1, COCO AP, mIoU'),
+    'embed': ('.cli.embed', 'give every image of a folder a vector'),
     'reconstruct': ('.cli.reconstruct', 'draw what a model sees of images and makes of them'),
     'probe': ('.cli.linear_probe', 'linear probe, beside the same encoder at random'),
     'infer': ('.cli.infer', 'draw boxes and masks, label maps, classes'),

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from mmengine.config import Config
     from mmengine.runner import Runner
 
+#: Of the training set's files; `data.bad_files` has it too, and is not imported before its time.
+MAX_BAD_SHARE = 0.3
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
@@ -49,7 +51,7 @@ def add_common_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=_Options,
+        action=Options,
         default={},
         metavar='KEY=VALUE',
         help='change the config, for example data_root=DIR or train_dataloader.batch_size=64',
@@ -59,10 +61,11 @@ def add_common_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 
 
-class _Options(Action):
+class Options(Action):
     """MMEngine's ``DictAction``, imported where it has something to parse."""
 
     def __call__(self, *given) -> None:
+        """Parse and store, as argparse asks for."""
         from mmengine.config import DictAction
 
         parser, _, options, *_ = given
@@ -124,7 +127,7 @@ def build_runner(
     strict: bool,
     allow_partial_backbone: bool = False,
     amp: str | None = None,
-    max_bad_share: float = 0.3,
+    max_bad_share: float = MAX_BAD_SHARE,
 ) -> Runner:
     """Build the Runner of a config, after checks of the data that it will read.
 

@@ -1,12 +1,15 @@
 """A run prints only the messages that matter; its log file has all of them."""
 
 import logging
+import time
+from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
 from .errors import note_first_step
+from .progress import Progress
 from .schedule import in_iterations
 
 #: The beginnings of MMEngine's messages that are for the file only: its descriptions of the machine
@@ -41,6 +44,66 @@ class FirstStepHook(Hook):
 
     def _after_iter(self, *args, **kwargs) -> None:
         note_first_step()
+
+
+class ProgressHook(Hook):
+    """One line in place of MMEngine's: how far, how fast, and what each level has recovered.
+
+    The share of a level's energy is 1 minus its loss, which is 1 where nothing is predicted. It is
+    shown where coefficients are normalized by subband.
+    """
+
+    #: Of images per second and of the losses, the weight of a step.
+    SMOOTHING = 0.02
+    priority = 'LOW'
+
+    def __init__(self) -> None:
+        self._means: dict[str, float] = {}
+
+    def before_train(self, runner: Runner) -> None:
+        """Keep what belongs to single steps from the screen; the log file has it."""
+        for handler in runner.logger.handlers:
+            if not isinstance(handler, logging.FileHandler):
+                handler.addFilter(_is_no_step)
+        self._progress = Progress('pre-training')
+        self._before = time.perf_counter()
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch=None, outputs: dict | None = None
+    ) -> None:
+        """Redraw the line."""
+        now = time.perf_counter()
+        found = {'seconds': now - self._before}
+        self._before = now
+        losses = {name: value for name, value in (outputs or {}).items() if 'loss' in name}
+        found |= {name: float(value.detach()) for name, value in losses.items()}
+        for name, value in found.items():
+            mean = self._means.setdefault(name, value)
+            # Of the first steps the plain mean.
+            share = max(self.SMOOTHING, 1 / (runner.iter + 1))
+            self._means[name] = mean + share * (value - mean)
+        self._progress.show((runner.iter + 1) / runner.max_iters, self._note(runner))
+
+    def after_train(self, runner: Runner) -> None:
+        """Leave the last line."""
+        self._progress.done(self._note(runner))
+
+    def _note(self, runner: Runner) -> str:
+        loader: Any = runner.train_dataloader
+        speed = f'{loader.batch_size / self._means["seconds"]:,.0f} images/s'
+        model: Any = runner.model
+        targets: Any = getattr(model, 'target_generator', None)
+        if getattr(targets, 'norm', None) != 'subband':
+            return f'{speed}, loss {self._means["loss"]:.3f}'
+        shares = (
+            f'{level}: {max(0, 1 - self._means[f"loss_level{level}"] / weight):.0%}'
+            for level, weight in zip(targets.levels, model.head.loss_weights, strict=True)
+        )
+        return f'{speed}, recovered of level {", ".join(shares)}'
+
+
+def _is_no_step(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(('Epoch(', 'Iter(', 'Saving checkpoint', 'Exp name'))
 
 
 class QuietRunner(Runner):

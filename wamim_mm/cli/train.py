@@ -3,13 +3,21 @@
 python tools/train.py configs/pretrain/wamim_vit-b.py --cfg-options data_root=DIR
 """
 
+from __future__ import annotations
+
 import argparse
 import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from .errors import CommandParser, command, share
-from .launch import add_common_arguments, build_runner, load_config
+from .launch import MAX_BAD_SHARE, add_common_arguments, build_runner, load_config
 from .settings import is_first_process
 from .work_dir import claim_work_dir, holds_checkpoint
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from mmengine.hooks import Hook
 
 
 def parse_args() -> argparse.Namespace:
@@ -42,9 +50,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--max-bad-share',
         type=share,
-        default=0.3,
+        default=MAX_BAD_SHARE,
         metavar='S',
-        help='stop where more of the files that were tried are bad, 0 to 1 (0.3)',
+        help='stop where more of the files that were tried are bad, 0 to 1 (%(default)s)',
     )
     add_common_arguments(parser)
     return parser.parse_args()
@@ -59,9 +67,44 @@ def main() -> None:
         if 'auto_scale_lr' not in cfg:
             raise ValueError(f'{args.config} has no auto_scale_lr.base_batch_size to scale from')
         cfg.auto_scale_lr.enable = True
+    train(
+        cfg,
+        args.resume,
+        allow_partial_backbone=args.allow_partial_backbone,
+        amp=args.amp,
+        max_bad_share=args.max_bad_share,
+        max_hours=args.max_hours,
+    )
+
+
+def train(
+    cfg: Config,
+    resume: str | None,
+    allow_partial_backbone: bool = False,
+    amp: str | None = None,
+    max_bad_share: float = MAX_BAD_SHARE,
+    max_hours: float | None = None,
+    hooks: Sequence[Hook] = (),
+) -> None:
+    """Train with a config that `load_config` has read, in a work dir of its own.
+
+    Args:
+        cfg: The config.
+        resume: A checkpoint to go on from; ``'auto'`` for the latest one in the work dir, if there
+            is one; None for a run from its beginning.
+        allow_partial_backbone: As for `build_runner`.
+        amp: As for `build_runner`.
+        max_bad_share: As for `build_runner`.
+        max_hours: When to save and end; None for no limit.
+        hooks: More hooks for this run, which are no part of its config.
+
+    Raises:
+        ValueError: The work dir is in use, or holds a run that does not go on.
+        SystemExit: With 75, where it was told to stop and has saved.
+    """
     # torchrun starts a worker again after a failure: it goes on with what was saved since.
     again = int(os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')) > 0
-    resume = 'auto' if again and holds_checkpoint(cfg.work_dir) else args.resume
+    resume = 'auto' if again and holds_checkpoint(cfg.work_dir) else resume
     claim_work_dir(cfg.work_dir, again or bool(resume or cfg.get('resume')), is_first_process())
     if resume == 'auto' and not holds_checkpoint(cfg.work_dir):
         if is_first_process():
@@ -73,11 +116,13 @@ def main() -> None:
         cfg,
         ('train_dataloader', 'val_dataloader'),
         strict=bool(cfg.get('resume')),
-        allow_partial_backbone=args.allow_partial_backbone,
-        amp=args.amp,
-        max_bad_share=args.max_bad_share,
+        allow_partial_backbone=allow_partial_backbone,
+        amp=amp,
+        max_bad_share=max_bad_share,
     )
-    runner.register_hook(dict(type='StopHook', max_hours=args.max_hours))
+    runner.register_hook(dict(type='StopHook', max_hours=max_hours))
+    for hook in hooks:
+        runner.register_hook(hook)
     runner.train()
 
 

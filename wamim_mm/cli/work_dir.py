@@ -26,13 +26,22 @@ def claim_work_dir(path: str, resume: bool, first: bool) -> None:
         ValueError: The work dir cannot be written, is another run's now, or holds a run that does
             not go on.
     """
-    held = None if resume else _run_in(Path(path))
-    if held:
-        raise ValueError(
-            f'{path} holds a run ({held}); go on with it by --resume, or choose another --work-dir'
-        )
+    if not resume:
+        refuse_other_run(path, 'go on with it by --resume, or choose another --work-dir')
     if first:
         _lock(path)
+
+
+def refuse_other_run(path: str, fix: str) -> None:
+    """Raise ValueError where a work dir holds a run.
+
+    Args:
+        path: The work dir, which may not be there.
+        fix: What to do about it, the end of the message.
+    """
+    held = _run_in(Path(path))
+    if held:
+        raise ValueError(f'{path} holds a run ({held}); {fix}')
 
 
 def holds_checkpoint(path: str) -> bool:

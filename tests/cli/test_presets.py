@@ -1,0 +1,95 @@
+"""What `wamim pretrain` chooses."""
+
+import itertools
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from wamim_mm.cli import presets
+from wamim_mm.cli.pretrain import chosen_model, config_text, duration
+from wamim_mm.evaluation.models import build_model
+
+CHOICES = [(method, model) for method, models in presets.MODELS.items() for model in models]
+
+
+@pytest.mark.parametrize(
+    ('short_side', 'size'), [(8, 32), (32, 32), (63, 32), (64, 64), (100, 96), (4000, 224)]
+)
+def test_crops_are_no_larger_than_most_images(short_side, size):
+    assert presets.image_size(short_side) == size
+
+
+def test_epochs_follow_the_number_of_images():
+    assert [presets.longest_epochs(10**n) for n in (1, 3, 4, 5, 6)] == [800, 800, 300, 100, 100]
+    assert presets.longest_epochs(5000) == 420
+
+
+def test_batches_leave_steps_in_an_epoch_and_rates_follow_their_root():
+    found = presets.recipe(10_000, 300, 256)
+    assert (found.batch_size, found.lr, found.warm_up) == (256, 1e-3, 30)
+    assert presets.recipe(10_000, 300, 64).lr == 5e-4
+    assert presets.recipe(10**6, 100, 1024).lr == 1.6e-3  # the recipes' for 2048
+    for images, largest in itertools.product((1, 7, 8, 100, 5000), (1, 3, 64)):
+        batch = presets.recipe(images, 1, largest).batch_size
+        assert 1 <= batch <= largest
+        assert images < 16 or images // batch >= presets.LEAST_STEPS
+        assert batch & (batch - 1) == 0
+
+
+def test_every_other_size_is_refused_before_the_model_is_built():
+    presets.check_size('wamim', 'vit-s', 96)
+    with pytest.raises(ValueError, match=r'--img-size 100: must be a multiple of 16 for vit-s'):
+        presets.check_size('wamim', 'vit-s', 100)
+    with pytest.raises(ValueError, match='from 32 on'):
+        presets.check_size('mfm', 'r18', 16)
+
+
+@pytest.mark.parametrize('size', presets.SIZES)
+@pytest.mark.parametrize(('method', 'model'), CHOICES)
+def test_the_config_builds_a_model_for_these_images(method, model, size, tmp_path):
+    """ViTs on the meta device, without memory; of the others the large ones at one size."""
+    if (method, model[:4], size) == ('wamim', 'swin', 32):
+        with pytest.raises(ValueError, match=r'from 64 on, .* the nearest is 64'):
+            presets.check_size(method, model, size)
+        return
+    presets.check_size(method, model, size)
+    if model in ('swin-b', 'r50') and size != 224:
+        pytest.skip('as its smaller sibling')
+    options = presets.model_options(method, model, size)
+    text = config_text(tmp_path, method, model, options, size, presets.recipe(5000, 10, 64), False)
+    cfg = Config.fromstring(text, '.py')
+    with torch.device('meta' if model.startswith('vit') else 'cpu'):
+        built = build_model(cfg)
+    assert built.img_size == (size, size)
+    assert cfg.train_dataloader.dataset.pipeline[0].scale == size
+    assert cfg.train_dataloader.batch_size == 64 and cfg.train_cfg.max_epochs == 10
+    if method == 'wamim':
+        side = size // built.backbone.mask_unit
+        assert side >= 4 and max(built.target_generator.levels) <= 5
+        # The deepest feature predicts the coarsest level, two tokens of the finest encoder wide.
+        assert 2 ** built.target_generator.levels[-1] <= 2 * built.backbone.mask_unit
+
+
+def test_every_size_suits_some_vit():
+    for size in presets.SIZES:
+        presets.check_size('wamim', 'vit-s', size)
+
+
+def test_models_and_methods_follow_from_each_other():
+    class Given:
+        model = method = None
+
+    assert chosen_model(Given, gpu=True) == ('wamim', 'vit-s')
+    assert chosen_model(Given, gpu=False) == ('wamim', 'vit-ti')
+    Given.model = 'r50'
+    assert chosen_model(Given, gpu=True) == ('mfm', 'r50')
+    Given.method = 'wamim'
+    with pytest.raises(ValueError, match=r'--model r50: wamim takes vit-ti, .* --method mfm'):
+        chosen_model(Given, gpu=True)
+
+
+def test_durations():
+    assert [duration(s) for s in (1, 600, 7300, 90_000, 260_000)] == [
+        *('1 min', '10 min', '2 hours', '25 hours', '3 days')
+    ]

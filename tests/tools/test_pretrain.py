@@ -1,0 +1,135 @@
+"""`wamim pretrain`, from a folder to an encoder, as a newcomer types it."""
+
+import re
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from PIL import Image
+from safetensors.torch import load_file
+
+from .commands import steps
+
+
+def wamim(folder, *arguments, **kwargs):
+    command = [sys.executable, '-m', 'wamim_mm', *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=600, **kwargs
+    )
+
+
+@pytest.fixture(scope='module')
+def images(tmp_path_factory):
+    """Forty images of stripes, one file that is none, in sub-folders with blanks in their names."""
+    folder = tmp_path_factory.mktemp('data') / 'my images'
+    for i in range(40):
+        stripes = np.sin(np.arange(40)[:, None] / (1 + i % 5) + np.arange(36)) * 127 + 128
+        path = folder / f'part {i % 2}' / f'{i}.png'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.stack([stripes] * 3, 2).astype(np.uint8)).save(path)
+    (folder / 'broken.jpg').write_bytes(b'broken')
+    return folder
+
+
+@pytest.fixture(scope='module')
+def run(images, tmp_path_factory):
+    """A folder after a first run."""
+    folder = tmp_path_factory.mktemp('run')
+    done = wamim(folder, 'pretrain', '--data', images, '--out', 'first', '--epochs', 2)
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+def test_it_says_what_it_does_in_few_lines(run, images):
+    _, printed = run
+    lines = printed.splitlines()
+    assert lines[0] == '41 images, median 36 x 40 pixels'
+    assert lines[1] == '1 cannot be opened (broken.jpg): they are skipped'
+    assert re.match(r'wamim vit-\w+, \d.* crops of 32 x 32 pixels', lines[2])
+    assert 'images/s' in lines[3] and lines[4] == 'batches of 4, learning rate 0.00013'
+    assert lines[5].startswith('2 epochs: 82 images seen, about ')
+    first_loss = next(i for i, line in enumerate(lines) if 'recovered of level' in line)
+    assert first_loss < 12
+    assert not re.search('Warning|paramwise|Epoch\\(', printed)
+
+
+def test_what_it_leaves(run, images):
+    folder, _ = run
+    out = folder / 'first'
+    cfg = Config.fromfile(out / 'config.py')
+    assert cfg.data_root == str(images) and cfg.train_cfg.max_epochs == 2
+    full = Config.fromfile(out / 'full_config.py')
+    assert full.model == cfg.model and full.optim_wrapper == cfg.optim_wrapper
+    encoder = load_file(out / 'backbone.safetensors')
+    trained = torch.load(out / 'epoch_2.pth', weights_only=False)['state_dict']
+    for name, tensor in encoder.items():
+        assert torch.equal(tensor, trained[f'backbone.{name.removeprefix("backbone.")}'])
+    assert 'broken.jpg' in (out / 'bad_files.txt').read_text()
+
+
+def test_the_config_trains_alike_by_hand(run, images):
+    folder, _ = run
+    done = wamim(folder, 'train', 'first/config.py', '--work-dir', 'by hand')
+    assert done.returncode == 0, done.stderr
+    first, second = (
+        torch.load(folder / name / 'epoch_2.pth', weights_only=False)['state_dict']
+        for name in ('first', 'by hand')
+    )
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_next_commands_are_right(run, images):
+    folder, printed = run
+    commands = [line.strip() for line in printed.splitlines() if line.startswith('  wamim ')]
+    assert [command.split()[1] for command in commands] == ['reconstruct', 'embed', 'export']
+    for command in commands:
+        shell = command.replace('wamim', f'{sys.executable} -m wamim_mm', 1)
+        done = subprocess.run(shell, shell=True, cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    vectors = np.load(folder / 'first' / 'embeddings.npz')
+    assert len(vectors['names']) == 40 and vectors['names'][0] == 'part 0/0.png'
+
+
+def test_a_used_folder_is_refused_and_resumed(run, images):
+    folder, _ = run
+    started = time.time()
+    done = wamim(folder, 'pretrain', '--data', images, '--out', 'first')
+    assert done.returncode == 2 and time.time() - started < 60
+    assert 'wamim pretrain --out first --resume goes on with it' in done.stderr
+    options = ['--cfg-options', 'train_cfg.max_epochs=3']
+    done = wamim(folder, 'pretrain', '--out', 'first', '--resume', *options)
+    assert done.returncode == 0, done.stderr
+    assert [step['epoch'] for step in steps(folder / 'first')][-1] == 3
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        ([], 'the following arguments are required: --data DIR'),
+        (['--resume'], '--resume needs --out DIR'),
+        (['--resume', '--out', 'nowhere'], '--resume: there is no nowhere/config.py'),
+        (['--data', 'nowhere'], "--data 'nowhere' is no folder"),
+        (['--data', '.'], 'no image at'),
+        (['--data', '{images}', '--img-size', '50'], '--img-size 50: must be a multiple of 8'),
+        (['--data', '{images}', '--model', 'r50', '--method', 'wamim'], '--model r50: wamim takes'),
+        (['--data', '{images}', '--epochs', '0'], 'must be a number from 1 on'),
+    ],
+)
+def test_mistakes(arguments, message, images, tmp_path):
+    arguments = [argument.format(images=images) for argument in arguments]
+    done = wamim(tmp_path, 'pretrain', *arguments)
+    assert done.returncode == 2 and message in done.stderr
+    assert len(done.stderr.splitlines()) == 1 and not list(tmp_path.iterdir())
+
+
+def test_mfm_with_a_resnet(images, tmp_path):
+    done = wamim(
+        *(tmp_path, 'pretrain', '--data', images, '--model', 'r18', '--epochs', 1, '--out', 'mfm')
+    )
+    assert done.returncode == 0, done.stderr
+    assert 'mfm r18' in done.stdout and ', loss 0.' in done.stdout
+    assert 'conv1.weight' in str(load_file(tmp_path / 'mfm' / 'backbone.safetensors').keys())

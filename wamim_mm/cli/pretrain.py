@@ -1,0 +1,303 @@
+"""Pre-train an encoder on a folder of images, without labels: from nothing but the folder.
+
+wamim pretrain --data DIR
+
+Looks at the images and the machine, chooses size, batch, epochs and learning rate, and says so;
+writes an ordinary config to the work dir and trains with it. Afterwards the encoder is exported.
+Ctrl-C saves; --resume goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from . import presets
+from .errors import CommandParser, command, positive
+from .folder import look
+from .launch import Options, load_config
+from .settings import check_folder, process_count
+from .train import train
+from .work_dir import refuse_other_run
+
+#: The config in the work dir, the same with all that it inherits, and the exported encoder.
+CONFIG, FULL_CONFIG, ENCODER = 'config.py', 'full_config.py', 'backbone.safetensors'
+#: Images of a step: what is tried first.
+LARGEST_BATCH = dict(cuda=1024, cpu=64)
+#: On CPUs a run is shortened to so many hours, unless --epochs says more.
+CPU_HOURS = 1.0
+#: Checkpoints in the work dir at a time: the last two, and one that is being written.
+CHECKPOINTS = 3
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line; end the program if the arguments are wrong."""
+    models = sorted({model for method in presets.MODELS.values() for model in method})
+    parser = CommandParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--data', metavar='DIR', help='a folder of images, sub-folders included')
+    parser.add_argument('--out', metavar='DIR', help='the work dir (work_dirs/<folder>_<model>)')
+    parser.add_argument('--model', choices=models, help='(vit-s; without a GPU vit-ti)')
+    parser.add_argument('--method', choices=tuple(presets.MODELS), help='(wamim; for r18, r50 mfm)')
+    parser.add_argument('--epochs', type=positive, metavar='N', help='(by the number of images)')
+    parser.add_argument(
+        '--img-size', type=positive, metavar='PIXELS', help='side of the crops (by the images)'
+    )
+    parser.add_argument('--resume', action='store_true', help='go on with the run in --out')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=Options,
+        default={},
+        metavar='KEY=VALUE',
+        help='change the config that comes out of it',
+    )
+    args = parser.parse_args()
+    if args.resume:
+        if not args.out:
+            parser.error('--resume needs --out DIR, the work dir of the run that goes on')
+        return args
+    if not args.data:
+        parser.error('the following arguments are required: --data DIR')
+    return args
+
+
+@command
+def main() -> None:
+    """Choose, write the config, train, export."""
+    args = parse_args()
+    if process_count() > 1:
+        raise ValueError(
+            'wamim pretrain is one process; with several, train with the config that it has '
+            f'written: tools/dist_train.sh OUT/{CONFIG} GPUS'
+        )
+    if args.resume:
+        out = Path(args.out)
+        if not (out / CONFIG).is_file():
+            raise FileNotFoundError(f'--resume: there is no {out / CONFIG}; give the run its --out')
+    else:
+        out = plan(args)
+    config = out / CONFIG
+    import torch
+
+    from .screen import ProgressHook
+
+    given = load_config(
+        argparse.Namespace(
+            config=str(config),
+            cfg_options=args.cfg_options,
+            work_dir=str(out),
+            launcher='none',
+            local_rank=0,
+        )
+    )
+    # MMEngine writes what it trains with, all of it, beside the short config that was read.
+    cfg = type(given)(given._cfg_dict, cfg_text=given.text, filename=str(out / FULL_CONFIG))
+    train(
+        cfg,
+        'auto' if args.resume else None,
+        amp='auto' if torch.cuda.is_available() else None,
+        hooks=[ProgressHook()],
+    )
+    finish(out, cfg.data_root)
+
+
+def plan(args: argparse.Namespace) -> Path:
+    """Look at the data and the machine, say what is chosen, and write the config.
+
+    Returns:
+        The work dir.
+
+    Raises:
+        FileNotFoundError: There are no images.
+        ValueError: The arguments do not fit each other or the machine.
+    """
+    data = Path(args.data)
+    if not data.is_dir():
+        raise FileNotFoundError(f'--data {args.data!r} is no folder; give one with images')
+    import torch
+
+    gpu = torch.cuda.is_available()
+    method, model = chosen_model(args, gpu)
+    out = work_dir(args, model)
+    check_folder(str(out), '--out')
+    refuse_other_run(
+        str(out), f'wamim pretrain --out {out} --resume goes on with it, or choose another --out'
+    )
+    folder = look(data)
+    size = args.img_size or presets.image_size(folder.short_side)
+    presets.check_size(method, model, size)
+    say(*folder.lines())
+
+    device = torch.cuda.get_device_name() if gpu else f'{os.cpu_count()} CPU cores, no GPU'
+    from mmengine.config import Config
+
+    from ..evaluation.trial import try_steps
+
+    options = presets.model_options(method, model, size)
+    largest = presets.recipe(folder.images, 1, LARGEST_BATCH['cuda' if gpu else 'cpu']).batch_size
+    draft = config_text(data, method, model, options, size, presets.Recipe(2, 1, largest, 1), gpu)
+    trial = try_steps(Config.fromstring(draft, '.py'), size, largest)
+    steps = max(1, folder.images // trial.batch_size)
+    worth = presets.longest_epochs(folder.images)
+    epochs, fit = args.epochs or worth, int(CPU_HOURS * 3600 / (steps * trial.seconds))
+    cut = not gpu and not args.epochs and fit < worth
+    if cut:
+        epochs = max(1, fit)
+    recipe = presets.recipe(folder.images, epochs, trial.batch_size)
+    seconds = epochs * steps * trial.seconds
+    disk = CHECKPOINTS * 12 * trial.parameters  # weights and two moments in float32
+    check_disk(out, disk)
+    seen = f'{epochs * folder.images:,} images seen, about {duration(seconds)}'
+    say(
+        f'{method} {model}, {trial.parameters / 1e6:.1f} million parameters with its decoders, '
+        f'crops of {size} x {size} pixels',
+        f'{device}: {trial.batch_size / trial.seconds:,.0f} images/s, '
+        f'{trial.memory / 1e9:.1f} GB of memory; {disk / 1e9:.1f} GB of disk for checkpoints',
+        f'batches of {recipe.batch_size}, learning rate {recipe.lr:g}',
+        f'{epochs} epochs: {seen}'
+        + (f'; so many fit an hour without a GPU, --epochs {worth} would be better' if cut else ''),
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    (out / CONFIG).write_text(config_text(data, method, model, options, size, recipe, gpu))
+    return out
+
+
+def work_dir(args: argparse.Namespace, model: str) -> Path:
+    """Where the run is written."""
+    return Path(args.out or Path('work_dirs') / f'{Path(args.data).resolve().name}_{model}')
+
+
+def chosen_model(args: argparse.Namespace, gpu: bool) -> tuple[str, str]:
+    """Method and model, each of which may follow from the other.
+
+    Raises:
+        ValueError: The method has no such model.
+    """
+    model = args.model or ('vit-s' if gpu else 'vit-ti')
+    method = args.method or ('wamim' if model in presets.MODELS['wamim'] else 'mfm')
+    if model not in presets.MODELS[method]:
+        raise ValueError(
+            f'--model {model}: {method} takes {", ".join(presets.MODELS[method])}; '
+            f'for {model} choose --method mfm'
+        )
+    return method, model
+
+
+def config_text(
+    data: Path,
+    method: str,
+    model: str,
+    options: dict[str, Any],
+    size: int,
+    recipe: presets.Recipe,
+    gpu: bool,
+) -> str:
+    """The config that a person would write."""
+    from mmengine.config import Config
+
+    base, _ = presets.MODELS[method][model]
+    # One checkpoint an epoch would be much of a small data set's time.
+    interval = max(1, recipe.epochs // 20)
+    return f'''"""Written by wamim pretrain; the same run by hand:
+
+wamim train {CONFIG}
+"""
+
+_base_ = 'wamim_mm::pretrain/{base}.py'
+
+data_root = {str(data.resolve())!r}
+{Config(dict(model=options)).pretty_text.strip()}
+train_pipeline = [
+    dict(
+        type='LoadRandomResizedCrop',
+        scale={size},
+        crop_ratio_range=(0.2, 1.0),
+        interpolation='bicubic',
+    ),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='RandomDraw'),
+    dict(type='PackInputs', algorithm_keys=['draw']),
+]
+train_dataloader = dict(
+    batch_size={recipe.batch_size},
+    num_workers={workers()},
+    pin_memory={gpu},
+    dataset=dict(data_root=data_root, data_prefix='', pipeline=train_pipeline),
+)
+optim_wrapper = dict(optimizer=dict(lr={recipe.lr:g}))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-2, end={recipe.warm_up}, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', begin={recipe.warm_up}, convert_to_iter_based=True),
+]
+train_cfg = dict(max_epochs={recipe.epochs})
+auto_scale_lr = dict(base_batch_size={recipe.batch_size})
+default_hooks = dict(
+    logger=dict(interval=10), checkpoint=dict(interval={interval}, max_keep_ckpts=1)
+)
+log_processor = dict(window_size=10)
+'''
+
+
+def workers() -> int:
+    """Processes that load images: one less than there are cores."""
+    return max(1, min(8, (os.cpu_count() or 1) - 1))
+
+
+def duration(seconds: float) -> str:
+    """In minutes, hours or days, whichever is one at least."""
+    for unit, length in (('days', 86400), ('hours', 3600)):
+        if seconds >= 2 * length:
+            return f'{seconds / length:.0f} {unit}'
+    return f'{max(1, seconds / 60):.0f} min'
+
+
+def check_disk(out: Path, needed: int) -> None:
+    """Raise ValueError where the disk has no room for the checkpoints.
+
+    Args:
+        out: The work dir, which may not be there yet.
+        needed: Bytes.
+    """
+    there = next(part for part in (out.absolute(), *out.absolute().parents) if part.exists())
+    free = shutil.disk_usage(there).free
+    if free < needed:
+        raise ValueError(
+            f'{out}: {needed / 1e9:.1f} GB are needed for checkpoints, {free / 1e9:.1f} GB are '
+            'free; make room, or choose another --out'
+        )
+
+
+def finish(out: Path, data: str) -> None:
+    """Export the encoder, and say what to do next."""
+    from ..export import export_backbone
+
+    pointer = out / 'last_checkpoint'
+    checkpoint = out / pointer.read_text().strip()
+    encoder = out / ENCODER
+    encoder.unlink(missing_ok=True)
+    export_backbone(str(checkpoint), encoder, 'mmpretrain')
+    commands = (
+        ('reconstruct', checkpoint, data, '--out', out / 'reconstruction.png'),
+        ('embed', checkpoint, data, '--out', out / 'embeddings.npz'),
+        ('export', checkpoint, out / 'timm.safetensors', '--to', 'timm'),
+    )
+    say(
+        f'wrote {encoder}, the encoder for a config of mmpretrain. Next:',
+        *(f'  wamim {shlex.join(map(str, words))}' for words in commands),
+    )
+
+
+def say(*lines: str) -> None:
+    """Print lines at once."""
+    print('\n'.join(lines), flush=True)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
