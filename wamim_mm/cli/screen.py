@@ -50,7 +50,7 @@ class ProgressHook(Hook):
     """One line in place of MMEngine's: how far, how fast, and what each level has recovered.
 
     The share of a level's energy is 1 minus its loss, which is 1 where nothing is predicted. It is
-    shown where coefficients are normalized by subband.
+    shown where coefficients are normalized.
     """
 
     #: Of images per second and of the losses, the weight of a step.
@@ -93,7 +93,7 @@ class ProgressHook(Hook):
         speed = f'{loader.batch_size / self._means["seconds"]:,.0f} images/s'
         model: Any = runner.model
         targets: Any = getattr(model, 'target_generator', None)
-        if getattr(targets, 'norm', None) != 'subband':
+        if getattr(targets, 'norm', 'none') == 'none':
             return f'{speed}, loss {self._means["loss"]:.3f}'
         shares = (
             f'{level}: {max(0, 1 - self._means[f"loss_level{level}"] / weight):.0%}'

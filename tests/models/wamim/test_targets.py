@@ -5,8 +5,10 @@ import pytest
 import pywt
 import torch
 from PIL import Image
+from torch.nn import functional as F
 
 from wamim_mm import WaveletTargetGenerator
+from wamim_mm.models.wamim.targets import NORMS
 
 
 def by_pywavelets(images, wavelet, level, subbands):
@@ -17,7 +19,7 @@ def by_pywavelets(images, wavelet, level, subbands):
 
 
 @pytest.mark.parametrize('wavelet', ['haar', 'db2', 'bior2.2'])
-@pytest.mark.parametrize('norm', ['subband', 'token', 'none'])
+@pytest.mark.parametrize('norm', NORMS)
 @pytest.mark.parametrize('subbands', [('cA', 'cH', 'cV', 'cD'), ('cD', 'cH'), ('cA',)], ids=str)
 def test_targets(wavelet, norm, subbands):
     images = np.random.default_rng(0).normal(size=(2, 3, 64, 96))
@@ -27,11 +29,35 @@ def test_targets(wavelet, norm, subbands):
     for level, target in zip((1, 2, 4), targets, strict=True):
         assert target.shape == (2, 3 * len(subbands), 64 // 2**level, 96 // 2**level)
         expected = by_pywavelets(images, wavelet, level, subbands)
-        if norm != 'none':
+        if norm == 'block':
+            parts = expected.reshape(2, len(subbands), 3, *expected.shape[2:])
+            if 'cA' in subbands:
+                place = subbands.index('cA')
+                parts[:, place] -= parts[:, place].mean(1, keepdims=True)
+            energy = (parts**2).mean((1, 2), keepdims=True)
+            parts /= np.sqrt(energy + 1e-6 * 4 ** (level - 1))
+            expected = parts.reshape(expected.shape)
+        elif norm != 'none':
             axis = (2, 3) if norm == 'subband' else 1
             mean, variance = (f(expected, axis=axis, keepdims=True) for f in (np.mean, np.var))
             expected = (expected - mean) / np.sqrt(variance + 1e-6)
         np.testing.assert_allclose(target.numpy(), expected, atol=2e-5)
+
+
+@pytest.mark.parametrize('level', [1, 2, 4])
+def test_block_norm_is_that_of_mae_in_other_coordinates(level):
+    """Pixels of averaged images, normalized in blocks of 2 x 2 as MAE does it; then one level."""
+    images = torch.rand(2, 3, 64, 96, dtype=torch.float64)
+    images[:, :, :16, :16] = 0.3  # flat, where the small number in the root counts
+    blocks = F.pixel_unshuffle(F.avg_pool2d(images, 2 ** (level - 1)), 2).movedim(1, -1)
+    mean, variance = blocks.mean(-1, keepdim=True), blocks.var(-1, correction=0, keepdim=True)
+    normalized = ((blocks - mean) / (variance + 1e-6).sqrt()).movedim(-1, 1)
+    approximation, details = pywt.dwt2(
+        F.pixel_shuffle(normalized, 2).numpy(), 'haar', 'periodization'
+    )
+    expected = np.concatenate([approximation, *details], axis=1)
+    (target,) = WaveletTargetGenerator('haar', (level,), norm='block')(images)
+    np.testing.assert_allclose(target.numpy(), expected, atol=1e-9)
 
 
 def test_paper_sizes():
@@ -44,7 +70,7 @@ def test_paper_sizes():
         )
 
 
-@pytest.mark.parametrize('norm', ['subband', 'token', 'none'])
+@pytest.mark.parametrize('norm', NORMS)
 @pytest.mark.parametrize('wavelet', ['haar', 'sym4'])
 def test_to_images_inverts_the_targets(wavelet, norm):
     images = torch.randn(2, 3, 64, 64, dtype=torch.float64)
@@ -69,7 +95,7 @@ def test_to_images_without_approximations_keeps_the_mean_colour():
     torch.testing.assert_close(back.mean((2, 3)), images.mean((2, 3)), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize('norm', ['subband', 'token', 'none'])
+@pytest.mark.parametrize('norm', NORMS)
 def test_constant_images_stay_finite(norm):
     images = torch.full((1, 3, 32, 32), 0.7)
     generator = WaveletTargetGenerator(levels=(1, 5), norm=norm)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ...ops.wavelets import approximation2, filter_bank, wavedec2, waverec2
 
 SUBBANDS = ('cA', 'cH', 'cV', 'cD')
-NORMS = ('subband', 'token', 'none')
+NORMS = ('subband', 'block', 'token', 'none')
 
 
 @MODELS.register_module()
@@ -26,8 +26,12 @@ class WaveletTargetGenerator(BaseModule):
         subbands: Which subbands a level's target holds, in this order, out of ``cA``, ``cH``,
             ``cV`` and ``cD``.
         norm: How coefficients are normalized. ``'subband'``: zero mean and unit variance over the
-            positions, for every image, level, subband and colour. ``'token'``: over the channels at
-            one position, as MAE's normalized pixels. ``'none'``: not at all.
+            positions, for every image, level, subband and colour. ``'block'``: each position as MAE
+            normalizes a patch (its ``norm_pix_loss``): the approximation loses its mean over the
+            colours, and all channels are divided by their root mean square. With Haar and all
+            subbands, targets are then a rotation of the normalized pixels of a block of 2 x 2 in
+            the image averaged over ``2**(l - 1)`` pixels. ``'token'``: zero mean and unit variance
+            over the channels at one position. ``'none'``: not at all.
 
     Raises:
         ValueError: Unknown wavelet, subband or norm; levels not ascending, or under 1.
@@ -83,7 +87,7 @@ class WaveletTargetGenerator(BaseModule):
                 raise ValueError(
                     f'WaveletTargetGenerator: level {level} of {height} x {width} images is 1 x 1, '
                     "which norm='subband' turns to zero; use larger images, drop the level, or "
-                    "set norm='token' or 'none'"
+                    "set norm='block' or 'none'"
                 )
 
     @torch.no_grad()
@@ -100,7 +104,8 @@ class WaveletTargetGenerator(BaseModule):
         Raises:
             ValueError: A level does not divide the sides of the image.
         """
-        return [self._normalized(target) for target in self.coefficients(images)]
+        found = zip(self.coefficients(images), self.levels, strict=True)
+        return [self._normalized(target, level) for target, level in found]
 
     def coefficients(self, images: Tensor) -> list[Tensor]:
         """The same as :meth:`forward` before normalization."""
@@ -137,7 +142,7 @@ class WaveletTargetGenerator(BaseModule):
         for level, prediction, target in zip(
             self.levels, predictions, self.coefficients(images), strict=True
         ):
-            mean, std = self._statistics(target)
+            mean, std = self._statistics(target, level)
             channels = (prediction.to(target.dtype) * std + mean).split(colours, dim=1)
             predicted[level] = dict(zip(names, channels, strict=True))
 
@@ -151,19 +156,32 @@ class WaveletTargetGenerator(BaseModule):
         ]
         return waverec2([approximation, *details], self.wavelet)
 
-    def _normalized(self, target: Tensor) -> Tensor:
+    def _normalized(self, target: Tensor, level: int) -> Tensor:
         """Normalize a level's coefficients as `norm` says; layer norm does it in one fused step."""
         if self.norm == 'none':
             return target
+        if self.norm == 'block':
+            mean, std = self._statistics(target, level)
+            return (target - mean) / std
         if self.norm == 'subband':
             return F.layer_norm(target, target.shape[2:], eps=self.eps)
         channels_last = target.movedim(1, -1)
         return F.layer_norm(channels_last, channels_last.shape[-1:], eps=self.eps).movedim(-1, 1)
 
-    def _statistics(self, target: Tensor) -> tuple[Tensor | float, Tensor | float]:
+    def _statistics(self, target: Tensor, level: int) -> tuple[Tensor | float, Tensor | float]:
         """Mean and standard deviation that `_normalized` takes out of a level's coefficients."""
         if self.norm == 'none':
             return 0.0, 1.0
+        if self.norm == 'block':
+            by_subband = target.unflatten(1, (len(self.subbands), -1))  # (N, subbands, C, h, w)
+            mean = torch.zeros_like(by_subband)
+            if 'cA' in self.subbands:
+                place = self.subbands.index('cA')
+                mean[:, place] = by_subband[:, place].mean(1, keepdim=True)
+            mean = mean.flatten(1, 2)
+            variance = (target - mean).square().mean(1, keepdim=True)
+            # An orthonormal transform doubles a constant at each level.
+            return mean, (variance + self.eps * 4 ** (level - 1)).sqrt()
         dims = (2, 3) if self.norm == 'subband' else (1,)
         variance, mean = torch.var_mean(target, dims, correction=0, keepdim=True)
         return mean, (variance + self.eps).sqrt()
