@@ -13,6 +13,7 @@ import re
 import shlex
 import subprocess
 import sys
+from importlib.util import resolve_name
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from wamim_mm.__main__ import COMMANDS
 from wamim_mm.cli.checks import read_config
 from wamim_mm.cli.options import check_options
 
@@ -115,7 +117,7 @@ def test_python(block, tmp_path):
 def command_lines(text: str) -> list[list[str]]:
     """The words of each command: lines joined, comments dropped, every alternative one command."""
     text = re.sub(r'\\\n\s*', ' ', text)
-    text = re.sub(r'\[(--[^\[\]]*)\]', r'\1', text)  # what may be left out is given
+    text = re.sub(r'\[((?:--|[A-Z])[^\[\]]*)\]', r'\1', text)  # what may be left out is given
     commands = []
     for line in text.splitlines():
         if words := shlex.split(line, comments=True):
@@ -171,6 +173,9 @@ def check_command(monkeypatch, words: list[str]) -> None:
         extra = re.fullmatch(r'\.\[(\w+)\]', rest[1])[1]
         assert rest[0] == 'install'
         assert re.search(rf'^{extra} = \[', (ROOT / 'pyproject.toml').read_text(), re.MULTILINE)
+    elif program == 'wamim':
+        args = parse(monkeypatch, resolve_name(COMMANDS[rest[0]][0], 'wamim_mm'), rest[1:])
+        check_config(args)
     elif program == 'python' and rest[0] == '-m':
         parse(monkeypatch, rest[1], rest[2:])
     elif program == 'python' or program in SHELL:
@@ -209,6 +214,8 @@ def test_command_lines(block, monkeypatch):
 @pytest.mark.parametrize(
     ('wrong', 'error'),
     [
+        ('wamim no', KeyError),
+        ('wamim pretrain --dta DIR', SystemExit),
         ('python tools/train.py configs/no.py', FileNotFoundError),
         ('python tools/train.py configs/demo/wamim_vit.py --no-such-option', SystemExit),
         ('python tools/train.py configs/demo/wamim_vit.py --cfg-options lr=1', ValueError),
