@@ -11,6 +11,7 @@ COMMANDS = {
     'embed': ('.cli.embed', 'give every image of a folder a vector'),
     'reconstruct': ('.cli.reconstruct', 'draw what a model sees of images and makes of them'),
     'probe': ('.cli.linear_probe', 'linear probe, beside the same encoder at random'),
+    'report': ('.cli.report', 'one page of a run: curves, pictures, what to do next'),
     'infer': ('.cli.infer', 'draw boxes and masks, label maps, classes'),
     'export': (
         '.cli.export_backbone',

@@ -7,7 +7,8 @@ import torch
 from mmengine.config import Config
 
 from wamim_mm.cli import presets
-from wamim_mm.cli.pretrain import chosen_model, config_text, duration
+from wamim_mm.cli.pretrain import chosen_model, config_text
+from wamim_mm.cli.progress import duration
 from wamim_mm.evaluation.models import build_model
 
 CHOICES = [(method, model) for method, models in presets.MODELS.items() for model in models]

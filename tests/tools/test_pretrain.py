@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import time
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -94,6 +95,56 @@ def test_the_next_commands_are_right(run, images):
     assert len(vectors['names']) == 40 and vectors['names'][0] == 'part 0/0.png'
 
 
+class Page(HTMLParser):
+    """Which tags a page has, whether they close, and what it would fetch from elsewhere."""
+
+    VOID = ('meta', 'img', 'br', 'path', 'use', 'link')
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.fetched, self.ids = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        self.tags.append(tag)
+        self.ids += [given['id']] if 'id' in given else []
+        self.fetched += [
+            value for name, value in attributes if name in ('src', 'href') and value[:5] != 'data:'
+        ]
+        if tag == 'img':
+            assert given['alt']
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+def test_report(run):
+    folder, _ = run
+    done = wamim(folder, 'report', 'first')
+    assert done.returncode == 0 and done.stdout == 'wrote first/report.html\n', done.stderr
+    text = (folder / 'first' / 'report.html').read_text()
+    page = Page(text)
+    assert page.open == [] and page.tags.count('svg') == 1 and page.tags.count('img') == 1
+    # Nothing comes from elsewhere, and each link of the contents has its section.
+    assert all(link.startswith('#') for link in page.fetched)
+    assert {link[1:] for link in page.fetched if link[1:] in ('curves', 'pictures', 'next')} <= set(
+        page.ids
+    )
+    assert '<title>WaMIM, ViT deit-tiny, on my images</title>' in text
+    assert re.search(r'Finished: epoch 2 of 2, 8\d images seen in 1 min, .* 1 bad files', text)
+    assert text.count('of the energy recovered') == 3 and 'nothing predicted' in text
+    assert 'wamim embed first/epoch_2.pth DIR' in text
+
+
+def test_report_of_nothing(tmp_path):
+    done = wamim(tmp_path, 'report', '.')
+    assert done.returncode == 2 and 'no logged training step under' in done.stderr
+
+
 def test_a_used_folder_is_refused_and_resumed(run, images):
     folder, _ = run
     started = time.time()
@@ -133,3 +184,7 @@ def test_mfm_with_a_resnet(images, tmp_path):
     assert done.returncode == 0, done.stderr
     assert 'mfm r18' in done.stdout and ', loss 0.' in done.stdout
     assert 'conv1.weight' in str(load_file(tmp_path / 'mfm' / 'backbone.safetensors').keys())
+    done = wamim(tmp_path, 'report', 'mfm', '--out', 'page.html')
+    assert done.returncode == 0, done.stderr
+    page = Page((tmp_path / 'page.html').read_text())
+    assert page.open == [] and page.tags.count('svg') == 1 and page.tags.count('img') == 1

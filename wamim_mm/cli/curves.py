@@ -8,11 +8,13 @@ long an iteration took.
 
 from __future__ import annotations
 
+import html
 import importlib.metadata
 import io
 import json
 import os
 import platform
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -100,6 +102,21 @@ def as_png(figure: Figure) -> bytes:
     figure.savefig(buffer, format='png', dpi=110)
     pyplot().close(figure)
     return buffer.getvalue()
+
+
+def as_svg(figure: Figure, title: str) -> str:
+    """The picture as an element of a page, in the page's own text colour; the figure is closed."""
+    buffer = io.StringIO()
+    with pyplot().rc_context({'svg.fonttype': 'none', 'svg.hashsalt': title}):
+        figure.savefig(buffer, format='svg', transparent=True)
+    pyplot().close(figure)
+    svg = buffer.getvalue()
+    svg = svg[svg.index('<svg') :]
+    # Lines and letters that matplotlib draws in black.
+    svg = svg.replace('#000000', 'currentColor')
+    svg = re.sub(r'<metadata>.*?</metadata>', '', svg, flags=re.DOTALL)
+    label = html.escape(title)
+    return svg.replace('<svg ', f'<svg role="img" aria-label="{label}" fill="currentColor" ', 1)
 
 
 def versions() -> dict[str, str]:

@@ -21,6 +21,7 @@ from . import presets
 from .errors import CommandParser, command, positive
 from .folder import look
 from .launch import Options, load_config
+from .progress import duration
 from .settings import check_folder, process_count
 from .train import train
 from .work_dir import refuse_other_run
@@ -248,14 +249,6 @@ log_processor = dict(window_size=10)
 def workers() -> int:
     """Processes that load images: one less than there are cores."""
     return max(1, min(8, (os.cpu_count() or 1) - 1))
-
-
-def duration(seconds: float) -> str:
-    """In minutes, hours or days, whichever is one at least."""
-    for unit, length in (('days', 86400), ('hours', 3600)):
-        if seconds >= 2 * length:
-            return f'{seconds / length:.0f} {unit}'
-    return f'{max(1, seconds / 60):.0f} min'
 
 
 def check_disk(out: Path, needed: int) -> None:

@@ -50,3 +50,11 @@ class Progress:
 def clock(seconds: float) -> str:
     """Minutes and seconds."""
     return f'{int(seconds) // 60}:{int(seconds) % 60:02d}'
+
+
+def duration(seconds: float) -> str:
+    """In minutes, hours or days, whichever is one at least."""
+    for unit, length in (('days', 86400), ('hours', 3600)):
+        if seconds >= 2 * length:
+            return f'{seconds / length:.0f} {unit}'
+    return f'{max(1, seconds / 60):.0f} min'

@@ -1,0 +1,43 @@
+"""The sentences of a run's page."""
+
+import pytest
+from mmengine.config import Config
+
+from wamim_mm.cli.report import healthy_bands, levels_of, meaning
+from wamim_mm.evaluation.healthy_losses import Band, healthy_band
+
+
+@pytest.mark.parametrize(
+    ('loss', 'expected'),
+    [
+        (1.2, '0% of the energy recovered, loss 1.200: no better than predicting nothing yet'),
+        (0.75, '25% of the energy recovered, loss 0.750'),
+    ],
+)
+def test_without_a_band(loss, expected):
+    assert meaning([2.0, loss], [10, 20], None) == expected
+
+
+@pytest.mark.parametrize(('loss', 'where'), [(0.9, 'above'), (0.75, 'within'), (0.5, 'below')])
+def test_beside_the_band(loss, where):
+    band = Band((10, 1000), (0.7, 0.7), (0.8, 0.8))
+    assert meaning([loss], [100], band).endswith(f'; {where} the healthy band of 0.70 to 0.80 here')
+    assert 'band' not in meaning([loss], [2000], band)  # nobody has measured there
+
+
+def test_only_normalized_levels_have_a_line_of_nothing():
+    cfg = Config(dict(model=dict(target_generator=dict(levels=(1, 2)), head=dict())))
+    cfg.model.head.loss_weights = (0.8, 1.2)
+    assert levels_of(cfg) == ((1, 2), (0.8, 1.2))
+    cfg.model.target_generator.norm = 'none'
+    assert levels_of(cfg) == ((), ())
+    assert levels_of(Config(dict(model=dict(head=dict())))) == ((), ())
+
+
+def test_bands_are_those_of_the_same_normalization_and_unit(root):
+    cfg = Config.fromfile(root / 'configs/study/wamim_vit.py')
+    assert healthy_bands(cfg, (1, 2, 3)) == {
+        level: healthy_band('vit', level, 4) for level in (1, 2, 3)
+    }
+    cfg.model.target_generator.norm = 'block'
+    assert healthy_bands(cfg, (1, 2, 3)) == {}

@@ -1,0 +1,284 @@
+"""One page of a pre-training run: how far it is, its curves, its pictures, what to do next.
+
+wamim report WORK_DIR
+
+Writes WORK_DIR/report.html, one file without links to others. The pictures show images of the
+run's own data; other ones come by --images.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .checks import find_images
+from .curves import as_svg, machine, pyplot, scalars, versions
+from .errors import CommandParser, command, positive
+from .progress import duration
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; --line: #8886; --soft: #8881 }}
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem }}
+img, svg {{ max-width: 100%; height: auto }}
+table {{ border-collapse: collapse; width: 100% }}
+td, th {{ padding: .3rem .8rem .3rem 0; text-align: left; border-bottom: 1px solid var(--line);
+         vertical-align: top }}
+nav a {{ margin-right: 1rem }}
+pre {{ background: var(--soft); padding: .7rem; overflow-x: auto; border-radius: 4px }}
+a {{ color: inherit }}
+</style>
+</head>
+<body>
+<header>
+<h1>{title}</h1>
+<p>{state}</p>
+<nav aria-label="Contents">{contents}</nav>
+</header>
+<main>
+{sections}
+</main>
+<footer><p><small>{made}</small></p></footer>
+</body>
+</html>
+"""
+
+
+@command
+def main() -> None:
+    """Write the page and print where it is."""
+    parser = CommandParser(description=__doc__.splitlines()[0])
+    parser.add_argument('work_dir', type=Path)
+    parser.add_argument('--images', type=Path, help="images to draw (the run's own)")
+    parser.add_argument('--count', type=positive, default=4, help='of images (%(default)s)')
+    parser.add_argument('--out', type=Path, metavar='FILE.html', help='(WORK_DIR/report.html)')
+    args = parser.parse_args()
+    if not scalars(args.work_dir):
+        raise FileNotFoundError(
+            f'no logged training step under {str(args.work_dir)!r}; give the work dir of a run'
+        )
+    out = args.out or args.work_dir / 'report.html'
+    run = Run(args.work_dir)
+    text = page(run, args.images, args.count)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text)
+    print(f'wrote {out}')
+
+
+class Run:
+    """What a work dir says of its run.
+
+    Args:
+        folder: The work dir.
+
+    Attributes:
+        cfg: Its last config.
+        steps: Its logged steps.
+        checkpoint: The last one; None where there is none.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        from mmengine.config import Config
+
+        self.folder = folder
+        configs = sorted(folder.glob('*/vis_data/config.py'))
+        if not configs:
+            raise FileNotFoundError(f'no */vis_data/config.py in {folder}, as a run leaves it')
+        self.cfg: Config = Config.fromfile(configs[-1], import_custom_modules=False)
+        self.steps = scalars(folder)
+        pointer = folder / 'last_checkpoint'
+        named = folder / Path(pointer.read_text().strip()).name if pointer.is_file() else None
+        self.checkpoint = named if named and named.is_file() else None
+
+    @property
+    def title(self) -> str:
+        """Method, encoder and data."""
+        model = self.cfg.model
+        backbone = model.backbone
+        arch = backbone.get('arch') or backbone.get('depth') or ''
+        kind = re.sub(r'.*\.', '', str(backbone.type)).removeprefix('WaMIM')
+        name = f'{kind} {arch}' if isinstance(arch, str | int) else kind
+        data = Path(str(self.cfg.train_dataloader.dataset.get('data_root', ''))).name
+        return f'{re.sub(r".*[.]", "", str(model.type))}, {name.strip()}' + (
+            f', on {data}' if data else ''
+        )
+
+    @property
+    def state(self) -> str:
+        """How far it is and how fast it went."""
+        last, loop = self.steps[-1], self.cfg.train_cfg
+        seconds = sum(step['time'] for step in self.steps) / len(self.steps)
+        batch = self.cfg.train_dataloader.batch_size
+        unit, of = (
+            ('epoch', loop.get('max_epochs'))
+            if 'max_epochs' in loop
+            else ('step', loop.get('max_iters'))
+        )
+        ended = self.checkpoint is not None and self.checkpoint.name == f'epoch_{of}.pth'
+        found = 'Finished' if ended else 'Not finished'
+        bad = self.folder / 'bad_files.txt'
+        count = len(bad.read_bytes().splitlines()) if bad.is_file() else 0
+        return (
+            f'{found}: {unit} {last[unit]} of {of}, {last["step"] * batch:,} images seen in '
+            f'{duration(last["step"] * seconds)}, {batch / seconds:,.0f} images/s in each process; '
+            f'{count or "no"} bad files.'
+        )
+
+
+def page(run: Run, images: Path | None, count: int) -> str:
+    """The page's HTML."""
+    sections = {'Curves': curves_section(run), 'Pictures': pictures_section(run, images, count)}
+    sections['Next'] = next_section(run)
+    config = html.escape(run.cfg.pretty_text)
+    sections['Config'] = (
+        f'<details><summary>All of it</summary><pre tabindex="0">{config}</pre></details>'
+    )
+    known = ', '.join([machine(), *(f'{name} {value}' for name, value in versions().items())])
+    body = [
+        f'<section id="{name.lower()}"><h2>{name}</h2>\n{text}\n</section>'
+        for name, text in sections.items()
+        if text
+    ]
+    links = [f'<a href="#{name.lower()}">{name}</a>' for name, text in sections.items() if text]
+    return PAGE.format(
+        title=html.escape(run.title),
+        state=html.escape(run.state),
+        contents='\n'.join(links),
+        sections='\n'.join(body),
+        made=html.escape(f'Page made on {known}.'),
+    )
+
+
+def curves_section(run: Run) -> str:
+    """Curves, and a line for each level that says what it means."""
+    levels, weights = levels_of(run.cfg)
+    if not levels:
+        return loss_curve(run) + '<p>The loss of every logged step.</p>'
+    batch = run.cfg.train_dataloader.batch_size
+    seen = [step['step'] * batch for step in run.steps]
+    figure, axis = pyplot().subplots(figsize=(8, 3.6), layout='constrained')
+    rows = []
+    bands = healthy_bands(run.cfg, levels)
+    for place, (level, weight) in enumerate(zip(levels, weights, strict=True)):
+        losses = [step[f'loss_level{level}'] / weight for step in run.steps]
+        axis.plot(seen, losses, color=f'C{place}', label=f'level {level}')
+        band = bands.get(level)
+        if band:
+            axis.fill_between(band.images, band.low, band.high, color=f'C{place}', alpha=0.2)
+        rows.append((f'level {level}', meaning(losses, seen, band)))
+    axis.axhline(1, color='grey', linestyle=':', label='nothing predicted')
+    axis.set_xlabel('images seen')
+    axis.set_ylabel('squared error, unweighted')
+    axis.set_xlim(0, max(seen))
+    axis.set_ylim(0, 1.05 * max(1.0, *axis.dataLim.intervaly))
+    axis.grid(alpha=0.3)
+    axis.legend(frameon=False, loc='lower left')
+    table = ''.join(f'<tr><th scope="row">{name}</th><td>{text}</td></tr>' for name, text in rows)
+    note = 'Levels from fine to coarse; the dotted line is what a prediction of nothing has.'
+    if bands:
+        note += ' Shaded: healthy runs of small encoders on CIFAR-10, for as far as they went.'
+    return f'{as_svg(figure, "loss of every level")}<p>{note}</p><table>{table}</table>'
+
+
+def loss_curve(run: Run) -> str:
+    """The loss alone, of methods without levels."""
+    figure, axis = pyplot().subplots(figsize=(8, 3.2), layout='constrained')
+    axis.plot([step['step'] for step in run.steps], [step['loss'] for step in run.steps])
+    axis.set_xlabel('step')
+    axis.set_ylabel('loss')
+    axis.grid(alpha=0.3)
+    return as_svg(figure, 'loss')
+
+
+def levels_of(cfg: Config) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """WaMIM's levels and their weights, where nothing predicted has a loss of 1; else none."""
+    targets, head = cfg.model.get('target_generator'), cfg.model.get('head') or {}
+    if not targets or 'levels' not in targets or targets.get('norm', 'subband') == 'none':
+        return (), ()
+    levels = tuple(targets.levels)
+    return levels, tuple(head.get('loss_weights', ()))[: len(levels)]
+
+
+def healthy_bands(cfg: Config, levels: tuple[int, ...]) -> dict[int, Any]:
+    """The study's bands by level; only for the normalization that they were measured with."""
+    if cfg.model.target_generator.get('norm', 'subband') != 'subband':
+        return {}
+    from ..evaluation.healthy_losses import healthy_band
+    from ..evaluation.models import build_model
+
+    unit = getattr(build_model(cfg).backbone, 'mask_unit', 0)
+    encoder = 'swin' if 'Swin' in str(cfg.model.backbone.type) else 'vit'
+    try:
+        found = {level: healthy_band(encoder, level, unit) for level in levels}
+    except ValueError:  # nothing was measured for it
+        return {}
+    return {level: band for level, band in found.items() if band is not None}
+
+
+def meaning(losses: list[float], seen: list[int], band: Any) -> str:
+    """What a level's curve says, in a sentence."""
+    now = losses[-1]
+    text = f'{max(0, 1 - now):.0%} of the energy recovered, loss {now:.3f}'
+    if now >= 1:
+        text += ': no better than predicting nothing yet'
+    limits = band.at(seen[-1]) if band else None
+    if limits is None:
+        return text
+    low, high = limits
+    where = 'above' if now > high else 'below' if now < low else 'within'
+    return f'{text}; {where} the healthy band of {low:.2f} to {high:.2f} here'
+
+
+def pictures_section(run: Run, images: Path | None, count: int) -> str:
+    """Reconstructions of the last checkpoint; empty where there is none, or no image."""
+    root = images or Path(str(run.cfg.train_dataloader.dataset.get('data_root', '')))
+    if run.checkpoint is None or not root.exists():
+        return ''
+    from base64 import b64encode
+
+    from ..class_names import import_custom_modules
+    from ..evaluation.reconstructions import draw_reconstructions, is_pretraining
+
+    import_custom_modules(run.cfg)
+    if not is_pretraining(run.cfg):
+        return ''
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder, 'reconstruction.png')
+        draw_reconstructions(run.cfg, str(run.checkpoint), find_images(root), picture, count)
+        source = b64encode(picture.read_bytes()).decode()
+    text = (
+        'What the encoder sees of some images, and what the decoders make of it, by '
+        + html.escape(run.checkpoint.name)
+    )
+    return (
+        f'<p>{text}.</p>\n<img alt="images, their visible parts and reconstructions" '
+        f'src="data:image/png;base64,{source}">'
+    )
+
+
+def next_section(run: Run) -> str:
+    """Commands that follow."""
+    if run.checkpoint is None:
+        return ''
+    ckpt, folder = run.checkpoint, run.folder
+    lines = (
+        f'wamim embed {ckpt} DIR --out {folder / "embeddings.npz"}',
+        f'wamim probe {ckpt} --data-root DIR   # DIR/train/<class>, DIR/val/<class>',
+        f'wamim export {ckpt} {folder / "timm.safetensors"} --to timm',
+    )
+    return f'<pre tabindex="0">{html.escape(chr(10).join(lines))}</pre>'
+
+
+if __name__ == '__main__':
+    main()
