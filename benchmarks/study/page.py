@@ -91,7 +91,8 @@ def name(config: str) -> str:
     method = config.rpartition('/')[2].rpartition('_')[0]
     shown = {'wamim': 'WaMIM', 'mae': 'MAE', 'simmim': 'SimMIM', 'mfm': 'MFM'}
     shown |= {'maskfeat': 'MaskFeat', 'mae-light': 'MAE-light', 'random': 'none (at random)'}
-    return shown.get(method, method.replace('wamim-one-level', 'WaMIM, one level'))
+    shown |= {'wamim-one-level': 'WaMIM, one level', 'wamim-subband': 'WaMIM, norm by subband'}
+    return shown.get(method, method)
 
 
 def mean(scores: list[float]) -> str:

@@ -13,15 +13,16 @@ CONFIGS = Path(__file__).parents[2] / 'configs'
 SEEDS = (0, 1, 2)
 # Methods that get all seeds, and those that get one, of each encoder.
 HEADLINE = {
-    'vit': ('study/wamim_vit', 'study/mae_vit', 'study/pixels_vit'),
+    'vit': ('study/wamim_vit', 'study/mae_vit'),
     'swin': ('study/wamim_swin', 'study/simmim_swin'),
 }
 ONE_SEED = {
     'vit': (
-        *('study/pixels-subband_vit', 'study/mae-light_vit', 'study/wamim-one-level_vit'),
+        *('study/wamim-subband_vit', 'study/pixels_vit', 'study/pixels-subband_vit'),
+        *('study/mae-light_vit', 'study/wamim-one-level_vit'),
         *('study/maskfeat_vit', 'study/mfm_vit'),
     ),
-    'swin': ('study/pixels_swin', 'study/mfm_swin'),
+    'swin': ('study/wamim-subband_swin', 'study/pixels_swin', 'study/mfm_swin'),
 }
 # MFM as published, for whose lengths there is a part of its own.
 PUBLISHED_MFM = ('study/mfm_vit', 'study/mfm_resnet')
@@ -204,6 +205,14 @@ def config_hash(config: str) -> str | None:
     taken += [cfg.train_cfg] if '/transfer/' in config else []
     text = json.dumps(taken, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@cache
+def configs_by_hash() -> dict[str, str]:
+    """The methods' and ablations' configs by their hashes; of equal ones the method's."""
+    files = [*CONFIGS.glob('ablation/cifar10/*.py'), *CONFIGS.glob('study/**/*_*.py')]
+    names = [str(file.relative_to(CONFIGS).with_suffix('')) for file in files]
+    return {str(config_hash(name)): name for name in names if '_base_' not in name}
 
 
 def tuning(config: str, budget: Budget) -> list[Run]:

@@ -7,21 +7,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .plan import config_hash
+from .plan import config_hash, configs_by_hash
 
 RESULTS = Path('docs/results/study')
 
 
 def read(path: Path) -> dict[str, dict]:
-    """The last record of every key. A line that was cut while it was written is left out."""
+    """The last record of every key. A line that was cut while it was written is left out.
+
+    A record knows its config by the hash: where the file has another name since, so has the record.
+    """
     found = {}
     for line in path.read_text().splitlines() if path.is_file() else ():
         try:
             record = json.loads(line)
         except json.JSONDecodeError:
             continue
+        record = renamed(record)
         found[record['key']] = record
     return found
+
+
+def renamed(record: dict) -> dict:
+    """A record under the name that its config has now; as it is where no config is like that."""
+    old, digest = record.get('config'), record.get('config_hash')
+    if digest is None or config_hash(old) == digest:
+        return record
+    new = configs_by_hash().get(digest)
+    if new is None:
+        return record
+    return dict(record, config=new, key=record['key'].replace(old, new))
 
 
 def current(path: Path) -> dict[str, dict]:

@@ -14,7 +14,7 @@ model = dict(
     backbone=dict(type='WaMIMViT', **_base_.vit, out_indices=[1, 3, 5]),
     neck=dict(type='WaMIMDecoder', strides=4, embed_dims=64, num_heads=2),
     target_generator=dict(
-        type='WaveletTargetGenerator', wavelet='haar', levels=(1, 2, 3), norm='subband'
+        type='WaveletTargetGenerator', wavelet='haar', levels=(1, 2, 3), norm='block'
     ),
     head=dict(type='WaMIMHead', loss_weights=(0.8, 1.0, 1.2)),
     init_cfg=[

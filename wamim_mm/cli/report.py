@@ -33,6 +33,7 @@ PAGE = """<!doctype html>
 body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem }}
 img, svg {{ max-width: 100%; height: auto }}
 table {{ border-collapse: collapse; width: 100% }}
+th {{ white-space: nowrap }}
 td, th {{ padding: .3rem .8rem .3rem 0; text-align: left; border-bottom: 1px solid var(--line);
          vertical-align: top }}
 nav a {{ margin-right: 1rem }}

@@ -1,8 +1,0 @@
-"""Each position normalized as MAE normalizes a patch.
-
-python tools/train.py configs/ablation/cifar10/norm_block_swin.py --cfg-options data_root=DIR
-"""
-
-_base_ = '../../study/wamim_swin.py'
-
-model = dict(target_generator=dict(norm='block'))
