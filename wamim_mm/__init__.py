@@ -39,6 +39,7 @@ _ROOMS = {
     'MFM': 'models',
     'MergedOptimWrapperConstructor': 'optim',
     'MFMHead': 'models',
+    'PicturesHook': 'evaluation',
     'PretrainDataPreprocessor': 'models',
     'PretrainedFitHook': 'hooks',
     'ResumeHook': 'hooks',

@@ -7,7 +7,7 @@ import torch
 from mmengine.config import Config
 
 from wamim_mm.cli import presets
-from wamim_mm.cli.pretrain import chosen_model, config_text
+from wamim_mm.cli.pretrain import Choice, chosen_model, config_text
 from wamim_mm.cli.progress import duration
 from wamim_mm.evaluation.models import build_model
 
@@ -57,9 +57,8 @@ def test_the_config_builds_a_model_for_these_images(method, model, size, tmp_pat
     presets.check_size(method, model, size)
     if model in ('swin-b', 'r50') and size != 224:
         pytest.skip('as its smaller sibling')
-    options = presets.model_options(method, model, size)
-    text = config_text(tmp_path, method, model, options, size, presets.recipe(5000, 10, 64), False)
-    cfg = Config.fromstring(text, '.py')
+    choice = Choice(tmp_path, method, model, size, presets.recipe(5000, 10, 64), 78, False)
+    cfg = Config.fromstring(config_text(choice), '.py')
     with torch.device('meta' if model.startswith('vit') else 'cpu'):
         built = build_model(cfg)
     assert built.img_size == (size, size)

@@ -15,7 +15,7 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from . import presets
 from .errors import CommandParser, command, positive
@@ -24,6 +24,7 @@ from .launch import Options, load_config
 from .progress import duration
 from .settings import check_folder, process_count
 from .train import train
+from .visualizers import add_backends, add_log_to
 from .work_dir import refuse_other_run
 
 #: The config in the work dir, the same with all that it inherits, and the exported encoder.
@@ -34,6 +35,8 @@ LARGEST_BATCH = dict(cuda=1024, cpu=64)
 CPU_HOURS = 1.0
 #: Checkpoints in the work dir at a time: the last two, and one that is being written.
 CHECKPOINTS = 3
+#: Of a run, and the fewest steps between two.
+PICTURES, LEAST_PICTURE_INTERVAL = 10, 50
 
 
 def parse_args() -> argparse.Namespace:
@@ -50,6 +53,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--img-size', type=positive, metavar='PIXELS', help='side of the crops (by the images)'
     )
+    add_log_to(parser)
     parser.add_argument('--resume', action='store_true', help='go on with the run in --out')
     parser.add_argument(
         '--cfg-options',
@@ -98,6 +102,7 @@ def main() -> None:
             local_rank=0,
         )
     )
+    add_backends(given, args.log_to)
     # MMEngine writes what it trains with, all of it, beside the short config that was read.
     cfg = type(given)(given._cfg_dict, cfg_text=given.text, filename=str(out / FULL_CONFIG))
     train(
@@ -141,10 +146,9 @@ def plan(args: argparse.Namespace) -> Path:
 
     from ..evaluation.trial import try_steps
 
-    options = presets.model_options(method, model, size)
     largest = presets.recipe(folder.images, 1, LARGEST_BATCH['cuda' if gpu else 'cpu']).batch_size
-    draft = config_text(data, method, model, options, size, presets.Recipe(2, 1, largest, 1), gpu)
-    trial = try_steps(Config.fromstring(draft, '.py'), size, largest)
+    choice = Choice(data, method, model, size, presets.Recipe(2, 1, largest, 1), 1, gpu)
+    trial = try_steps(Config.fromstring(config_text(choice), '.py'), size, largest)
     steps = max(1, folder.images // trial.batch_size)
     worth = presets.longest_epochs(folder.images)
     epochs, fit = args.epochs or worth, int(CPU_HOURS * 3600 / (steps * trial.seconds))
@@ -166,7 +170,7 @@ def plan(args: argparse.Namespace) -> Path:
         + (f'; so many fit an hour without a GPU, --epochs {worth} would be better' if cut else ''),
     )
     out.mkdir(parents=True, exist_ok=True)
-    (out / CONFIG).write_text(config_text(data, method, model, options, size, recipe, gpu))
+    (out / CONFIG).write_text(config_text(choice._replace(recipe=recipe, steps=steps)))
     return out
 
 
@@ -191,21 +195,38 @@ def chosen_model(args: argparse.Namespace, gpu: bool) -> tuple[str, str]:
     return method, model
 
 
-def config_text(
-    data: Path,
-    method: str,
-    model: str,
-    options: dict[str, Any],
-    size: int,
-    recipe: presets.Recipe,
-    gpu: bool,
-) -> str:
+class Choice(NamedTuple):
+    """What a config is made of.
+
+    Attributes:
+        data: The folder of images.
+        method: Of `presets.MODELS`.
+        model: Likewise.
+        size: Side of the crops, in pixels.
+        recipe: Batch, epochs and learning rate.
+        steps: Of an epoch.
+        gpu: Whether there is one.
+    """
+
+    data: Path
+    method: str
+    model: str
+    size: int
+    recipe: presets.Recipe
+    steps: int
+    gpu: bool
+
+
+def config_text(choice: Choice) -> str:
     """The config that a person would write."""
     from mmengine.config import Config
 
+    data, method, model, size, recipe, steps, gpu = choice
     base, _ = presets.MODELS[method][model]
+    options = presets.model_options(method, model, size)
     # One checkpoint an epoch would be much of a small data set's time.
     interval = max(1, recipe.epochs // 20)
+    pictures = max(LEAST_PICTURE_INTERVAL, recipe.epochs * steps // PICTURES)
     return f'''"""Written by wamim pretrain; the same run by hand:
 
 wamim train {CONFIG}
@@ -243,6 +264,10 @@ default_hooks = dict(
     logger=dict(interval=10), checkpoint=dict(interval={interval}, max_keep_ckpts=1)
 )
 log_processor = dict(window_size=10)
+custom_hooks = [
+    dict(type='MaskingHook'),
+    dict(type='PicturesHook', images=data_root, interval={pictures}),
+]
 '''
 
 

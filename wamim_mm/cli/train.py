@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from .errors import CommandParser, command, share
 from .launch import MAX_BAD_SHARE, add_common_arguments, build_runner, load_config
 from .settings import is_first_process
+from .visualizers import add_backends, add_log_to
 from .work_dir import claim_work_dir, holds_checkpoint
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def parse_args() -> argparse.Namespace:
         metavar='S',
         help='stop where more of the files that were tried are bad, 0 to 1 (%(default)s)',
     )
+    add_log_to(parser)
     add_common_arguments(parser)
     return parser.parse_args()
 
@@ -67,6 +69,7 @@ def main() -> None:
         if 'auto_scale_lr' not in cfg:
             raise ValueError(f'{args.config} has no auto_scale_lr.base_batch_size to scale from')
         cfg.auto_scale_lr.enable = True
+    add_backends(cfg, args.log_to)
     train(
         cfg,
         args.resume,

@@ -1,5 +1,6 @@
 """How good a frozen encoder is, and how robust a classifier."""
 
+from .pictures import PicturesHook
 from .robustness import DatasetsTestLoop, SubsetAccuracy
 
-__all__ = ['DatasetsTestLoop', 'SubsetAccuracy']
+__all__ = ['DatasetsTestLoop', 'PicturesHook', 'SubsetAccuracy']

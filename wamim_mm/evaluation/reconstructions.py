@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, default_collate
@@ -57,7 +58,7 @@ def draw_reconstructions(
     load_weights(model, checkpoint)
     model.eval()
     inputs = read_some(model, paths, order, count, train_pipeline(cfg))
-    draw(mfm_rows(model, inputs) if isinstance(model, MFM) else wamim_rows(model, inputs), out)
+    draw(rows_of(model, inputs), out)
     bands = inputs.shape[1]
     return f'of {bands} channels the first {shown(bands)}' if shown(bands) < bands else ''
 
@@ -109,6 +110,12 @@ def read(model: WaMIM | MFM, paths: list[Path], like: Sequence[dict] = ()) -> Te
         check_channels(len(sample['inputs']), model, 'train_dataloader.dataset.pipeline.0')
     batch: Any = default_collate(samples)
     return model.data_preprocessor(batch)['inputs']
+
+
+def rows_of(model: WaMIM | MFM, inputs: Tensor) -> list[Row]:
+    """What is drawn of ``(N, C, H, W)`` normalized images; on the CPU."""
+    rows = mfm_rows(model, inputs) if isinstance(model, MFM) else wamim_rows(model, inputs)
+    return [{title: part.cpu() for title, part in row.items()} for row in rows]
 
 
 @torch.no_grad()
@@ -181,20 +188,21 @@ def shown(channels: int) -> int:
     return 3 if channels >= 3 else 1
 
 
-def draw(rows: list[Row], out: Path) -> None:
-    """Write one picture: the rows of the first image, then those of the second, and so on."""
+def figure(rows: list[Row]) -> Any:
+    """matplotlib's figure of the rows of the first image, then those of the second, and so on."""
     import matplotlib
 
     matplotlib.use('Agg')
     import matplotlib.pyplot as plt
 
     count, columns = len(next(iter(rows[0].values()))), len(rows[0])
-    figure, axes = plt.subplots(
+    drawn, axes = plt.subplots(
         len(rows) * count,
         columns,
         figsize=(1.7 * columns, 1.85 * len(rows) * count),
         squeeze=False,
         layout='constrained',
+        dpi=100,
     )
     for k, row in enumerate(rows):
         for column, (title, pictures) in enumerate(row.items()):
@@ -203,6 +211,25 @@ def draw(rows: list[Row], out: Path) -> None:
                 axis.imshow(visible.permute(1, 2, 0).numpy(), interpolation='nearest')
                 axis.set_title(title, fontsize=8)
                 axis.axis('off')
+    return drawn
+
+
+def draw(rows: list[Row], out: Path) -> None:
+    """Write the figure of the rows."""
+    import matplotlib.pyplot as plt
+
+    drawn = figure(rows)
     out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=100)
-    plt.close(figure)
+    drawn.savefig(out)
+    plt.close(drawn)
+
+
+def as_array(rows: list[Row]) -> np.ndarray:
+    """The figure of the rows as ``(H, W, 3)`` uint8."""
+    import matplotlib.pyplot as plt
+
+    drawn: Any = figure(rows)
+    drawn.canvas.draw()
+    pixels = np.asarray(drawn.canvas.buffer_rgba())[..., :3].copy()
+    plt.close(drawn)
+    return pixels
