@@ -18,6 +18,11 @@ from .page import CONTENDER, ROOT, Found
 from .plan import BUDGETS, load
 
 POINTS_PER_OCTAVE = 2
+#: Normalization of the targets -> the method of each encoder that has it.
+MEASURED = {
+    'subband': {'vit': 'study/wamim-subband_vit', 'swin': 'study/wamim-subband_swin'},
+    'block': CONTENDER,
+}
 MASK_UNITS = {'vit': 4, 'swin': 8}  # pixels, of the study's encoders
 
 
@@ -57,19 +62,21 @@ def band(curves: list[list[tuple[int, dict[int, float]]]], level: int) -> dict[s
 def bands(results: Path) -> dict:
     """What the package's file holds."""
     found = Found(BUDGETS['cpu'], results)
-    made = {}
-    for encoder, config in CONTENDER.items():
-        curves = [
-            unweighted(record)
-            for record in found.done.values()
-            if record['kind'] == 'pretraining' and record['config'] == config
-        ]
-        levels = load(config).model.target_generator.levels
-        unit = MASK_UNITS[encoder]
-        made[encoder] = {
-            str(level - (unit.bit_length() - 1)): band(curves, level)
-            for level in (levels if curves else ())
-        }
+    made: dict[str, dict[str, dict]] = {}
+    for norm, configs in MEASURED.items():
+        made[norm] = {}
+        for encoder, config in configs.items():
+            curves = [
+                unweighted(record)
+                for record in found.done.values()
+                if record['kind'] == 'pretraining' and record['config'] == config
+            ]
+            levels = load(config).model.target_generator.levels
+            unit = MASK_UNITS[encoder]
+            made[norm][encoder] = {
+                str(level - (unit.bit_length() - 1)): band(curves, level)
+                for level in (levels if curves else ())
+            }
     return dict(
         source='docs/study.md: WaMIM on CIFAR-10, by python -m benchmarks.study.bands',
         bands=made,

@@ -15,6 +15,7 @@ from .cost import key as cost_key
 from .plan import (
     ABLATION_EPOCHS,
     BUDGETS,
+    FINETUNING,
     HEADLINE,
     ONE_SEED,
     PARTS,
@@ -232,26 +233,46 @@ def ratios(found: Found) -> str:
 def ablation_rows(found: Found) -> str:
     """What one change does, beside the spread of the seeds."""
     rows = []
+    shown = (*FROZEN, 'finetuned')
     for encoder, title in ENCODERS.items():
-        base = {score: found.scores(CONTENDER[encoder], ABLATION_EPOCHS, score) for score in FROZEN}
+        own = CONTENDER[encoder]
+        base = {score: found.scores(own, ABLATION_EPOCHS, score) for score in shown}
         if not base['probe_all']:
             continue
         rows.append([f'{title}, WaMIM', *map(mean, base.values())])
-        chosen = chosen_lr(CONTENDER[encoder], found.budget, found.tried)
-        for record in found.done.values():
-            if record['kind'] != 'pretraining' or record['encoder'] != encoder:
+        chosen = chosen_lr(own, found.budget, found.tried)
+        for key, record in found.done.items():
+            change = changed(record, own, chosen) if record['encoder'] == encoder else None
+            if change is None:
                 continue
-            at_rate = (record['config'], record['epochs']) == (CONTENDER[encoder], ABLATION_EPOCHS)
-            if record['config'].startswith('ablation/') or (at_rate and record['lr'] != chosen):
-                change = Path(record['config']).name.rpartition('_')[0]
-                change = f'learning rate {record["lr"]:g}' if at_rate else change
-                cells = []
-                for score in FROZEN:
-                    own = record['scores'][score]
-                    cells.append(f'{own:.1f} ({own - statistics.mean(base[score]):+.1f})')
-                rows.append([f'{title}, {change}', *cells])
-    heads = ['what', *(SCORES[score] for score in FROZEN)]
+            tuned = found.done.get(f'{key}/finetuning/0.1/{FINETUNING[0.1]}ep', {})
+            scores = record['scores'] | tuned.get('scores', {})
+            cells = [
+                f'{scores[score]:.1f} ({scores[score] - statistics.mean(base[score]):+.1f})'
+                if score in scores and base[score]
+                else '-'
+                for score in shown
+            ]
+            rows.append([f'{title}, {change}', *cells])
+    heads = ['what', *(SCORES[score] for score in shown)]
     return table(heads, rows) if len(rows) > 1 else 'Not run yet.\n'
+
+
+def changed(record: dict, own: str, chosen: float | None) -> str | None:
+    """What a run changes of WaMIM's: a config's part, the learning rate, or the normalization.
+
+    None for a run that is no ablation.
+    """
+    if record['kind'] != 'pretraining' or record['epochs'] != ABLATION_EPOCHS or record['seed']:
+        return None
+    if record['config'].startswith('ablation/'):
+        return Path(record['config']).name.rpartition('_')[0]
+    rate = f'learning rate {record["lr"]:g}'
+    if record['config'] == own:
+        return None if record['lr'] == chosen else rate
+    if record['config'] == own.replace('wamim', 'wamim-subband'):
+        return f'norm by subband, {rate}'
+    return None
 
 
 def mfm_rows(found: Found) -> str:

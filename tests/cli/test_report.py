@@ -36,8 +36,10 @@ def test_only_normalized_levels_have_a_line_of_nothing():
 
 def test_bands_are_those_of_the_same_normalization_and_unit(root):
     cfg = Config.fromfile(root / 'configs/study/wamim_vit.py')
-    assert healthy_bands(cfg, (1, 2, 3)) == {
-        level: healthy_band('vit', level, 4) for level in (1, 2, 3)
-    }
-    cfg.model.target_generator.norm = 'block'
+    for norm in ('subband', 'block'):
+        cfg.model.target_generator.norm = norm
+        assert healthy_bands(cfg, (1, 2, 3)) == {
+            level: healthy_band('vit', level, 4, norm) for level in (1, 2, 3)
+        }
+    cfg.model.target_generator.norm = 'token'  # nothing was measured
     assert healthy_bands(cfg, (1, 2, 3)) == {}

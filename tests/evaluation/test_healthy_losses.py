@@ -31,7 +31,11 @@ def test_levels_are_matched_by_the_mask_unit():
 
 @pytest.mark.parametrize(
     ('arguments', 'message'),
-    [(('resnet', 2, 4), "one of .*vit.*, got 'resnet'"), (('vit', 2, 12), 'power of two, got 12')],
+    [
+        (('resnet', 2, 4), "one of .*vit.*, got 'resnet'"),
+        (('vit', 2, 12), 'power of two, got 12'),
+        (('vit', 2, 4, 'token'), "norm must be one of .*subband.*, got 'token'"),
+    ],
 )
 def test_refused(arguments, message):
     with pytest.raises(ValueError, match=message):

@@ -151,10 +151,16 @@ def test_a_used_folder_is_refused_and_resumed(run, images):
     done = wamim(folder, 'pretrain', '--data', images, '--out', 'first')
     assert done.returncode == 2 and time.time() - started < 60
     assert 'wamim pretrain --out first --resume goes on with it' in done.stderr
-    options = ['--cfg-options', 'train_cfg.max_epochs=3']
+    options = ['--cfg-options', 'train_cfg.max_epochs=3', 'default_hooks.logger.interval=1']
     done = wamim(folder, 'pretrain', '--out', 'first', '--resume', *options)
     assert done.returncode == 0, done.stderr
     assert [step['epoch'] for step in steps(folder / 'first')][-1] == 3
+    # What was changed once stays changed.
+    options = ['--cfg-options', 'train_cfg.max_epochs=4']
+    done = wamim(folder, 'pretrain', '--out', 'first', '--resume', *options)
+    assert done.returncode == 0, done.stderr
+    logged = [step['step'] for step in steps(folder / 'first') if step['epoch'] == 4]
+    assert len(logged) == 10
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,9 @@ def main() -> None:
             raise FileNotFoundError(f'--resume: there is no {out / CONFIG}; give the run its --out')
     else:
         out = plan(args)
-    config = out / CONFIG
+    # The full one has the --cfg-options of the first start too.
+    full = args.resume and (out / FULL_CONFIG).is_file()
+    config = out / (FULL_CONFIG if full else CONFIG)
     import torch
 
     from .screen import ProgressHook

@@ -212,16 +212,15 @@ def levels_of(cfg: Config) -> tuple[tuple[int, ...], tuple[float, ...]]:
 
 
 def healthy_bands(cfg: Config, levels: tuple[int, ...]) -> dict[int, Any]:
-    """The study's bands by level; only for the normalization that they were measured with."""
-    if cfg.model.target_generator.get('norm', 'subband') != 'subband':
-        return {}
+    """The study's bands by level, of the same normalization."""
     from ..evaluation.healthy_losses import healthy_band
     from ..evaluation.models import build_model
 
     unit = getattr(build_model(cfg).backbone, 'mask_unit', 0)
     encoder = 'swin' if 'Swin' in str(cfg.model.backbone.type) else 'vit'
     try:
-        found = {level: healthy_band(encoder, level, unit) for level in levels}
+        norm = cfg.model.target_generator.get('norm', 'subband')
+        found = {level: healthy_band(encoder, level, unit, norm) for level in levels}
     except ValueError:  # nothing was measured for it
         return {}
     return {level: band for level, band in found.items() if band is not None}

@@ -15,8 +15,8 @@ BANDS = Path(__file__).with_name('healthy_losses.json')
 class Band(NamedTuple):
     """The losses of one level in all healthy runs.
 
-    They are squared errors of coefficients with ``norm='subband'``, at hidden positions, before the
-    level's weight: a prediction of zero has a loss of about 1.
+    They are squared errors of normalized coefficients, at hidden positions, before the level's
+    weight: a prediction of zero has a loss of about 1.
 
     Attributes:
         images: Images seen in pre-training, ascending.
@@ -41,7 +41,7 @@ class Band(NamedTuple):
         return low, high
 
 
-def healthy_band(encoder: str, level: int, mask_unit: int) -> Band | None:
+def healthy_band(encoder: str, level: int, mask_unit: int, norm: str = 'subband') -> Band | None:
     """The band of a level, from the runs of docs/study.md.
 
     They are of small encoders on CIFAR-10. Levels are matched by their size beside the mask unit:
@@ -51,14 +51,19 @@ def healthy_band(encoder: str, level: int, mask_unit: int) -> Band | None:
         encoder: ``'vit'`` or ``'swin'``.
         level: The wavelet level.
         mask_unit: Side of a mask unit in pixels, a power of two, see `MaskedEncoder`.
+        norm: Of the targets, ``'subband'`` or ``'block'``, see `WaveletTargetGenerator`.
 
     Returns:
         None for a level that the study did not train.
 
     Raises:
-        ValueError: There are no bands for this encoder, or the mask unit is no power of two.
+        ValueError: There are no bands for this norm or encoder, or the mask unit is no power of
+            two.
     """
-    bands = _bands()
+    norms = _bands()
+    if norm not in norms:
+        raise ValueError(f'healthy_band: norm must be one of {sorted(norms)}, got {norm!r}')
+    bands = norms[norm]
     if encoder not in bands:
         raise ValueError(f'healthy_band: encoder must be one of {sorted(bands)}, got {encoder!r}')
     if mask_unit < 1 or mask_unit & (mask_unit - 1):
@@ -67,9 +72,12 @@ def healthy_band(encoder: str, level: int, mask_unit: int) -> Band | None:
 
 
 @cache
-def _bands() -> dict[str, dict[int, Band]]:
-    """For each encoder, the bands by level relative to the mask unit."""
+def _bands() -> dict[str, dict[str, dict[int, Band]]]:
+    """For each norm and encoder, the bands by level relative to the mask unit."""
     return {
-        encoder: {int(level): Band(*map(tuple, band.values())) for level, band in levels.items()}
-        for encoder, levels in json.loads(BANDS.read_text())['bands'].items()
+        norm: {
+            encoder: {int(level): Band(*map(tuple, band.values())) for level, band in bands.items()}
+            for encoder, bands in encoders.items()
+        }
+        for norm, encoders in json.loads(BANDS.read_text())['bands'].items()
     }
