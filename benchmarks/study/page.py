@@ -242,7 +242,7 @@ def ablation_rows(found: Found) -> str:
         rows.append([f'{title}, WaMIM', *map(mean, base.values())])
         chosen = chosen_lr(own, found.budget, found.tried)
         for key, record in found.done.items():
-            change = changed(record, own, chosen) if record['encoder'] == encoder else None
+            change = changed(record, own, chosen) if record.get('encoder') == encoder else None
             if change is None:
                 continue
             tuned = found.done.get(f'{key}/finetuning/0.1/{FINETUNING[0.1]}ep', {})
