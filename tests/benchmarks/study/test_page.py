@@ -100,4 +100,40 @@ def test_records_of_another_config_do_not_count(results):
 
 def test_every_method_has_a_name():
     names = [page.name(c) for e in HEADLINE for c in page.methods(e)]
-    assert 'WaMIM' in names and 'WaMIM, one level' in names and len(set(names)) == 9
+    assert 'WaMIM' in names and 'WaMIM, one level' in names and len(set(names)) == 10
+
+
+@pytest.mark.parametrize(
+    ('run', 'change'),
+    [
+        (dict(), None),
+        (dict(lr=2e-3), 'learning rate 0.002'),
+        (dict(config='ablation/cifar10/ratio_90_vit', lr=2e-3), 'ratio_90'),
+        (dict(config='study/wamim-subband_vit'), 'norm by subband, learning rate 0.001'),
+        (dict(config='study/mae_vit'), None),
+        (dict(lr=2e-3, epochs=2), None),
+        (dict(lr=2e-3, seed=1), None),
+        (dict(lr=2e-3, kind='finetuning'), None),
+    ],
+)
+def test_what_a_run_changes(run, change):
+    own = dict(kind='pretraining', config='study/wamim_vit', epochs=1, lr=1e-3, seed=0)
+    assert page.changed(own | run, 'study/wamim_vit', 1e-3) == change
+
+
+def test_a_record_follows_its_config_to_another_name(tmp_path):
+    config = 'study/wamim-subband_vit'
+    old = dict(
+        key='study/wamim_vit/1ep/lr0.001/seed0',
+        config='study/wamim_vit',
+        config_hash=plan.config_hash(config),
+        status='done',
+    )
+    new = dict(old, config_hash=plan.config_hash('study/wamim_vit'))
+    gone = dict(old, key='study/gone/1ep', config='study/gone', config_hash='0')
+    for record in (old, new, gone):
+        records.append(tmp_path / 'r.jsonl', record)
+    found = records.read(tmp_path / 'r.jsonl')
+    assert found[f'{config}/1ep/lr0.001/seed0']['config'] == config
+    assert found[old['key']] == new and found['study/gone/1ep'] == gone
+    assert 'study/gone/1ep' not in records.current(tmp_path / 'r.jsonl')
