@@ -52,8 +52,8 @@ def problems(environment, *args):
     with pytest.raises(ImportError) as caught:
         environment(*args)
     text = str(caught.value)
-    assert 'pip install "wamim_mm[onedl]"' in text
-    assert 'pip install "wamim_mm[openmmlab]"' in text
+    assert 'pip install ".[onedl]"' in text and 'pip install ".[openmmlab]"' in text
+    assert 'pip install "wamim_mm' not in text  # nobody has claimed the name in the index
     return [line for line in text.splitlines() if line.startswith('  - ')]
 
 

@@ -23,9 +23,11 @@ _LOWEST = {
 # Pre-training and classification run without these two; an outdated one is an error all the same.
 _OPTIONAL = ('mmdet', 'mmseg')
 
+# No name of ours: in the package index anybody could claim it.
 _INSTALL = """Install one of the two stacks, in an environment that holds nothing of the other:
-  pip install "wamim_mm[onedl]"      (the maintained forks)
-  pip install "wamim_mm[openmmlab]"  (the official packages)"""
+in a clone of wamim_mm's repository
+  pip install ".[onedl]"      (the maintained forks)
+  pip install ".[openmmlab]"  (the official packages)"""
 
 
 def _version(distribution: str) -> str | None:
