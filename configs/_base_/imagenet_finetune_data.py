@@ -2,9 +2,8 @@
 
 ``data_root`` comes from the environment variable IMAGENET_ROOT or from
 ``--cfg-options data_root=DIR``; the images lie in ``data_root/train/<class>`` and
-``data_root/val/<class>``. ``ImageNet`` insists on 1000 classes. For images of your own, set the
-``type`` of the three datasets to ``CustomDataset``, and ``model.head.num_classes`` and
-``model.data_preprocessor.num_classes`` to the number of classes.
+``data_root/val/<class>``. ``ImageNet`` insists on 1000 classes; ``--num-classes N`` takes class
+folders of your own.
 """
 
 data_root = '{{$IMAGENET_ROOT:data/imagenet}}'

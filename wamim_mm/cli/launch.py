@@ -15,7 +15,9 @@ from .checks import (
     read_config,
     use_image_folder,
 )
+from .errors import positive
 from .options import check_options
+from .own_classes import use_own_classes
 from .schedule import follow_length
 from .settings import (
     check_batch,
@@ -55,6 +57,12 @@ def add_common_arguments(parser: ArgumentParser) -> None:
         default={},
         metavar='KEY=VALUE',
         help='change the config, for example data_root=DIR or train_dataloader.batch_size=64',
+    )
+    parser.add_argument(
+        '--num-classes',
+        type=positive,
+        metavar='N',
+        help="of a classifier's own class folders, in place of ImageNet's 1000",
     )
     parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none')
     # torchrun of old versions passes it; MMEngine reads the environment.
@@ -102,6 +110,8 @@ def load_config(args: Namespace, folder: str = '') -> Config:
         _move_data_root(cfg, args.cfg_options['data_root'])
     cfg.merge_from_dict(args.cfg_options)
     check_arguments(cfg, new)
+    if getattr(args, 'num_classes', None) is not None:
+        use_own_classes(cfg, args.num_classes, LOADERS)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
