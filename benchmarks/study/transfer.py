@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from wamim_mm.cli.curves import scalars
+from wamim_mm.cli.work_dir import last_checkpoint
 from wamim_mm.demo.report import scores
-from wamim_mm.demo.runner import last_checkpoint
 
 from .plan import Stage
 

@@ -50,14 +50,7 @@ def add_common_arguments(parser: ArgumentParser) -> None:
         choices=('auto', 'bf16', 'fp16'),
         help='automatic mixed precision; a plain --amp is bf16 where the device has it',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=Options,
-        default={},
-        metavar='KEY=VALUE',
-        help='change the config, for example data_root=DIR or train_dataloader.batch_size=64',
-    )
+    add_cfg_options(parser)
     parser.add_argument(
         '--num-classes',
         type=positive,
@@ -69,11 +62,22 @@ def add_common_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 
 
-class Options(Action):
+def add_cfg_options(parser: ArgumentParser) -> None:
+    """Let a command understand ``--cfg-options``."""
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=_Options,
+        default={},
+        metavar='KEY=VALUE',
+        help='change the config, for example data_root=DIR or train_dataloader.batch_size=64',
+    )
+
+
+class _Options(Action):
     """MMEngine's ``DictAction``, imported where it has something to parse."""
 
     def __call__(self, *given) -> None:
-        """Parse and store, as argparse asks for."""
         from mmengine.config import DictAction
 
         parser, _, options, *_ = given

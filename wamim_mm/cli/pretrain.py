@@ -20,12 +20,12 @@ from typing import NamedTuple
 from . import presets
 from .errors import CommandParser, command, positive
 from .folder import look
-from .launch import Options, load_config
+from .launch import add_cfg_options, load_config
 from .progress import duration
-from .settings import check_folder, process_count
+from .settings import check_folder, existing_part, process_count
 from .train import train
 from .visualizers import add_backends, add_log_to
-from .work_dir import refuse_other_run
+from .work_dir import last_checkpoint, refuse_other_run
 
 #: The config in the work dir, the same with all that it inherits, and the exported encoder.
 CONFIG, FULL_CONFIG, ENCODER = 'config.py', 'full_config.py', 'backbone.safetensors'
@@ -55,14 +55,7 @@ def parse_args() -> argparse.Namespace:
     )
     add_log_to(parser)
     parser.add_argument('--resume', action='store_true', help='go on with the run in --out')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=Options,
-        default={},
-        metavar='KEY=VALUE',
-        help='change the config that comes out of it',
-    )
+    add_cfg_options(parser)
     args = parser.parse_args()
     if args.resume:
         if not args.out:
@@ -285,8 +278,7 @@ def check_disk(out: Path, needed: int) -> None:
         out: The work dir, which may not be there yet.
         needed: Bytes.
     """
-    there = next(part for part in (out.absolute(), *out.absolute().parents) if part.exists())
-    free = shutil.disk_usage(there).free
+    free = shutil.disk_usage(existing_part(out)).free
     if free < needed:
         raise ValueError(
             f'{out}: {needed / 1e9:.1f} GB are needed for checkpoints, {free / 1e9:.1f} GB are '
@@ -298,8 +290,7 @@ def finish(out: Path, data: str) -> None:
     """Export the encoder, and say what to do next."""
     from ..export import export_backbone
 
-    pointer = out / 'last_checkpoint'
-    checkpoint = out / pointer.read_text().strip()
+    checkpoint = last_checkpoint(out)
     encoder = out / ENCODER
     encoder.unlink(missing_ok=True)
     export_backbone(str(checkpoint), encoder, 'mmpretrain')

@@ -58,7 +58,7 @@ def check_folder(folder: str, option: str) -> None:
     if '://' in folder:
         return
     path = Path(folder).absolute()
-    there = next(part for part in (path, *path.parents) if part.exists())
+    there = existing_part(path)
     if not there.is_dir():
         what = 'is a file' if there == path else f'cannot be made, since {str(there)!r} is a file'
         raise ValueError(f'{option} {folder!r} {what}; give a folder: {option} DIR')
@@ -66,6 +66,12 @@ def check_folder(folder: str, option: str) -> None:
         raise ValueError(
             f'{option} {folder!r}: {str(there)!r} cannot be written; give another: {option} DIR'
         )
+
+
+def existing_part(path: Path) -> Path:
+    """The path itself, or the nearest folder above it that exists."""
+    path = path.absolute()
+    return next(part for part in (path, *path.parents) if part.exists())
 
 
 def check_length(train_cfg: dict) -> None:

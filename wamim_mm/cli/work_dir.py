@@ -49,6 +49,15 @@ def holds_checkpoint(path: str) -> bool:
     return any(Path(path).glob('*.pth')) or Path(path, 'last_checkpoint').is_file()
 
 
+def last_checkpoint(work_dir: Path) -> Path:
+    """The checkpoint that a training run wrote last, as its work dir says.
+
+    Raises:
+        FileNotFoundError: It says none.
+    """
+    return work_dir / (work_dir / 'last_checkpoint').read_text().strip()
+
+
 def _run_in(work_dir: Path) -> str | None:
     """What a run has left behind that another one would overwrite or mix with its own."""
     checkpoint = next(iter(sorted(work_dir.glob('*.pth'))), None)

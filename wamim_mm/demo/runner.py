@@ -20,6 +20,7 @@ from pathlib import Path
 from ..cli.errors import CommandParser, command
 from ..cli.progress import Progress, clock
 from ..cli.settings import check_folder
+from ..cli.work_dir import last_checkpoint
 from .report import scores, write_report
 
 #: Links in the repository, files in an installed package.
@@ -148,11 +149,6 @@ def train(label: str, config: Path, work_dir: Path, scenes: Path, *options: str)
 def config_of(name: str) -> Path:
     """The file of a config of the demo, by its name."""
     return CONFIGS / f'{name}.py'
-
-
-def last_checkpoint(work_dir: Path) -> Path:
-    """The checkpoint that a training run ended with."""
-    return work_dir / (work_dir / 'last_checkpoint').read_text().strip()
 
 
 def say(text: str) -> None:
