@@ -27,7 +27,7 @@ from .data import Images, corrupted, load_cifar10
 from .plan import BUDGETS, HEADLINE, LAYER_DECAY, PARTS, Budget, Run, Stage, Task, config_hash
 from .plan import load as load_config
 from .pretraining import pretrain
-from .scores import Classifier, accuracy, finetune, frozen
+from .scores import Classifier, accuracy, finetune, frozen, held_out
 from .transfer import train
 
 WORK = Path('work_dirs/study')
@@ -124,12 +124,11 @@ class Study:
             layer_decay=LAYER_DECAY if task.run.epochs else 1.0,
             say=say,
         )
-        return dict(
-            curve=found['curve'],
-            scores=rounded(
-                {name: accuracy(model, self.data[split]) for name, split in FINETUNED.items()}
-            ),
-        )
+        scored = {name: self.data[split] for name, split in FINETUNED.items()}
+        if task.validates:
+            scored = dict(validation=held_out(self.data['train'], task.run.seed))
+        scores = {name: accuracy(model, images) for name, images in scored.items()}
+        return dict(curve=found['curve'], scores=rounded(scores))
 
     def classifier(self, run: Run, weights: dict | None) -> Classifier:
         return Classifier(run.encoder, weights, run.seed).to(self.budget.device)

@@ -147,10 +147,11 @@ def tuned(found: Found) -> str:
         for config in methods(encoder):
             cells = []
             best = chosen_lr(config, found.budget, found.tried)
-            for run in tuning(config, found.budget):
-                record = found.done.get(run.key)
+            tasks = tuning(config, found.budget)
+            for lr, task in zip(found.budget.lrs, tasks, strict=True):
+                record = found.done.get(task.key)
                 text = f'{record["scores"]["validation"]:.1f}' if record else '-'
-                cells.append(f'**{text}**' if run.lr == best else text)
+                cells.append(f'**{text}**' if lr == best else text)
             rows.append([f'{title}, {name(config)}', *cells])
     return table(['method', *(f'{lr:g}' for lr in found.budget.lrs)], rows)
 
@@ -325,7 +326,7 @@ def transferred(found: Found) -> str:
 def kind(task: Task) -> str:
     """What a task is, as the list of what was not run counts it."""
     if isinstance(task, Finetuning):
-        return f'fine-tuning on {task.share:.0%}'
+        return f'{"validation of" if task.validates else "fine-tuning on"} {task.share:.0%}'
     if isinstance(task, Stage):
         return f'{task.task} on scenes'
     return f'pre-training for {task.epochs:g} epochs'

@@ -110,18 +110,24 @@ class Finetuning:
         run: Where the encoder comes from.
         share: Of the labels.
         epochs: Passes over that share.
+        validates: Whether it is scored on other training images, for a choice, and not on the test
+            images.
     """
 
     run: Run
     share: float
     epochs: int
+    validates: bool = False
 
-    kind = 'finetuning'
+    @property
+    def kind(self) -> str:
+        """What the record says it is."""
+        return 'validation' if self.validates else 'finetuning'
 
     @property
     def key(self) -> str:
         """What names it in the records."""
-        return f'{self.run.key}/finetuning/{self.share:g}/{self.epochs}ep'
+        return f'{self.run.key}/{self.kind}/{self.share:g}/{self.epochs}ep'
 
     @property
     def lock(self) -> str:
@@ -215,9 +221,15 @@ def configs_by_hash() -> dict[str, str]:
     return {str(config_hash(name)): name for name in names if '_base_' not in name}
 
 
-def tuning(config: str, budget: Budget) -> list[Run]:
-    """The runs that choose a learning rate; the best is the first run of the headline as well."""
-    return [Run(config, budget.epochs[0], lr, SEEDS[0]) for lr in budget.lrs]
+def tuning(config: str, budget: Budget) -> list[Task]:
+    """What chooses a learning rate: the shortest pre-training, fine-tuned with a tenth of labels.
+
+    The part of MFM asks what a probe sees, of a ResNet too, which is chosen by the probe.
+    """
+    found = [Run(config, budget.epochs[0], lr, SEEDS[0]) for lr in budget.lrs]
+    if config.endswith('_resnet'):
+        return [*found]
+    return [Finetuning(run, 0.1, FINETUNING[0.1], validates=True) for run in found]
 
 
 def chosen_lr(config: str, budget: Budget, tried: dict[str, dict]) -> float | None:
@@ -228,7 +240,7 @@ def chosen_lr(config: str, budget: Budget, tried: dict[str, dict]) -> float | No
     Returns:
         None until all were tried, and where all failed.
     """
-    found = [tried.get(run.key) for run in tuning(config, budget)]
+    found = [tried.get(task.key) for task in tuning(config, budget)]
     if None in found:
         return None
     scores = [record.get('scores', {}).get('validation', 0.0) for record in found]

@@ -100,8 +100,8 @@ def frozen(model: Classifier, train: Images, test: Images) -> dict[str, float]:
     """Probes and neighbours: percent correct.
 
     ``probe_all`` and ``probe_last`` on the test images, from all feature maps and from the last;
-    ``knn`` of the last; ``validation``, on which learning rates are chosen: ``probe_all`` of the
-    first three quarters of the training images on the fourth.
+    ``knn`` of the last; ``validation``: ``probe_all`` of the first three quarters of the training
+    images on the fourth.
     """
     train = train[:PROBED]
     fitted, tested = extract(model, train.images), extract(model, test.images)
@@ -132,6 +132,16 @@ def accuracy(model: Classifier, data: Images, batch: int = 100) -> float:
     return 100 * correct / len(data.labels)
 
 
+def mixed(train: Images, seed: int) -> Tensor:
+    """The places of all images in the order in which a share of the labels is taken."""
+    return order(len(train.labels), seed, 1_000_000).to(train.labels.device)
+
+
+def held_out(train: Images, seed: int) -> Images:
+    """A tenth of the training images, which no share up to nine tenths has."""
+    return train[mixed(train, seed)[-(len(train.labels) // 10) :]]
+
+
 def finetune(
     model: Classifier,
     train: Images,
@@ -158,8 +168,7 @@ def finetune(
         ``curve``: ``[epoch, mean loss]``; ``seconds``.
     """
     count = round(share * len(train.labels))
-    chosen = order(len(train.labels), seed, 1_000_000)[:count].to(train.labels.device)
-    train = train[chosen]
+    train = train[mixed(train, seed)[:count]]
     wrapper = build_optim_wrapper(
         model,
         dict(

@@ -49,7 +49,7 @@ def results(tmp_path):
         given = dict(
             key=task.key,
             status='done',
-            kind='pretraining',
+            kind=task.kind,
             config=run.config,
             config_hash=plan.config_hash(run.config),
             encoder=run.encoder,
@@ -64,15 +64,15 @@ def results(tmp_path):
     for config, seconds in (('study/wamim_vit', 0.1), ('study/mae_vit', 0.2)):
         for lr in BUDGET.lrs:
             score = 30.0 + (lr == 1e-3)
-            add(Run(config, 0.5, lr, 0), scores=dict(validation=score, probe_all=score))
+            run = Run(config, 0.5, lr, 0)
+            add(Finetuning(run, 0.1, 5, validates=True), scores=dict(validation=score))
         for epochs in BUDGET.epochs:
             for seed in (0, 1):
                 run = Run(config, epochs, 1e-3, seed)
                 value = 40 + 3 * math.log2(epochs) + 3 * (config == 'study/wamim_vit')
-                if (epochs, seed) != (0.5, 0):
-                    add(run, scores=dict(probe_all=value, probe_last=1, knn=1, validation=1))
+                add(run, scores=dict(probe_all=value, probe_last=1, knn=1, validation=1))
                 scores = dict(finetuned=value + seed - 0.5)
-                add(Finetuning(run, 0.1, 5), kind='finetuning', share=0.1, scores=scores)
+                add(Finetuning(run, 0.1, 5), share=0.1, scores=scores)
         cost = dict(seconds=[seconds] * 3, seconds_per_step=seconds, flops_per_image=1e9)
         given = dict(kind='cost', parameters=1_000_000, encoder='vit')
         add(Run(config, 0, 0, 0), **given | cost, key=f'cost/{config}')

@@ -44,8 +44,9 @@ def test_every_config_is_in_the_study():
 def test_mfm():
     budget = BUDGETS['cpu']
     first = list(plan.mfm(budget, {}))
-    assert {run.epochs for run in first} == {0, budget.epochs[0]}
-    later = list(plan.mfm(budget, tuned(budget, *plan.PUBLISHED_MFM)))
+    assert {run.epochs for run in first if isinstance(run, Run)} == {0, budget.epochs[0]}
+    planned = plan.mfm(budget, tuned(budget, *plan.PUBLISHED_MFM))
+    later = [task for task in planned if isinstance(task, Run)]
     changes = {run.config for run in later if run.config.startswith('study/mfm/')}
     assert changes == {f'study/mfm/{p.stem}' for p in (plan.CONFIGS / 'study/mfm').glob('*.py')}
     for config in plan.PUBLISHED_MFM:
@@ -155,6 +156,16 @@ def test_schedule():
     assert pretraining.learning_rate(0, 1) == 1
 
 
+def test_images_held_out_are_in_no_share():
+    train = images(50)
+    train = train._replace(labels=torch.arange(50))
+    for seed in (0, 1):
+        out = scores.held_out(train, seed).labels.tolist()
+        share = train[scores.mixed(train, seed)[:45]].labels.tolist()
+        assert len(out) == 5 and sorted(out + share) == list(range(50))
+    assert scores.held_out(train, 0).labels.tolist() != scores.held_out(train, 1).labels.tolist()
+
+
 def test_finetuning_learns_and_takes_the_same_images():
     data = images(100)
     for label in range(10):  # a class is a brightness
@@ -191,11 +202,12 @@ def test_weights_of_another_encoder_are_refused():
         scores.Classifier('vit', weights, 0)
 
 
-def record(run, validation, status='done'):
+def record(task, validation, status='done'):
+    run = task.run if isinstance(task, Finetuning) else task
     return dict(
-        key=run.key,
+        key=task.key,
         status=status,
-        kind='pretraining',
+        kind=task.kind,
         config=run.config,
         epochs=run.epochs,
         lr=run.lr,
@@ -207,8 +219,11 @@ def record(run, validation, status='done'):
 
 
 def tuned(budget, *configs):
-    runs = [run for config in configs for run in plan.tuning(config, budget)]
-    return {run.key: record(run, 40 + 5 * (run.lr == budget.lrs[1])) for run in runs}
+    return {
+        task.key: record(task, 40 + 5 * (lr == budget.lrs[1]))
+        for config in configs
+        for lr, task in zip(budget.lrs, plan.tuning(config, budget), strict=True)
+    }
 
 
 def test_the_learning_rate_is_the_best_of_all_tried():
@@ -226,7 +241,9 @@ def test_plan():
     """Tuning alone until rates are there; then every length, seed and score."""
     for budget in BUDGETS.values():
         first = list(plan.headline(budget, {}))
-        assert {run.epochs for run in first if isinstance(run, Run)} == {0, budget.epochs[0]}
+        assert {run.epochs for run in first if isinstance(run, Run)} == {0}
+        tuned_by = {(t.run.epochs, t.validates) for t in first if isinstance(t, Finetuning)}
+        assert tuned_by == {(0, False), (budget.epochs[0], True)}
         tasks = list(plan.headline(budget, tuned(budget, *CONFIGS)))
         runs = {(t.config, t.epochs, t.seed) for t in tasks if isinstance(t, Run)}
         for encoder, configs in HEADLINE.items():
@@ -237,7 +254,7 @@ def test_plan():
         fine = {
             (t.run.config, t.run.epochs, t.run.seed, t.share)
             for t in tasks
-            if isinstance(t, Finetuning)
+            if isinstance(t, Finetuning) and not t.validates
         }
         assert {(*run, 0.1) for run in runs} <= fine
         for share in (1.0, 0.01):
