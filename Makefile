@@ -1,7 +1,7 @@
 # One word a chore; each sets up its environment first, where it is missing or out of date.
 #
 #   make demo    pre-train on built-in data and write work_dirs/demo/report.html
-#   make test    run the test suite (STACK=openmmlab: on the official packages)
+#   make test    run the test suite (STACK=openmmlab: on the official packages; JOBS=2 processes)
 #   make slow    the tests that take minutes
 #   make faults  faults that real runs meet, injected; hours, into work_dirs/faults
 #   make bench   speed and memory beside other methods and libraries, into work_dirs/bench
@@ -9,6 +9,7 @@
 #   make lock    resolve requirements/*.txt anew
 
 STACK ?= onedl
+JOBS ?= 2
 # The first CPython that the project supports.
 PYTHON ?= $(firstword $(foreach python,python3 python3.11 python3.12 python3.10 python,\
 	$(shell $(python) -c 'import sys; (3, 10) <= sys.version_info[:2] <= (3, 12) and print("$(python)")' \
@@ -22,8 +23,9 @@ BIN := $(VENV)/bin
 demo: setup
 	@$(BIN)/python tools/demo.py
 
+# A process a core: a test's tensors are small, and threads would wait for each other.
 test: setup
-	@$(BIN)/python -m pytest -m 'not slow and not gpu'
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow and not gpu' -n $(JOBS) --dist worksteal
 
 slow: setup
 	@$(BIN)/python -m pytest -m slow
