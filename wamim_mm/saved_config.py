@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ['backbone_config', 'read_config']
+__all__ = ['backbone_config', 'preprocessor_config', 'read_config']
 
 #: Deeper than any config of the libraries, which reach ten.
 DEEPEST = 50
@@ -61,6 +61,22 @@ def backbone_config(text: Any) -> tuple[str | None, dict[str, Any]]:
     if not isinstance(scope, str | None):
         raise ValueError(f'the scope of its model.backbone is no name, it is {scope!r}')
     return scope, backbone
+
+
+def preprocessor_config(text: Any) -> dict[str, Any]:
+    """The config of the data preprocessor: the model's or, where it has none, the run's.
+
+    Args:
+        text: As for `read_config`, whose errors it raises.
+
+    Returns:
+        Empty where there is none.
+    """
+    config = read_config(text)
+    model = config.get('model')
+    own = model.get('data_preprocessor') if isinstance(model, dict) else None
+    found = own or config.get('data_preprocessor')
+    return found if isinstance(found, dict) else {}
 
 
 class _Reader:

@@ -7,6 +7,7 @@ import runpy
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import timm
@@ -17,6 +18,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
+from PIL import Image
 from safetensors.torch import load_file
 
 from wamim_mm.class_names import import_custom_modules
@@ -45,6 +47,12 @@ ARGS = {
     'SwinTransformer': SWIN,
     'ResNet': dict(depth=18, out_indices=(0, 1, 2, 3)),
 }
+PREPROCESSOR = dict(
+    type='PretrainDataPreprocessor',
+    mean=[123.675, 116.28, 103.53],
+    std=[58.395, 57.12, 57.375],
+    to_rgb=True,
+)
 # Ours -> the class of mmpretrain whose tensors and arguments it has.
 HOSTS = {'WaMIMViT': 'VisionTransformer', 'WaMIMSwinTransformer': 'SwinTransformer'}
 
@@ -64,6 +72,7 @@ def save(model, path, name, config=None, **kwargs):
     args = dict(type=name, **ARGS[name] | kwargs)
     config = config or dict(
         default_scope='mmpretrain',
+        data_preprocessor=PREPROCESSOR,
         model=dict(type='WaMIM', backbone=args, head=dict(type='WaMIMHead', loss_weights=(1.0,))),
         optim_wrapper=dict(paramwise_cfg=dict(custom_keys={'.ln': dict(decay_mult=0.0)})),
     )
@@ -325,6 +334,83 @@ def test_timm_without_a_norm(export):
         assert_same([tokens[:, 1:].transpose(1, 2).unflatten(2, (4, 4))], model(x))
 
 
+# --- the same images ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('name', ['VisionTransformer', 'SwinTransformer', 'ResNet'])
+@torch.no_grad()
+def test_images_for_transformers(export, name):
+    """Its processor and pipeline make of a file what mmpretrain makes of it."""
+    model = source(name)
+    printed, out = export(model, name, 'transformers')
+    exec(printed.splitlines()[0], names := dict(transformers=transformers))
+    side = dict(VisionTransformer=64, SwinTransformer=128, ResNet=224)[name]
+    bgr = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+    image = Image.fromarray(bgr[..., ::-1])
+    batch = dict(inputs=torch.from_numpy(bgr).permute(2, 0, 1)[None], data_samples=None)
+    x = MODELS.build(PREPROCESSOR)(batch)['inputs']
+    found = names['images'](image, return_tensors='pt').pixel_values
+    torch.testing.assert_close(found, x, atol=1e-5, rtol=0)
+    assert names['images'](image.resize((90, 50))).pixel_values[0].shape == (3, side, side)
+
+    features = transformers.pipeline('image-feature-extraction', model=str(out))(image)
+    last = transformers.AutoModel.from_pretrained(out).eval()(x).last_hidden_state
+    torch.testing.assert_close(torch.tensor(features), last, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize('channels', [3, 4])
+@pytest.mark.parametrize(
+    ('name', 'args'),
+    [
+        ('VisionTransformer', dict(arch='deit-tiny', img_size=224, out_type='featmap')),
+        ('SwinTransformer', dict(arch='tiny', img_size=224, out_indices=(0, 1, 2, 3))),
+        ('ResNet', dict(depth=18, out_indices=(0, 1, 2, 3))),
+    ],
+)
+@torch.no_grad()
+def test_images_and_maps_for_timm(tmp_path, monkeypatch, name, args, channels):
+    """The line tells timm how images are normalized, and gives feature maps instead of a vector."""
+    args = dict(args, in_channels=channels)
+    monkeypatch.setitem(ARGS, name, args)
+    preprocessor = dict(PREPROCESSOR, mean=[10] * channels, std=[20] * channels)
+    preprocessor['to_rgb'] = channels == 3
+    config = dict(
+        data_preprocessor=preprocessor,
+        model=dict(backbone=dict(args, type=f'mmpretrain.{name}')),
+    )
+    model, x = source(name), torch.randn(1, channels, 224, 224)
+    checkpoint = save(model, tmp_path / 'a.pth', name, config)
+    printed = export_backbone(checkpoint, tmp_path / 'timm.pth', 'timm')
+    images = timm.data.resolve_model_data_config(made_by(printed))
+    expected = (channels, 224, 224), (10 / 255,) * channels, (20 / 255,) * channels
+    assert images['input_size'] == expected[0]
+    assert np.allclose([images['mean'], images['std']], expected[1:], atol=1e-6)
+
+    maps = made_by('features_only=True'.join(printed.rsplit('num_classes=0', 1)))
+    found = maps.eval()(x)[-1]  # without the norm behind it
+    if name == 'SwinTransformer':
+        found = model.norm3(found).permute(0, 3, 1, 2)
+    elif name == 'VisionTransformer':
+        found = model.ln1(found.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    assert_same([found], model(x)[-1:])
+
+
+def test_images_that_are_not_rgb(tmp_path):
+    """What other libraries would get wrong is not written, and said."""
+    config = dict(
+        data_preprocessor=dict(PREPROCESSOR, to_rgb=False),
+        model=dict(backbone=dict(ARGS['ResNet'], type='mmpretrain.ResNet')),
+    )
+    checkpoint = save(source('ResNet'), tmp_path / 'a.pth', 'ResNet', config)
+    for target in ('timm', 'transformers'):
+        printed = export_backbone(checkpoint, tmp_path / target, target)
+        assert 'mean' not in printed and 'AutoImageProcessor' not in printed
+        assert printed.endswith(
+            'its data_preprocessor makes no RGB images: normalize them as it does'
+        )
+    assert not (tmp_path / 'transformers/preprocessor_config.json').exists()
+
+
 # --- full size ---------------------------------------------------------------------------------
 
 
@@ -356,7 +442,10 @@ def test_full_size(root, monkeypatch, config, timm_name, counts):
         timm, 'create_model', lambda *a, **k: made.append(create(*a, **k)) or made[0]
     )
     handover = to_timm(backbone)
-    assert handover.usage[0] == f"model = timm.create_model('{timm_name}', num_classes=0)"
+    assert handover.usage == [
+        f"model = timm.create_model('{timm_name}', pretrained=True, "
+        "pretrained_cfg_overlay=dict(file='OUT', num_classes=0), num_classes=0)"
+    ]
     assert len(handover.left_out) == total - held
     x = torch.randn(1, 3, 224, 224)
     last = model(x)[-1]

@@ -1,10 +1,11 @@
 """Write the backbone of a checkpoint for another library.
 
-python tools/export_backbone.py CHECKPOINT OUT --to {mmpretrain,mmdet,mmseg,timm,transformers}
+python tools/export_backbone.py CHECKPOINT OUT --to {mmpretrain,mmdet,mmseg,timm,transformers,onnx}
 
 CHECKPOINT is one that an MMEngine run has written, of pre-training or fine-tuning, with a ViT, Swin
-or ResNet of mmpretrain's or ours. OUT is a new file (FILE.pth or FILE.safetensors), or for
-transformers a new folder. What is printed are the lines that load it there.
+or ResNet of mmpretrain's or ours. OUT is a new file (FILE.pth, FILE.safetensors or FILE.onnx), or
+for transformers a new folder. What is printed are the lines that load it there. To onnx, the whole
+classifier of a fine-tuning is written.
 """
 
 import argparse

@@ -16,6 +16,7 @@ TARGETS = {
     'mmseg': 'to_openmmlab',
     'timm': 'to_timm',
     'transformers': 'to_transformers',
+    'onnx': 'to_onnx',
 }
 
 
@@ -37,11 +38,15 @@ def export_backbone(checkpoint: str, out: Path, target: str) -> str:
             `interop.checkpoints`), or does not hold what its own config says.
         ValueError: It does not say what its backbone is, or the target cannot have that backbone;
             or a file is asked for where the target reads a folder.
-        ImportError: timm or transformers is the target and not installed, or safetensors is not.
+        ImportError: timm, transformers or onnx is the target and not installed, or safetensors is
+            not.
+        RuntimeError: The ONNX file would compute something else.
     """
     if out.exists():
         raise FileExistsError(f'{out} exists; remove it or choose another name')
     safe = out.suffix == '.safetensors'
+    if safe and target == 'onnx':
+        raise ValueError(f'{out}: --to onnx writes an ONNX file; give a name that ends in .onnx')
     if safe and target == 'transformers':
         raise ValueError(
             f'{out}: --to transformers writes a folder, whose weights are of safetensors anyway; '
@@ -60,6 +65,8 @@ def export_backbone(checkpoint: str, out: Path, target: str) -> str:
     summary = f'wrote {out}: {total - left} of {total} backbone tensors for {target}'
     if left:
         summary += f'; {target} has no place for {", ".join(handover.left_out)}'
+    if backbone.normalization is None:
+        summary += '; its data_preprocessor makes no RGB images: normalize them as it does'
     if safe and target.startswith('mm'):
         summary += "; MMEngine reads it with custom_imports = dict(imports=['wamim_mm'])"
     load = 'safetensors.torch.load_file(' if safe else 'torch.load('

@@ -1,9 +1,9 @@
 """The backbone that a checkpoint holds: its architecture and its tensors."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import signature
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmengine.model import BaseModule
 from mmengine.runner.checkpoint import CheckpointLoader
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..class_names import LIBRARIES, class_of, library_class
 from ..interop.untrusted import check_untrusted, registered_only
-from ..saved_config import backbone_config
+from ..saved_config import backbone_config, preprocessor_config
 
 # Classes of mmpretrain, with the arguments that change what they compute and the values that other
 # libraries support too, the default first. Ours and users' subclasses have the same tensors.
@@ -54,6 +54,16 @@ _CONVERTIBLE: dict[str, dict[str, list]] = {
 }
 
 
+class Normalization(NamedTuple):
+    """What is subtracted from images, and what they are divided by, channel by channel.
+
+    For images in 0 to 1 whose colours are red, green and blue.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
 @dataclass
 class Backbone:
     """A backbone as its checkpoint describes it.
@@ -63,12 +73,16 @@ class Backbone:
         args: Its arguments.
         tensors: Its state dict.
         config: The text of the run's config.
+        model: The state dict of the whole model.
+        classes: Names of the classes that the run has learned; empty if it had none.
     """
 
     host: str
     args: dict[str, Any]
     tensors: dict[str, Tensor]
     config: str
+    model: dict[str, Tensor] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
 
     @property
     def in_channels(self) -> int:
@@ -76,15 +90,35 @@ class Backbone:
         return self.args.get('in_channels', 3)
 
     @property
+    def normalization(self) -> Normalization | None:
+        """Of its images; None where other libraries cannot have it: colours from blue to red."""
+        preprocessor = preprocessor_config(self.config)
+        red_first = preprocessor.get('to_rgb') or preprocessor.get('bgr_to_rgb')
+        if self.in_channels == 3 and not red_first:
+            return None
+        mean, std = (
+            self._of_each_channel(preprocessor.get(name), default)
+            for name, default in (('mean', 0.0), ('std', 1.0))
+        )
+        return Normalization(mean, std)
+
+    def _of_each_channel(self, values: Any, default: float) -> tuple[float, ...]:
+        """A value of 0 to 255 for each channel, from one, some or none, as one of 0 to 1."""
+        values = default if values is None else values
+        values = values if isinstance(values, list | tuple) else [values]
+        values = list(values) * (self.in_channels if len(values) == 1 else 1)
+        return tuple(round(value / 255, 6) for value in values)
+
+    @property
     def weights(self) -> dict[str, Tensor]:
         """The state dict without the index tables that follow from Swin's window size."""
         return {k: v for k, v in self.tensors.items() if 'relative_position_index' not in k}
 
     def build(self, target: str) -> BaseModule:
-        """mmpretrain's module, with these tensors, for a target that has no such class.
+        """mmpretrain's module, with these tensors.
 
         Raises:
-            ValueError: It computes what the target's class cannot.
+            ValueError: It has arguments that mmpretrain's class lacks.
             RuntimeError: The tensors are not those of the architecture.
         """
         host = getattr(models, self.host)
@@ -97,6 +131,15 @@ class Backbone:
         with registered_only():
             module = host(**self.args)
         module.load_state_dict(self.tensors)
+        return module
+
+    def convertible(self, target: str) -> BaseModule:
+        """`build`, for a target whose own class is to compute the same.
+
+        Raises:
+            ValueError: That class cannot.
+        """
+        module = self.build(target)
         same = (
             {'stage_cfgs'} if target == 'timm' and _windows_are_timms(self.args, module) else set()
         )
@@ -132,7 +175,8 @@ def read_backbone(checkpoint: str) -> Backbone:
     """Read a checkpoint. What it raises is listed at `export_backbone`."""
     content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu', logger='silent')
     meta = content.get('meta') if isinstance(content, dict) else None
-    config = meta.get('cfg') if isinstance(meta, dict) else None
+    meta = meta if isinstance(meta, dict) else {}
+    config = meta.get('cfg')
     if not isinstance(config, str):
         raise ValueError(
             f"{checkpoint} does not hold its run's config (meta.cfg), which says what its backbone "
@@ -159,7 +203,9 @@ def read_backbone(checkpoint: str) -> Backbone:
     }
     if not tensors:
         raise ValueError(f'{checkpoint} holds no tensor with a name in backbone.*')
-    return Backbone(host, args, tensors, config)
+    state = content['state_dict']
+    classes = meta.get('dataset_meta', {}).get('classes') or ()
+    return Backbone(host, args, tensors, config, state, tuple(classes))
 
 
 def _host(name: str, scope: str | None) -> str | None:

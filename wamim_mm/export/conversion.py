@@ -112,8 +112,8 @@ def side(pair: tuple[int, int]) -> int | tuple[int, int]:
     return pair[0] if pair[0] == pair[1] else (pair[0], pair[1])
 
 
-def library(name: str) -> ModuleType:
-    """Import a target.
+def library(name: str, target: str | None = None) -> ModuleType:
+    """Import a target, or what it needs.
 
     Raises:
         ImportError: It is not installed.
@@ -121,4 +121,6 @@ def library(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise ImportError(f'--to {name} needs {name} ({error}): pip install {name}') from error
+        raise ImportError(
+            f'--to {target or name} needs {name} ({error}): pip install {name}'
+        ) from error

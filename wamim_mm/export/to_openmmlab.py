@@ -49,7 +49,7 @@ def _vit(backbone: Backbone, target: str) -> Handover:
     Its patch embedding has no bias, except with ``patch_bias=True``, which none of mmseg's configs
     uses. So the bias is added to the position embedding, which the model adds next.
     """
-    module = backbone.build(target)
+    module = backbone.convertible(target)
     settings = module.arch_settings
     ratio, rest = divmod(settings['feedforward_channels'], settings['embed_dims'])
     if rest:
@@ -81,7 +81,7 @@ def _swin(backbone: Backbone, target: str) -> Handover:
 
     The index tables are left out: mmdet's Swin of another window size refuses them.
     """
-    module = backbone.build(target)
+    module = backbone.convertible(target)
     state = {f'backbone.{name}': tensor for name, tensor in backbone.weights.items()}
     window = module.stages[0].blocks[0].attn.window_size
     usage = _usage(backbone, **module.arch_settings, window_size=window)
@@ -90,7 +90,7 @@ def _swin(backbone: Backbone, target: str) -> Handover:
 
 def _resnet(backbone: Backbone, target: str) -> Handover:
     """mmdet's and mmseg's configs name ResNet checkpoints without a prefix."""
-    module = backbone.build(target)
+    module = backbone.convertible(target)
     return Handover(_save(backbone, backbone.weights), _usage(backbone, depth=module.depth), [])
 
 

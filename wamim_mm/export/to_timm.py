@@ -1,6 +1,6 @@
 """For timm: a state dict that its model loads strictly."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmpretrain.models import ResNet, SwinTransformer, VisionTransformer
 from torch import Tensor
@@ -43,14 +43,55 @@ _VIT_SIZES = {'deit-tiny': 'tiny', 'deit-small': 'small', 'base': 'base', 'large
 _SWIN_SIZES = {'tiny': 'tiny', 'small': 'small', 'base': 'base', 'large': 'large'}
 
 
+class _Model(NamedTuple):
+    """A model of timm's.
+
+    Attributes:
+        state: Its tensors.
+        left_out: Names of weights that it has no place for.
+        name: Its name, if timm has a model of that size.
+        cls: Otherwise its class,
+        sizes: and what makes the class that size.
+        options: What its name does not say.
+    """
+
+    state: dict[str, Tensor]
+    left_out: list[str]
+    name: str
+    cls: str
+    sizes: dict[str, Any]
+    options: dict[str, Any]
+
+
 def to_timm(backbone: Backbone) -> Handover:
-    """For timm's model of that name or, where there is none, of that class."""
-    module = backbone.build('timm')
-    channels = {} if backbone.in_channels == 3 else dict(in_chans=backbone.in_channels)
-    return _CONVERT[backbone.host](module, backbone.weights, channels)
+    """For timm's model of that name or, where there is none, of that class.
+
+    The named model is made by the line that also tells timm how images are normalized, and makes
+    ``features_only=True`` work. The tensors are loaded into it here, which fails unless all fit.
+    """
+    module = backbone.convertible('timm')
+    state, left_out, name, cls, sizes, options = _CONVERT[backbone.host](module, backbone.weights)
+    if backbone.in_channels != 3:
+        options = dict(options, in_chans=backbone.in_channels)
+    timm = library('timm')
+    if not timm.is_model(name):
+        getattr(timm.models, cls)(**sizes, num_classes=0, **options).load_state_dict(state)
+        text = call(f'timm.models.{cls}', **sizes, num_classes=0, **options)
+        usage = [f'model = {text}', "model.load_state_dict(torch.load('OUT'))"]
+        return Handover(lambda out: write(state, out), usage, left_out)
+    model = timm.create_model(name, num_classes=0, **options)
+    model.load_state_dict(state)
+    overlay = dict(file='OUT', num_classes=0)
+    if backbone.in_channels != 3:
+        overlay.update(input_size=(backbone.in_channels, *model.pretrained_cfg['input_size'][1:]))
+    if backbone.normalization is not None:
+        overlay.update(backbone.normalization._asdict())
+    made = dict(pretrained=True, pretrained_cfg_overlay=overlay, num_classes=0, **options)
+    usage = [f'model = {call("timm.create_model", name, **made)}']
+    return Handover(lambda out: write(state, out), usage, left_out)
 
 
-def _vit(module: VisionTransformer, weights: dict[str, Tensor], channels: dict) -> Handover:
+def _vit(module: VisionTransformer, weights: dict[str, Tensor]) -> _Model:
     """Timm has one norm after the blocks: of all tokens, or of their mean."""
     left_out: list[str] = []
     norm: dict[str, Any] = {}
@@ -62,7 +103,7 @@ def _vit(module: VisionTransformer, weights: dict[str, Tensor], channels: dict) 
         norm = dict(final_norm=False)
     settings = module.arch_settings
     image, patch = side(module.img_size), side(module.patch_embed.projection.kernel_size)
-    return _handover(
+    return _Model(
         rename(without(weights, left_out), _VIT),
         left_out,
         f'vit_{_size(module, _VIT_SIZES)}_patch{patch}_{image}',
@@ -75,12 +116,11 @@ def _vit(module: VisionTransformer, weights: dict[str, Tensor], channels: dict) 
             num_heads=settings['num_heads'],
             mlp_ratio=settings['feedforward_channels'] / settings['embed_dims'],
         ),
-        **norm,
-        **channels,
+        norm,
     )
 
 
-def _swin(module: SwinTransformer, weights: dict[str, Tensor], channels: dict) -> Handover:
+def _swin(module: SwinTransformer, weights: dict[str, Tensor]) -> _Model:
     """Timm has a norm for the last stage only."""
     last = last_norm(module)
     left_out = [name for name in weights if name.startswith('norm') and last not in name]
@@ -89,7 +129,7 @@ def _swin(module: SwinTransformer, weights: dict[str, Tensor], channels: dict) -
         for pair in (module.patch_embed.init_input_size, module.patch_embed.projection.kernel_size)
     )
     window = module.stages[0].blocks[0].attn.window_size
-    return _handover(
+    return _Model(
         rename(reorder_patch_merging(without(weights, left_out)), _SWIN),
         left_out,
         f'swin_{_size(module, _SWIN_SIZES)}_patch{patch}_window{window}_{image}',
@@ -102,12 +142,12 @@ def _swin(module: SwinTransformer, weights: dict[str, Tensor], channels: dict) -
             num_heads=tuple(module.num_heads),
             window_size=window,
         ),
-        **channels,
+        {},
     )
 
 
-def _resnet(module: ResNet, weights: dict[str, Tensor], channels: dict) -> Handover:
-    return _handover(weights, [], f'resnet{module.depth}', 'ResNet', {}, **channels)
+def _resnet(module: ResNet, weights: dict[str, Tensor]) -> _Model:
+    return _Model(weights, [], f'resnet{module.depth}', 'ResNet', {}, {})
 
 
 _CONVERT = {'VisionTransformer': _vit, 'SwinTransformer': _swin, 'ResNet': _resnet}
@@ -119,19 +159,3 @@ def _size(module: VisionTransformer | SwinTransformer, names: dict[str, str]) ->
         if module.arch_zoo[name] == module.arch_settings:
             return size
     return None
-
-
-def _handover(
-    state: dict[str, Tensor], left_out: list[str], name: str, cls: str, sizes: dict, **options
-) -> Handover:
-    """Load the state into the model that the usage names, which fails unless both fit."""
-    timm = library('timm')
-    if timm.is_model(name):
-        model = timm.create_model(name, num_classes=0, **options)
-        text = call('timm.create_model', name, num_classes=0, **options)
-    else:
-        model = getattr(timm.models, cls)(**sizes, num_classes=0, **options)
-        text = call(f'timm.models.{cls}', **sizes, num_classes=0, **options)
-    model.load_state_dict(state)
-    usage = [f'model = {text}', "model.load_state_dict(torch.load('OUT'))"]
-    return Handover(lambda out: write(state, out), usage, left_out)

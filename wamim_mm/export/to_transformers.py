@@ -1,5 +1,6 @@
 """For transformers: a folder that ``from_pretrained`` takes."""
 
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -63,8 +64,24 @@ def to_transformers(backbone: Backbone) -> Handover:
             '--to transformers needs transformers>=5, whose SwinBackbone contains a SwinModel; '
             f'{transformers.__version__} is installed'
         )
-    module = backbone.build('transformers')
-    return _CONVERT[backbone.host](transformers, module, _split_qkv(backbone.weights))
+    module = backbone.convertible('transformers')
+    found = _CONVERT[backbone.host](transformers, module, _split_qkv(backbone.weights))
+    normalization = backbone.normalization
+    if normalization is None:
+        return found
+    processor = transformers.ViTImageProcessor(
+        size=dict(zip(('height', 'width'), image_size(module), strict=True)),
+        image_mean=list(normalization.mean),
+        image_std=list(normalization.std),
+        resample=3,  # bicubic, as for pre-training
+    )
+
+    def save(out: Path) -> None:
+        found.save(out)
+        processor.save_pretrained(out)
+
+    images = "images = transformers.AutoImageProcessor.from_pretrained('OUT')"
+    return found._replace(save=save, usage=[images, *found.usage])
 
 
 def _vit(
@@ -78,7 +95,7 @@ def _vit(
     settings = module.arch_settings
     left_out = [name for name in weights if name.startswith('ln2.')]
     config = transformers.ViTConfig(
-        image_size=side(module.img_size),
+        image_size=side(image_size(module)),
         patch_size=side(module.patch_embed.projection.kernel_size),
         num_channels=module.patch_embed.projection.in_channels,
         hidden_size=settings['embed_dims'],
@@ -104,7 +121,7 @@ def _swin(
     """
     last = last_norm(module)
     config = transformers.SwinConfig(
-        image_size=side(module.patch_embed.init_input_size),
+        image_size=side(image_size(module)),
         patch_size=side(module.patch_embed.projection.kernel_size),
         num_channels=module.patch_embed.projection.in_channels,
         embed_dim=module.embed_dims,
@@ -142,6 +159,15 @@ def _resnet(transformers: ModuleType, module: ResNet, weights: dict[str, Tensor]
 
 
 _CONVERT = {'VisionTransformer': _vit, 'SwinTransformer': _swin, 'ResNet': _resnet}
+
+
+def image_size(module: VisionTransformer | SwinTransformer | ResNet) -> tuple[int, int]:
+    """Height and width of its images; a ResNet takes any, and gets ImageNet's."""
+    if isinstance(module, VisionTransformer):
+        return module.img_size
+    if isinstance(module, SwinTransformer):
+        return module.patch_embed.init_input_size
+    return 224, 224
 
 
 def _split_qkv(weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -26,6 +26,7 @@ _PATCHES = (
     ('mmpretrain.utils.dependency', 'multimodal'),
     ('mmpretrain.apis.model', 'model_index'),
     ('mmpretrain.models', 'position_bias'),
+    ('mmpretrain.models', 'window_batches'),
 )
 
 
