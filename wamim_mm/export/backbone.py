@@ -204,7 +204,7 @@ def read_backbone(checkpoint: str) -> Backbone:
     if not tensors:
         raise ValueError(f'{checkpoint} holds no tensor with a name in backbone.*')
     state = content['state_dict']
-    classes = meta.get('dataset_meta', {}).get('classes') or ()
+    classes = (meta.get('dataset_meta') or {}).get('classes') or ()
     return Backbone(host, args, tensors, config, state, tuple(classes))
 
 
