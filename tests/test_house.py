@@ -10,6 +10,7 @@ PACKAGE = ROOT / 'wamim_mm'
 #: Room -> the rooms that it may import. Modules of the package itself are rooms of one file.
 ARROWS = {
     'version': set(),
+    'image_suffixes': set(),
     'imagenet_c': set(),
     'class_names': set(),
     'saved_config': set(),
@@ -22,10 +23,13 @@ ARROWS = {
     'optim': {'ops', 'interop'},
     'evaluation': {
         *('ops', 'interop', 'models', 'data', 'hooks', 'imagenet_c', 'class_names'),
-        'saved_config',
+        *('saved_config', 'image_suffixes'),
     },
     'export': {'ops', 'interop', 'class_names', 'saved_config'},
-    'cli': {'interop', 'data', 'evaluation', 'export', 'imagenet_c', 'class_names'},
+    'cli': {
+        *('interop', 'data', 'evaluation', 'export', 'imagenet_c', 'class_names'),
+        'image_suffixes',
+    },
     'demo': {'cli'},
     '__main__': {'cli', 'demo', 'version'},
     '__init__': {'interop', 'version'},

@@ -25,8 +25,8 @@ from PIL import Image, ImageOps
 from benchmarks.measure import environment, write
 from tests.tools.commands import TINY, train
 from wamim_mm import LoadImage, LoadRandomResizedCrop
-from wamim_mm.cli.checks import SUFFIXES
 from wamim_mm.data.bad_files import BadImage
+from wamim_mm.image_suffixes import SUFFIXES
 
 from .image_kinds import DECODED, PASSED_OVER, SKIPPED, Kind, bomb, encoded, make_folder, picture
 

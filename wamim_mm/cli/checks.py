@@ -12,16 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..class_names import LIBRARIES, class_of, import_custom_modules, library_class, name_of
+from ..image_suffixes import SUFFIXES
 from ..interop.folders import is_one, walk
 
 if TYPE_CHECKING:
     from mmengine.config import Config
-
-#: Of the images that training and inference read: what OpenCV or Pillow decodes.
-SUFFIXES = (
-    *('.jpg', '.jpeg', '.jfif', '.png', '.webp', '.bmp', '.tif', '.tiff', '.ppm', '.pgm'),
-    *('.gif', '.jp2', '.avif'),
-)
 
 
 def read_config(path: str) -> Config:

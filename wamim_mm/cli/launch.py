@@ -227,6 +227,7 @@ def build_runner(
             bad_files.unlink(missing_ok=True)  # of a start that came to nothing
         seed_draws(loader, sync_random_seed() if seed is None else seed, str(bad_files))
         _register(runner, dict(type='BadFilesHook', max_share=max_bad_share))
+        _register(runner, dict(type='HealthHook'))
         if seed is not None:
             runner.register_hook(dict(type='StepSeedHook', seed=seed))
     # Annotations are read now and not when training begins, so that errors appear at once.

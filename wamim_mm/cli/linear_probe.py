@@ -18,7 +18,7 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from ..imagenet_c import CORRUPTIONS
-from .checks import SUFFIXES, check_data, given_config
+from .checks import check_data, given_config
 from .errors import CommandParser, command, positive
 from .settings import check_checkpoint
 
@@ -94,15 +94,15 @@ def probe(args: argparse.Namespace, cfg: Config) -> dict[str, Any]:
     models = [build_encoder(cfg, seed) for seed in (0, *range(args.random_seeds))]
     load_weights(models[0], args.checkpoint)
     given = (args.data_root, models[0].img_size, args.batch_size)
-    folders: Any = dict(like=train_pipeline(cfg), extensions=SUFFIXES)
-    train = split_loader('train', *given, **folders)
+    like = train_pipeline(cfg)
+    train = split_loader('train', *given, like=like)
     fitted: Any = train.dataset  # torch's type of data sets has no length
-    val = split_loader(args.val, *given, classes=fitted.CLASSES, **folders)
+    val = split_loader(args.val, *given, classes=fitted.CLASSES, like=like)
     for loader in (train, val):
         check_formats(loader.dataset, models[0], 'train_dataloader')
     tests = {'clean': val}
     tests |= {
-        name: split_loader(args.val, *given, (name, SEVERITY), fitted.CLASSES, **folders)
+        name: split_loader(args.val, *given, (name, SEVERITY), fitted.CLASSES, like)
         for name in args.corruptions
     }
 

@@ -35,8 +35,10 @@ LARGEST_BATCH = dict(cuda=1024, cpu=64)
 CPU_HOURS = 1.0
 #: Checkpoints in the work dir at a time: the last two, and one that is being written.
 CHECKPOINTS = 3
-#: Of a run, and the fewest steps between two.
+#: Of a run, and the fewest steps between two. The encoder is probed as often.
 PICTURES, LEAST_PICTURE_INTERVAL = 10, 50
+#: Without labels, runs from so many seconds on are probed on so many scenes, a third to score.
+PROBED_SECONDS, SCENES = 1200, 900
 
 
 def parse_args() -> argparse.Namespace:
@@ -52,6 +54,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--epochs', type=positive, metavar='N', help='(by the number of images)')
     parser.add_argument(
         '--img-size', type=positive, metavar='PIXELS', help='side of the crops (by the images)'
+    )
+    parser.add_argument(
+        '--probe',
+        metavar='DIR',
+        help='labelled images to score the encoder on, DIR/train/<class>/ and DIR/val/<class>/ '
+        f'(runs of {PROBED_SECONDS // 60} minutes and more: built-in scenes)',
     )
     add_log_to(parser)
     parser.add_argument('--resume', action='store_true', help='go on with the run in --out')
@@ -132,6 +140,12 @@ def plan(args: argparse.Namespace) -> Path:
         str(out), f'wamim pretrain --out {out} --resume goes on with it, or choose another --out'
     )
     folder = look(data)
+    for split in ('train', 'val') if args.probe else ():
+        if not Path(args.probe, split).is_dir():
+            raise FileNotFoundError(
+                f'--probe {args.probe!r} has no folder {split}/; labelled images lie in '
+                'train/<class>/ and val/<class>/'
+            )
     size = args.img_size or presets.image_size(folder.short_side)
     presets.check_size(method, model, size)
     say(*folder.lines())
@@ -142,7 +156,7 @@ def plan(args: argparse.Namespace) -> Path:
     from ..evaluation.trial import try_steps
 
     largest = presets.recipe(folder.images, 1, LARGEST_BATCH['cuda' if gpu else 'cpu']).batch_size
-    choice = Choice(data, method, model, size, presets.Recipe(2, 1, largest, 1), 1, gpu)
+    choice = Choice(data, method, model, size, presets.Recipe(2, 1, largest, 1), 1, gpu, None)
     trial = try_steps(Config.fromstring(config_text(choice), '.py'), size, largest)
     steps = max(1, folder.images // trial.batch_size)
     worth = presets.longest_epochs(folder.images)
@@ -164,8 +178,19 @@ def plan(args: argparse.Namespace) -> Path:
         f'{epochs} epochs: {seen}'
         + (f'; so many fit an hour without a GPU, --epochs {worth} would be better' if cut else ''),
     )
+    probe = Path(args.probe).resolve() if args.probe else None
+    if probe is None and seconds >= PROBED_SECONDS:
+        probe = out.resolve() / 'scenes'
+    if probe is not None:
+        kind = 'images' if args.probe else 'built-in scenes'
+        say(f'the encoder is probed on {kind} in {probe}, in at most a twentieth of the time')
     out.mkdir(parents=True, exist_ok=True)
-    (out / CONFIG).write_text(config_text(choice._replace(recipe=recipe, steps=steps)))
+    if probe is not None and not args.probe:
+        from ..data.scenes import make_scenes
+
+        make_scenes(probe, SCENES, max(32, size), val_fraction=1 / 3)
+    choice = choice._replace(recipe=recipe, steps=steps, probe=probe)
+    (out / CONFIG).write_text(config_text(choice))
     return out
 
 
@@ -201,6 +226,7 @@ class Choice(NamedTuple):
         recipe: Batch, epochs and learning rate.
         steps: Of an epoch.
         gpu: Whether there is one.
+        probe: Labelled images to score the encoder on.
     """
 
     data: Path
@@ -210,18 +236,25 @@ class Choice(NamedTuple):
     recipe: presets.Recipe
     steps: int
     gpu: bool
+    probe: Path | None
 
 
 def config_text(choice: Choice) -> str:
     """The config that a person would write."""
     from mmengine.config import Config
 
-    data, method, model, size, recipe, steps, gpu = choice
+    data, method, model, size, recipe, steps, gpu, probe = choice
     base, _ = presets.MODELS[method][model]
     options = presets.model_options(method, model, size)
     # One checkpoint an epoch would be much of a small data set's time.
     interval = max(1, recipe.epochs // 20)
     pictures = max(LEAST_PICTURE_INTERVAL, recipe.epochs * steps // PICTURES)
+    hooks = [
+        dict(type='MaskingHook'),
+        dict(type='PicturesHook', images=str(data.resolve()), interval=pictures),
+    ]
+    if probe is not None:
+        hooks.append(dict(type='ProbeHook', data=str(probe), interval=pictures))
     return f'''"""Written by wamim pretrain; the same run by hand:
 
 wamim train {CONFIG}
@@ -259,10 +292,7 @@ default_hooks = dict(
     logger=dict(interval=10), checkpoint=dict(interval={interval}, max_keep_ckpts=1)
 )
 log_processor = dict(window_size=10)
-custom_hooks = [
-    dict(type='MaskingHook'),
-    dict(type='PicturesHook', images=data_root, interval={pictures}),
-]
+{Config(dict(custom_hooks=hooks)).pretty_text.strip()}
 '''
 
 

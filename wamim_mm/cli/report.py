@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .checks import find_images
-from .curves import as_svg, machine, pyplot, scalars, versions
+from .curves import as_svg, logged, machine, pyplot, scalars, versions
 from .errors import CommandParser, command, positive
 from .progress import duration
 
@@ -139,7 +139,8 @@ class Run:
 
 def page(run: Run, images: Path | None, count: int) -> str:
     """The page's HTML."""
-    sections = {'Curves': curves_section(run), 'Pictures': pictures_section(run, images, count)}
+    sections = {'Curves': curves_section(run), 'Probe': probe_section(run)}
+    sections |= {'Pictures': pictures_section(run, images, count)}
     sections['Next'] = next_section(run)
     config = html.escape(run.cfg.pretty_text)
     sections['Config'] = (
@@ -200,6 +201,29 @@ def loss_curve(run: Run) -> str:
     axis.set_ylabel('loss')
     axis.grid(alpha=0.3)
     return as_svg(figure, 'loss')
+
+
+def probe_section(run: Run) -> str:
+    """What the encoder's features said of labelled images; empty where nobody asked."""
+    found = [entry for entry in logged(run.folder) if 'probe/linear' in entry]
+    if not found:
+        return ''
+    batch = run.cfg.train_dataloader.batch_size
+    seen = [entry['step'] * batch for entry in found]
+    figure, axis = pyplot().subplots(figsize=(8, 3.2), layout='constrained')
+    for key, label in (('linear', 'linear probe'), ('knn', 'nearest neighbours')):
+        axis.plot(seen, [entry[f'probe/{key}'] for entry in found], marker='o', label=label)
+    axis.set_xlabel('images seen')
+    axis.set_ylabel('percent correct')
+    axis.grid(alpha=0.3)
+    axis.legend(frameon=False)
+    first, last = found[0], found[-1]
+    return (
+        f'{as_svg(figure, "accuracy of the probe")}<p>The frozen encoder on labelled images: a '
+        f'linear probe reads {last["probe/linear"]:.1f} % of the classes right, after '
+        f'{first["probe/linear"]:.1f} % before step {first["step"] + 1}; of the nearest neighbours '
+        f'{last["probe/knn"]:.1f} %, after {first["probe/knn"]:.1f} %.</p>'
+    )
 
 
 def levels_of(cfg: Config) -> tuple[tuple[int, ...], tuple[float, ...]]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from mmengine.config import Config
@@ -20,6 +20,7 @@ from ..data.checks import build_dataset
 from ..data.classes import Trained, check_training_folders, name_folders
 from ..data.corruptions import corrupted
 from ..data.images import centre_crop_pipeline
+from ..image_suffixes import SUFFIXES
 from .models import build_model
 
 __all__ = [
@@ -52,7 +53,6 @@ def split_loader(
     corruption: tuple[str, int] | None = None,
     classes: Sequence[str] | None = None,
     like: Sequence[dict] = (),
-    **folders: Any,
 ) -> DataLoader:
     """Labelled images of a split in class folders, resized to the encoder's input.
 
@@ -65,7 +65,6 @@ def split_loader(
         classes: Names of the folders that the probe is fitted to, in the order of their labels;
             None for the split that it is fitted to.
         like: The pipeline of the pre-training, whose way to read files is taken.
-        **folders: More arguments of mmpretrain's ``CustomDataset``.
 
     Raises:
         FileNotFoundError: There are no class folders, or no images in them.
@@ -81,7 +80,7 @@ def split_loader(
         data_root=data_root,
         data_prefix=split,
         pipeline=pipeline,
-        **folders,
+        extensions=SUFFIXES,
     )
     if classes is not None:
         name_folders(config, Trained(classes), 'mmpretrain')
@@ -90,7 +89,7 @@ def split_loader(
         check_training_folders(data)
     if corruption:
         data[0]  # images that cannot be corrupted are refused now
-    sampler = DefaultSampler(data, shuffle=False)
+    sampler = DefaultSampler(data, shuffle=False, seed=0)  # without one it draws a random number
     return DataLoader(data, batch_size, sampler=sampler, collate_fn=default_collate)
 
 

@@ -7,6 +7,7 @@ from .compile import CompileHook
 from .exact_resume import EpochPositionHook, StepSeedHook
 from .finite_steps import FiniteStepsHook
 from .finite_weights import FiniteWeightsHook
+from .health import HealthHook
 from .heartbeat import HeartbeatHook
 from .loader_fit import LoaderFitHook
 from .masking import MaskingHook
@@ -22,6 +23,7 @@ __all__ = [
     'EpochPositionHook',
     'FiniteStepsHook',
     'FiniteWeightsHook',
+    'HealthHook',
     'HeartbeatHook',
     'LoaderFitHook',
     'MaskingHook',

@@ -1,0 +1,36 @@
+"""What an encoder makes of whole images, one vector for each of its outputs."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ['mean_features']
+
+
+@torch.no_grad()
+def mean_features(model: Any, batch: dict) -> list[Tensor]:
+    """Means over the positions of the encoder's feature maps, of images without a mask.
+
+    The model is left as it was, in training or not; no random number is drawn.
+
+    Args:
+        model: A self-supervised model of mmpretrain.
+        batch: ``inputs`` and ``data_samples``, as a loader yields them.
+
+    Returns:
+        ``(N, C_i)`` for each of the backbone's outputs.
+    """
+    backbone, training = model.backbone, model.training
+    # Of those with a class token the maps as well: nothing trains that token in pre-training.
+    kinds, kind = getattr(backbone, 'OUT_TYPES', ()), getattr(backbone, 'out_type', None)
+    model.eval()
+    if 'featmap' in kinds:
+        backbone.out_type = 'featmap'
+    try:
+        outputs = model.extract_feat(model.data_preprocessor(batch)['inputs'])
+    finally:
+        if 'featmap' in kinds:
+            backbone.out_type = kind
+        model.train(training)
+    return [output.flatten(2).mean(2) if output.ndim > 2 else output for output in outputs]
