@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..class_names import import_custom_modules, library_of, name_pretrained
+from ..interop.data_root import move_data_root
 from .arguments import check_arguments, check_values
 from .checks import (
     check_data,
@@ -111,7 +112,7 @@ def load_config(args: Namespace, folder: str = '') -> Config:
     if moved and is_first_process():
         print(moved, flush=True)
     if 'data_root' in args.cfg_options:
-        _move_data_root(cfg, args.cfg_options['data_root'])
+        move_data_root(cfg, args.cfg_options['data_root'])
     cfg.merge_from_dict(args.cfg_options)
     check_arguments(cfg, new)
     if getattr(args, 'num_classes', None) is not None:
@@ -257,25 +258,3 @@ def check_fills_a_batch(name: str, loader: Any) -> None:
     sampler = getattr(loader.sampler, 'sampler', loader.sampler)
     if not len(loader) and not isinstance(sampler, InfiniteSampler):
         check_batch(name, dict(batch_size=loader.batch_size, drop_last=True), len(loader.dataset))
-
-
-def _move_data_root(cfg: Config, new: str) -> None:
-    """Make every path under the config's old ``data_root`` a path under the new one."""
-    old = cfg.get('data_root')
-    if not old:
-        raise ValueError('this config has no data_root; set the data_root of its dataloaders')
-
-    def moved(value):
-        if isinstance(value, dict):
-            for key, item in list(dict.items(value)):  # where lazy objects stay what they are
-                value[key] = moved(item)
-        elif isinstance(value, list | tuple):
-            return type(value)(moved(item) for item in value)
-        elif isinstance(value, str) and value.startswith(old):
-            tail = value.removeprefix(old)
-            # 'data/coco' does not own 'data/coco_stuff'
-            if not tail or old.endswith('/') or tail.startswith('/'):
-                return os.path.join(new, tail.lstrip('/')) if tail else new
-        return value
-
-    moved(cfg._cfg_dict)

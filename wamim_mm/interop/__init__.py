@@ -11,6 +11,7 @@ __all__ = ['after_import', 'install']
 # Module of a library -> the patch that is applied after its import, a module of this package.
 _PATCHES = (
     ('mmengine.config', 'configs'),
+    ('mmengine.config', 'data_root'),
     ('mmengine.utils.package_utils', 'installed_path'),
     ('mmengine.fileio.backends.local_backend', 'folders'),
     ('mmengine.logging', 'debug_prints'),
@@ -25,6 +26,7 @@ _PATCHES = (
     ('mmengine.visualization.vis_backend', 'full_disk'),
     ('mmpretrain.utils.dependency', 'multimodal'),
     ('mmpretrain.apis.model', 'model_index'),
+    ('mmpretrain.apis.feature_extractor', 'feature_extractor'),
     ('mmpretrain.models', 'position_bias'),
     ('mmpretrain.models', 'window_batches'),
 )
