@@ -19,6 +19,7 @@ from .checks import (
 from .errors import positive
 from .options import check_options
 from .own_classes import use_own_classes
+from .own_data import use_own_data
 from .schedule import follow_length
 from .settings import (
     check_batch,
@@ -57,6 +58,11 @@ def add_common_arguments(parser: ArgumentParser) -> None:
         type=positive,
         metavar='N',
         help="of a classifier's own class folders, in place of ImageNet's 1000",
+    )
+    parser.add_argument(
+        '--data',
+        metavar='DIR',
+        help='a folder of your own: class folders, COCO files, or images and label maps',
     )
     parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none')
     # torchrun of old versions passes it; MMEngine reads the environment.
@@ -97,7 +103,7 @@ def load_config(args: Namespace, folder: str = '') -> Config:
             dir: an evaluation must not write its own over it.
 
     Raises:
-        FileNotFoundError: There is no such config.
+        FileNotFoundError: There is no such config, or the data lacks something.
         ImportError: There is no such library, or module of ``custom_imports``.
         ValueError: An option sets what nothing reads or a value that cannot be, no class has the
             name of the model's, the work dir is no folder, or the launcher is not the one that has
@@ -106,6 +112,10 @@ def load_config(args: Namespace, folder: str = '') -> Config:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     check_launcher(args.launcher)
     cfg = read_config(args.config)
+    if getattr(args, 'data', None) is not None:
+        line = use_own_data(cfg, args.data)
+        if is_first_process():
+            print(line, flush=True)
     check_options(cfg, args.cfg_options)
     new = check_values(cfg, args.cfg_options)
     moved = follow_length(cfg, args.cfg_options)

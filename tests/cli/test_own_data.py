@@ -1,0 +1,181 @@
+"""--data: labelled folders of one's own, for every library."""
+
+import argparse
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from mmdet.registry import DATASETS as DETECTION
+from mmengine.config import Config
+from mmpretrain.registry import DATASETS as CLASSIFICATION
+from mmseg.registry import DATASETS as SEGMENTATION
+from PIL import Image
+
+from wamim_mm.cli.launch import LOADERS, add_common_arguments, load_config
+from wamim_mm.cli.own_data import use_own_data
+from wamim_mm.demo.scenes import CLASSES, LABELS, make_scenes
+
+DET = 'wamim_mm::det/mask-rcnn_wamim-swin-b_fpn_1x_coco.py'
+SEG = 'wamim_mm::seg/upernet_wamim-swin-b_160k_ade20k-512x512.py'
+
+
+@pytest.fixture(scope='module')
+def scenes(tmp_path_factory):
+    """Class folders, COCO's JSON and label maps in one."""
+    folder = tmp_path_factory.mktemp('scenes') / 'scenes'
+    make_scenes(folder, 36, 32, val_fraction=1 / 3)
+    return folder
+
+
+def config(*arguments):
+    parser = argparse.ArgumentParser()
+    parser.add_argument('config')
+    add_common_arguments(parser)
+    return load_config(parser.parse_args([*map(str, arguments)]))
+
+
+def counts(cfg):
+    return set(re.findall(r'num_classes=(\w+)', cfg.pretty_text))
+
+
+def built(registry, cfg, loader):
+    return registry.build(dict(cfg[loader].dataset, pipeline=[], _scope_=registry.scope))
+
+
+@pytest.mark.parametrize('name', ['wamim_vit-s_finetune', 'mfm_r50_linear'])
+def test_class_folders(name, scenes, capsys):
+    cfg = config(f'wamim_mm::cls/{name}.py', '--data', scenes)
+    assert f'12 classes of {scenes}: ' in capsys.readouterr().out
+    assert counts(cfg) == {'12'}
+    for loader in LOADERS:
+        data = built(CLASSIFICATION, cfg, loader)
+        assert sorted(data.CLASSES) == sorted(CLASSES)
+        assert len(data) == (24 if loader == 'train_dataloader' else 12)
+
+
+def test_images_for_pretraining(scenes, tmp_path):
+    cfg = config('wamim_mm::pretrain/wamim_vit-s.py', '--data', scenes)
+    assert len(built(CLASSIFICATION, cfg, 'train_dataloader')) == 24
+    flat = tmp_path / 'flat'
+    flat.mkdir()
+    for i, path in enumerate(sorted(scenes.glob('val/*/*.jpg'))):
+        shutil.copy(path, flat / f'{i}.jpg')
+    cfg = config('wamim_mm::pretrain/wamim_vit-s.py', '--data', flat)
+    assert len(built(CLASSIFICATION, cfg, 'train_dataloader')) == 12
+
+
+def roboflow(scenes, folder):
+    """As Roboflow exports it: images beside their JSON, and a test set of its own."""
+    for split, name in (('train', 'train'), ('val', 'valid'), ('val', 'test')):
+        content = json.loads((scenes / f'annotations/instances_{split}.json').read_text())
+        (folder / name).mkdir(parents=True)
+        for image in content['images']:
+            path = scenes / split / image['file_name']
+            shutil.copy(path, folder / name / path.name)
+            image['file_name'] = path.name
+        (folder / name / '_annotations.coco.json').write_text(json.dumps(content))
+    return folder
+
+
+@pytest.mark.parametrize('layout', ['coco', 'roboflow'])
+def test_coco_files(layout, scenes, tmp_path, capsys):
+    folder = scenes if layout == 'coco' else roboflow(scenes, tmp_path / 'a')
+    cfg = config(DET, '--data', folder)
+    assert '12 classes of ' in capsys.readouterr().out
+    assert counts(cfg) == {'12'}
+    for loader in LOADERS:
+        data = built(DETECTION, cfg, loader)
+        assert list(data.metainfo['classes']) == list(CLASSES)
+        assert len(data) == (24 if loader == 'train_dataloader' else 12)
+        info = data.get_data_info(0)
+        assert Image.open(info['img_path']).size == (32, 32) and info['instances']
+        name = 'valid' if layout == 'roboflow' else 'val'
+        assert loader == 'train_dataloader' or f'/{name}/' in info['img_path']
+    assert cfg.val_evaluator.ann_file == cfg.val_dataloader.dataset.ann_file
+    assert cfg.test_evaluator.ann_file == cfg.val_dataloader.dataset.ann_file
+
+
+def plain_maps(scenes, folder, shift):
+    """Images and label maps in folders of their own, with labels from 0 or 1 on."""
+    for split, name in (('train', 'training'), ('val', 'validation')):
+        for place in ('images', 'masks'):
+            (folder / place / name).mkdir(parents=True)
+        for path in sorted((scenes / 'annotations' / split).glob('*/*.png')):
+            labels = np.asarray(Image.open(path)).astype(np.int64)
+            labels = np.where(labels == 0, 255, labels - 1) if shift else labels
+            Image.fromarray(labels.astype(np.uint8)).save(folder / 'masks' / name / path.name)
+            image = scenes / split / path.parent.name / f'{path.stem}.jpg'
+            shutil.copy(image, folder / 'images' / name / image.name)
+    shutil.copy(scenes / 'labels.txt', folder / 'classes.txt')
+    return folder
+
+
+@pytest.mark.parametrize('layout', ['scenes', 'from 1', 'from 0'])
+def test_label_maps(layout, scenes, tmp_path, capsys):
+    folder = scenes
+    if layout != 'scenes':
+        folder = plain_maps(scenes, tmp_path / 'a', shift=layout == 'from 0')
+    cfg = config(SEG, '--data', folder)
+    said = capsys.readouterr().out
+    assert f'{len(LABELS)} classes of {folder}' in said and ('0 is the first' in said) == (
+        layout == 'from 0'
+    )
+    assert counts(cfg) == {str(len(LABELS))}
+    for loader in LOADERS:
+        dataset = cfg[loader].dataset
+        data = built(SEGMENTATION, cfg, loader)
+        assert list(data.metainfo['classes']) == list(LABELS)
+        assert len(data) == (24 if loader == 'train_dataloader' else 12)
+        assert dataset.reduce_zero_label == (layout != 'from 0')
+        steps = [step for step in dataset.pipeline if step.type == 'LoadAnnotations']
+        assert [step.reduce_zero_label for step in steps] == [layout != 'from 0']
+        info = data.get_data_info(0)
+        assert Image.open(info['img_path']).size == Image.open(info['seg_map_path']).size
+
+
+def test_options_come_after_it(scenes):
+    options = ('--cfg-options', 'train_dataloader.dataset.img_suffix=.png')
+    assert config(SEG, '--data', scenes, *options).train_dataloader.dataset.img_suffix == '.png'
+
+
+def test_what_is_missing_is_named(scenes, tmp_path):
+    for name in ('train', 'val'):
+        (tmp_path / 'one' / name / 'cat').mkdir(parents=True)
+    Image.new('L', (4, 4)).save(tmp_path / 'one/train/cat/a.png')
+    (tmp_path / 'one/classes.txt').write_text('a\nb\n')
+    (tmp_path / 'two').mkdir()
+    for stem in ('instances_train', 'instances_train2'):
+        (tmp_path / f'two/{stem}.json').write_text('{}')
+    (tmp_path / 'three').mkdir()
+    content = dict(images=[dict(file_name='a.jpg')], categories=[dict(id=1, name='a')])
+    for split in ('train', 'val'):
+        (tmp_path / f'three/{split}.json').write_text(json.dumps(content))
+    (tmp_path / 'four').mkdir()
+    (tmp_path / 'four/train.json').write_text('{}')
+    (tmp_path / 'four/val.json').write_text('{}')
+    cls = 'wamim_mm::cls/wamim_vit-s_finetune.py'
+    for name, folder, message in (
+        (cls, 'nowhere', 'is no folder'),
+        (cls, 'two', 'there is no folder train/ in'),
+        (cls, 'one', 'has 1 sub-folders; a classifier needs two'),
+        (DET, 'one', "must have 'train' in its name, found none"),
+        (DET, 'two', 'found instances_train.json, instances_train2.json'),
+        (DET, 'three', "'a.jpg', the first image of .* is in none of"),
+        (DET, 'four', 'has no images or no categories'),
+        (SEG, 'two', 'there is no labels.txt or classes.txt'),
+        (SEG, 'one', 'no images with label maps for train'),
+    ):
+        with pytest.raises((FileNotFoundError, ValueError), match=message):
+            config(name, '--data', tmp_path / folder)
+    with pytest.raises(ValueError, match='for configs of mmpretrain, mmdet and mmseg'):
+        use_own_data(Config(dict(default_scope='mmengine')), str(tmp_path))
+
+
+def test_images_of_several_suffixes(scenes, tmp_path):
+    folder = plain_maps(scenes, tmp_path / 'a', shift=True)
+    path = next((folder / 'images/training').glob('*.jpg'))
+    Image.open(path).save(path.with_name('other.png'))
+    with pytest.raises(ValueError, match=r'end in \.jpg and \.png'):
+        config(SEG, '--data', folder)

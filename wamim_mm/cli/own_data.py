@@ -1,0 +1,272 @@
+"""--data: a config for labelled data of one's own, by where its files lie."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..class_names import library_of
+from ..image_suffixes import SUFFIXES
+from ..interop.data_root import move_data_root
+from .own_classes import use_own_classes
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+#: Names of folders and in names of files, of each split.
+SPLITS = {'train': ('train', 'training'), 'val': ('val', 'valid', 'validation', 'test')}
+#: The loader of a split; a test set is the validation set.
+LOADERS = {'train_dataloader': 'train', 'val_dataloader': 'val', 'test_dataloader': 'val'}
+MASK_FOLDERS = ('annotations', 'masks', 'labels', 'label_maps')
+CLASS_FILES = ('labels.txt', 'classes.txt')
+#: What no loss and no score counts.
+IGNORED = 255
+#: Label maps that are read to see whether 0 is a class.
+SAMPLE = 40
+
+
+def use_own_data(cfg: Config, folder: str) -> str:
+    """Let a config train and test on a folder of one's own.
+
+    Args:
+        cfg: A config, changed in place.
+        folder: For mmpretrain class folders, ``train/<class>/`` and ``val/<class>/``, or images
+            for pre-training; for mmdet COCO's JSON and its images; for mmseg images and label maps,
+            and a file with the names of the classes.
+
+    Returns:
+        A line that says what was found.
+
+    Raises:
+        FileNotFoundError: There is no such folder, or something in it is missing.
+        ValueError: The config is of no library, or the files say several things.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise FileNotFoundError(f'--data {folder!r} is no folder')
+    library = library_of(cfg)
+    if library == 'mmdet':
+        return _coco(cfg, root)
+    if library == 'mmseg':
+        return _label_maps(cfg, root)
+    if library != 'mmpretrain':
+        raise ValueError('--data is for configs of mmpretrain, mmdet and mmseg')
+    if 'num_classes' in ((cfg.get('model') or {}).get('head') or {}):
+        return _class_folders(cfg, root)
+    train = _named(root, 'train')
+    for dataset in _datasets(cfg, 'train_dataloader'):
+        dataset.update(data_root=str(root), data_prefix=train.name if train else '')
+    cfg.data_root = str(root)
+    return f'images in {train or root}'
+
+
+def _class_folders(cfg: Config, root: Path) -> str:
+    """Classes are the sub-folders of train/."""
+    folders = {split: _split_folder(root, split) for split in SPLITS}
+    classes = sorted(path.name for path in folders['train'].iterdir() if path.is_dir())
+    if len(classes) < 2:
+        raise FileNotFoundError(
+            f'--data: {str(folders["train"])!r} has {len(classes)} sub-folders; a classifier needs '
+            'two or more, one a class'
+        )
+    use_own_classes(cfg, len(classes), tuple(LOADERS))
+    if cfg.get('data_root'):
+        move_data_root(cfg, str(root))
+    for name, split in LOADERS.items():
+        for dataset in _datasets(cfg, name):
+            dataset.update(data_root=str(root), data_prefix=folders[split].name, ann_file='')
+            dataset.pop('split', None)  # of mmpretrain's ImageNet
+    return f'{_count(classes)} of {root}: {_list(classes)}'
+
+
+def _coco(cfg: Config, root: Path) -> str:
+    """COCO's JSON; classes are the categories of the training file, in its order."""
+    files, folders, found = {}, {}, {}
+    for split in SPLITS:
+        files[split] = _annotations(root, split)
+        with files[split].open() as stream:
+            found[split] = json.load(stream)
+        folders[split] = _image_folder(root, files[split], found[split])
+    classes = [category['name'] for category in found['train']['categories']]
+    _set_class_counts(cfg.model, len(classes))
+    for name, split in LOADERS.items():
+        for dataset in _datasets(cfg, name):
+            dataset.update(
+                type='CocoDataset',
+                data_root='',
+                ann_file=str(files[split]),
+                data_prefix=dict(img=f'{folders[split]}/'),
+                metainfo=dict(classes=tuple(classes)),
+            )
+    for name in ('val_evaluator', 'test_evaluator'):
+        if cfg.get(name):
+            cfg[name].ann_file = str(files['val'])
+    cfg.data_root = str(root)
+    return f'{_count(classes)} of {files["train"]}: {_list(classes)}'
+
+
+def _label_maps(cfg: Config, root: Path) -> str:
+    """Images beside label maps of the same names; a file has the names of the classes."""
+    names = next((root / name for name in CLASS_FILES if (root / name).is_file()), None)
+    if names is None:
+        raise FileNotFoundError(
+            f'--data: there is no {" or ".join(CLASS_FILES)} in {str(root)!r}; write the names of '
+            'the classes there, one a line, in the order of their values'
+        )
+    classes = [line.strip() for line in names.read_text().splitlines() if line.strip()]
+    pairs = {split: _images_and_maps(root, split) for split in SPLITS}
+    maps = [path for _, folder in pairs.values() for path in _files(folder)]
+    # Classes are 0, 1, ... or, where 0 is ignored, 1, 2, ...
+    without_zero = _largest(maps[:: -(-len(maps) // SAMPLE)]) == len(classes)
+    _set_class_counts(cfg.model, len(classes))
+    for name, split in LOADERS.items():
+        images, labels = pairs[split]
+        for dataset in _datasets(cfg, name):
+            dataset.update(
+                type='BaseSegDataset',
+                data_root='',
+                data_prefix=dict(img_path=str(images), seg_map_path=str(labels)),
+                img_suffix=_suffix(images),
+                seg_map_suffix=_suffix(labels),
+                reduce_zero_label=without_zero,
+                metainfo=dict(classes=tuple(classes)),
+            )
+            for step in dataset.pipeline:
+                if 'reduce_zero_label' in step:
+                    step.reduce_zero_label = without_zero
+    cfg.data_root = str(root)
+    zero = '1 is the first in label maps, 0 is ignored' if without_zero else '0 is the first'
+    return f'{_count(classes)} of {names}, {zero}: {_list(classes)}'
+
+
+def _datasets(cfg: Config, loader: str) -> Iterator[Any]:
+    """The data set of a loader, inside its wrappers; nothing where there is no such loader."""
+    dataset: Any = (cfg.get(loader) or {}).get('dataset')
+    while dataset and dataset.get('dataset'):
+        dataset = dataset.dataset
+    if dataset:
+        yield dataset
+
+
+def _named(root: Path, split: str) -> Path | None:
+    """A folder with one of the split's names."""
+    return next((root / name for name in SPLITS[split] if (root / name).is_dir()), None)
+
+
+def _split_folder(root: Path, split: str) -> Path:
+    found = _named(root, split)
+    if found is None:
+        raise FileNotFoundError(f'--data: there is no folder {split}/ in {str(root)!r}')
+    return found
+
+
+def _annotations(root: Path, split: str) -> Path:
+    """The JSON file of a split: its name or its folder's says which."""
+    files = [*root.glob('*.json'), *root.glob('*/*.json')]
+    named: list[Path] = []
+    for name in SPLITS[split]:
+        word = re.compile(rf'(?<![a-z]){name}(?![a-z])')
+        named = named or [
+            path for path in sorted(files) if word.search(str(path.relative_to(root)).lower())
+        ]
+    instances = [path for path in named if path.name.startswith('instances')] or named
+    if len(instances) != 1:
+        listed = ', '.join(str(path.relative_to(root)) for path in instances) or 'none'
+        raise FileNotFoundError(
+            f'--data: one JSON file in {str(root)!r} must have {split!r} in its name, found '
+            f'{listed}; say annotations/instances_{split}.json'
+        )
+    return instances[0]
+
+
+def _image_folder(root: Path, file: Path, content: dict) -> Path:
+    """Where the images of a JSON file lie, by the first of them."""
+    if not content.get('images') or not content.get('categories'):
+        raise ValueError(f'--data: {str(file)!r} has no images or no categories, as COCO has them')
+    first = content['images'][0]['file_name']
+    split = file.stem.removeprefix('instances_')
+    places = [
+        *(file.parent, root / split, root / 'images' / split, root / 'images', root),
+        *(root / name for names in SPLITS.values() for name in names),
+    ]
+    for place in places:
+        if (place / first).is_file():
+            return place
+    looked = ', '.join(dict.fromkeys(str(place.relative_to(root)) for place in places[:5]))
+    raise FileNotFoundError(
+        f'--data: {first!r}, the first image of {str(file)!r}, is in none of {looked} of '
+        f'{str(root)!r}'
+    )
+
+
+def _images_and_maps(root: Path, split: str) -> tuple[Path, Path]:
+    """The folders of a split's images and label maps."""
+    for name in SPLITS[split]:
+        for maps in MASK_FOLDERS:
+            for images, labels in (
+                (root / 'images' / name, root / maps / name),
+                (root / name / 'images', root / name / maps),
+                (root / name, root / maps / name),
+            ):
+                if images.is_dir() and labels.is_dir():
+                    return images, labels
+    raise FileNotFoundError(
+        f'--data: no images with label maps for {split} in {str(root)!r}; put them into '
+        f'images/{split}/ and annotations/{split}/, with the same names'
+    )
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob('*') if path.suffix.lower() in SUFFIXES)
+
+
+def _suffix(folder: Path) -> str:
+    """Of the files in a folder.
+
+    Raises:
+        FileNotFoundError: There are none.
+        ValueError: They have several.
+    """
+    found = sorted({path.suffix for path in _files(folder)})
+    if not found:
+        raise FileNotFoundError(f'--data: there is no image in {str(folder)!r}')
+    if len(found) > 1:
+        raise ValueError(
+            f'--data: names in {str(folder)!r} end in {" and ".join(found)}; mmsegmentation takes '
+            'one suffix, so save all as one'
+        )
+    return found[0]
+
+
+def _largest(maps: Iterable[Path]) -> int:
+    """The largest label in these label maps."""
+    import numpy as np
+    from PIL import Image
+
+    largest = 0
+    for path in maps:
+        with Image.open(path) as image:
+            labels = np.asarray(image)
+        largest = max(largest, int(labels[labels != IGNORED].max(initial=0)))
+    return largest
+
+
+def _set_class_counts(model: Any, count: int) -> None:
+    """Set ``num_classes`` of every head."""
+    for part in model.values() if isinstance(model, dict) else model:
+        if isinstance(part, dict | list | tuple):
+            _set_class_counts(part, count)
+    if isinstance(model, dict) and 'num_classes' in model:
+        model['num_classes'] = count
+
+
+def _count(classes: list[str]) -> str:
+    return f'{len(classes)} classes'
+
+
+def _list(classes: list[str], most: int = 8) -> str:
+    more = [f'and {len(classes) - most} more'] if len(classes) > most else []
+    return ', '.join([*classes[:most], *more])
