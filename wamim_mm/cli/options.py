@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 #: are notes to itself: their values were used when the file was read.
 READ = frozenset(
     [
+        'activation_checkpointing',
         'auto_scale_lr',
         'cfg',
         'compile',
@@ -22,6 +23,7 @@ READ = frozenset(
         'data_root',
         'default_hooks',
         'default_scope',
+        'efficient_conv_bn_eval',
         'env_cfg',
         'experiment_name',
         'find_unused_parameters',
@@ -38,6 +40,7 @@ READ = frozenset(
         'resume',
         'runner_type',
         'strategy',
+        'sync_bn',
         'test_cfg',
         'test_dataloader',
         'test_evaluator',

@@ -21,6 +21,7 @@ _PATCHES = (
     ('mmengine.runner.runner', 'accumulation'),
     ('mmengine.runner.runner', 'data_workers'),
     ('mmengine.runner', 'meta_config'),
+    ('mmengine.runner.activation_checkpointing', 'activation_checkpointing'),
     ('mmengine.registry.registry', 'untrusted'),
     ('mmengine.infer.infer', 'inferencer'),
     ('mmengine.visualization.vis_backend', 'full_disk'),
