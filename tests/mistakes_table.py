@@ -79,6 +79,18 @@ TABLE: dict[str, list[Mistake]] = {
             '--cfg-options data_root: say KEY=VALUE, without spaces; see train.py --help',
         ),
         Mistake(
+            'a dict as the value of an option',
+            f"train {VIT} --cfg-options 'custom_hooks=[dict(type=EMAHook)]'",
+            '--cfg-options custom_hooks=[dict(type=EMAHook)]: a value is a number, a word, a list '
+            'or a tuple; set the parts of a dict one by one, KEY.PART=VALUE, or in a config; see '
+            'train.py --help',
+        ),
+        Mistake(
+            'a folder of data that is not there',
+            f'train {VIT} --data nowhere',
+            "--data 'nowhere' is no folder",
+        ),
+        Mistake(
             'an option that nothing reads',
             f'train {VIT} --cfg-options max_epochs=3',
             '--cfg-options max_epochs: nothing reads this key; did you mean train_cfg.max_epochs?',

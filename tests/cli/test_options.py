@@ -33,7 +33,10 @@ def test_the_nearest_live_key_is_named(cfg, key, meant):
 
 
 def test_without_a_near_one_all_are_named(cfg):
-    with pytest.raises(ValueError, match='xyzzy: nothing reads this key; keys begin with activation_checkpointing, auto_'):
+    with pytest.raises(
+        ValueError,
+        match='xyzzy: nothing reads this key; keys begin with activation_checkpointing, auto_',
+    ):
         check_options(cfg, {'xyzzy': 1})
 
 

@@ -91,6 +91,11 @@ class _Options(Action):
         for option in options:
             if '=' not in option:
                 parser.error(f'{self.option_strings[0]} {option}: say KEY=VALUE, without spaces')
+            if 'dict(' in option:
+                parser.error(
+                    f'{self.option_strings[0]} {option}: a value is a number, a word, a list or a '
+                    'tuple; set the parts of a dict one by one, KEY.PART=VALUE, or in a config'
+                )
         DictAction(self.option_strings, self.dest)(*given)
 
 

@@ -38,8 +38,9 @@ def low_pass_mask(
     Raises:
         ValueError: The radius is negative or not finite, or a side is under 1.
 
-    >>> low_pass_mask((4, 4), 1.5).int().tolist()
-    [[0, 0, 0, 0], [0, 1, 1, 1], [0, 1, 1, 1], [0, 1, 1, 1]]
+    Examples:
+        >>> low_pass_mask((4, 4), 1.5).int().tolist()
+        [[0, 0, 0, 0], [0, 1, 1, 1], [0, 1, 1, 1], [0, 1, 1, 1]]
     """
     if not 0 <= radius < math.inf:
         raise ValueError(f'low_pass_mask: radius must be 0 or more and finite, got {radius}')
@@ -67,11 +68,12 @@ def frequency_filter(x: Tensor, mask: Tensor) -> Tensor:
         ValueError: The mask is not boolean or does not fit the images, or these are not
             ``(N, C, H, W)`` with a pixel, or complex.
 
-    Frequency 0 alone leaves the mean:
+    Frequency 0 alone leaves the mean, as the example shows.
 
-    >>> x = torch.tensor([[[[0.0, 1.0], [0.5, 0.5]]]])
-    >>> frequency_filter(x, low_pass_mask((2, 2), 1)).tolist()
-    [[[[0.5, 0.5], [0.5, 0.5]]]]
+    Examples:
+        >>> x = torch.tensor([[[[0.0, 1.0], [0.5, 0.5]]]])
+        >>> frequency_filter(x, low_pass_mask((2, 2), 1)).tolist()
+        [[[[0.5, 0.5], [0.5, 0.5]]]]
     """
     return filter_spectrum(x, mask).clamp(0, 1)
 
@@ -112,10 +114,12 @@ def fold_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:
     Returns:
         ``(..., H, W // 2 + 1)``, not centred.
 
-    Of the frequencies -2, -1, 0 and 1, the mask keeps 0 and 1, so that 1 and -1 get half each:
+    In the example, of the frequencies -2, -1, 0 and 1, the mask keeps 0 and 1, so that 1 and -1 get
+    half each.
 
-    >>> fold_mask(torch.tensor([[False, False, True, True]]), torch.float32).tolist()
-    [[1.0, 0.5, 0.0]]
+    Examples:
+        >>> fold_mask(torch.tensor([[False, False, True, True]]), torch.float32).tolist()
+        [[1.0, 0.5, 0.0]]
     """
     whole: Tensor = torch.fft.ifftshift(mask, dim=(-2, -1)).to(dtype)
     opposite = whole.flip((-2, -1)).roll((1, 1), (-2, -1))
@@ -128,10 +132,11 @@ def pair_counts(width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     Returns ``(W // 2 + 1)`` counts: 2 for a column with a conjugate one in the other half; 1 for
     column 0 and, where the width is even, for the last one.
 
-    >>> pair_counts(4, torch.int64, torch.device('cpu')).tolist()
-    [1, 2, 1]
-    >>> pair_counts(5, torch.int64, torch.device('cpu')).tolist()
-    [1, 2, 2]
+    Examples:
+        >>> pair_counts(4, torch.int64, torch.device('cpu')).tolist()
+        [1, 2, 1]
+        >>> pair_counts(5, torch.int64, torch.device('cpu')).tolist()
+        [1, 2, 2]
     """
     columns = torch.arange(width // 2 + 1, device=device)
     return torch.where((2 * columns) % width == 0, 1, 2).to(dtype)

@@ -61,8 +61,9 @@ def num_visible_units(grid: tuple[int, int], mask_ratio: float) -> int:
         ValueError: The ratio is not between 0 and 1, or hides every unit or none, or the grid has
             no unit.
 
-    >>> num_visible_units((7, 7), 0.75)
-    12
+    Examples:
+        >>> num_visible_units((7, 7), 0.75)
+        12
     """
     if min(grid) < 1:
         raise ValueError(f'a grid of mask units needs sides of 1 or more, got {grid}')
@@ -97,8 +98,9 @@ def random_mask(
     Raises:
         ValueError: The batch is negative, or see `num_visible_units`.
 
-    >>> random_mask(3, (4, 4), 0.75).sum((1, 2)).tolist()
-    [12, 12, 12]
+    Examples:
+        >>> random_mask(3, (4, 4), 0.75).sum((1, 2)).tolist()
+        [12, 12, 12]
     """
     if batch < 0:
         raise ValueError(f'a batch has 0 samples or more, got {batch}')
@@ -123,9 +125,10 @@ def drawn_mask(draw: float, grid: tuple[int, int], mask_ratio: float) -> Tensor:
     Raises:
         ValueError: The number is not in [0, 1), or see `num_visible_units`.
 
-    >>> mask = drawn_mask(0.5, (4, 4), 0.75)
-    >>> tuple(mask.shape), int(mask.sum()), torch.equal(mask, drawn_mask(0.5, (4, 4), 0.75))
-    ((4, 4), 12, True)
+    Examples:
+        >>> mask = drawn_mask(0.5, (4, 4), 0.75)
+        >>> tuple(mask.shape), int(mask.sum()), torch.equal(mask, drawn_mask(0.5, (4, 4), 0.75))
+        ((4, 4), 12, True)
     """
     if not 0 <= draw < 1:
         raise ValueError(f'a draw must be in [0, 1), got {draw}')
@@ -191,8 +194,9 @@ def visible_units(mask: Tensor) -> Tensor:
         ValueError: Not boolean, a sample without visible units, or samples that differ in their
             number.
 
-    >>> visible_units(torch.tensor([[[True, False], [False, True]]])).tolist()
-    [[1, 2]]
+    Examples:
+        >>> visible_units(torch.tensor([[[True, False], [False, True]]])).tolist()
+        [[1, 2]]
     """
     if mask.dtype != torch.bool or mask.ndim != 3:
         raise ValueError(
@@ -220,8 +224,9 @@ def unit_tokens(units: Tensor, width: int, side: int) -> Tensor:
         ``(N, K * side**2)`` flat indices on the grid of tokens, which is ``width * side`` wide;
         unit after unit, row-major inside each.
 
-    >>> unit_tokens(torch.tensor([[1]]), width=2, side=2).tolist()
-    [[2, 3, 6, 7]]
+    Examples:
+        >>> unit_tokens(torch.tensor([[1]]), width=2, side=2).tolist()
+        [[2, 3, 6, 7]]
     """
     inner = torch.arange(side, device=units.device)
     rows = (units // width)[..., None, None] * side + inner[:, None]  # (N, K, side, 1)
@@ -307,9 +312,10 @@ def merge_tokens(
         ``(N, L / ratio**2, ratio**2 * C)`` tokens, row-major inside a block, and their positions on
         the coarse grid.
 
-    >>> tokens, positions = torch.arange(4.0).view(1, 4, 1), torch.tensor([[2, 3, 6, 7]])
-    >>> [x.tolist() for x in merge_tokens(tokens, positions, width=4, ratio=2)]
-    [[[[0.0, 1.0, 2.0, 3.0]]], [[1]]]
+    Examples:
+        >>> tokens, positions = torch.arange(4.0).view(1, 4, 1), torch.tensor([[2, 3, 6, 7]])
+        >>> [x.tolist() for x in merge_tokens(tokens, positions, width=4, ratio=2)]
+        [[[[0.0, 1.0, 2.0, 3.0]]], [[1]]]
     """
     if ratio == 1:
         return tokens, positions

@@ -71,11 +71,12 @@ def wavedec2(
         ValueError: Unknown wavelet or mode, a level that is negative or no whole number, an empty
             image, or a single row or column to reflect.
 
-    >>> coeffs = wavedec2(torch.ones(1, 8, 8), 'haar', level=2)
-    >>> coeffs[0].tolist()
-    [[[4.0, 4.0], [4.0, 4.0]]]
-    >>> [tuple(c.shape) for c in coeffs[2]]
-    [(1, 4, 4), (1, 4, 4), (1, 4, 4)]
+    Examples:
+        >>> coeffs = wavedec2(torch.ones(1, 8, 8), 'haar', level=2)
+        >>> coeffs[0].tolist()
+        [[[4.0, 4.0], [4.0, 4.0]]]
+        >>> [tuple(c.shape) for c in coeffs[2]]
+        [(1, 4, 4), (1, 4, 4), (1, 4, 4)]
     """
     bank, x = _checked(x, wavelet, mode)
     if level is None:
@@ -96,8 +97,9 @@ def approximation2(x: Tensor, wavelet: str = 'haar', mode: Mode = 'periodization
 
     Equals ``wavedec2(x, wavelet, mode, level=1)[0]``, whose arguments and errors it has.
 
-    >>> approximation2(torch.ones(1, 4, 4)).tolist()
-    [[[2.0, 2.0], [2.0, 2.0]]]
+    Examples:
+        >>> approximation2(torch.ones(1, 4, 4)).tolist()
+        [[[2.0, 2.0], [2.0, 2.0]]]
     """
     bank, x = _checked(x, wavelet, mode)
     if _is_haar(bank):
@@ -129,9 +131,10 @@ def waverec2(
         ValueError: Unknown wavelet or mode, no approximation, shapes that do not belong together,
             or that are too small for the wavelet.
 
-    >>> x = torch.arange(16.0).view(1, 4, 4)
-    >>> torch.allclose(waverec2(wavedec2(x, 'db2', level=1), 'db2'), x, atol=1e-5)
-    True
+    Examples:
+        >>> x = torch.arange(16.0).view(1, 4, 4)
+        >>> torch.allclose(waverec2(wavedec2(x, 'db2', level=1), 'db2'), x, atol=1e-5)
+        True
     """
     bank = filter_bank(wavelet)
     _check_mode(mode)

@@ -97,8 +97,9 @@ def padding_positions(grid: tuple[int, int], window: int) -> tuple[tuple[int, in
     Returns:
         ``(H_pad, W_pad)`` and the flat indices, on the padded grid, of the ``P`` added positions.
 
-    >>> padding_positions((2, 3), window=2)
-    ((2, 4), tensor([3, 7]))
+    Examples:
+        >>> padding_positions((2, 3), window=2)
+        ((2, 4), tensor([3, 7]))
     """
     height, width = (-(-side // window) * window for side in grid)
     inside = torch.zeros(height, width, dtype=torch.bool)
@@ -121,11 +122,12 @@ def window_cells(grid: tuple[int, int], window: int, shift: int) -> tuple[Tensor
         Two ``(H * W,)`` int64 tensors: the cell, and ``row * (2 * window - 1) + column`` inside the
         window. The difference of two offsets tells the pair's relative position.
 
-    >>> cell, offset = window_cells((2, 4), window=2, shift=1)
-    >>> cell.view(2, 4).tolist()
-    [[0, 1, 1, 2], [3, 4, 4, 5]]
-    >>> offset.view(2, 4).tolist()
-    [[4, 3, 4, 3], [1, 0, 1, 0]]
+    Examples:
+        >>> cell, offset = window_cells((2, 4), window=2, shift=1)
+        >>> cell.view(2, 4).tolist()
+        [[0, 1, 1, 2], [3, 4, 4, 5]]
+        >>> offset.view(2, 4).tolist()
+        [[4, 3, 4, 3], [1, 0, 1, 0]]
     """
     moved = [torch.arange(side) + (window - shift) % window for side in grid]
     (row, row_in), (column, column_in) = ((m // window, m % window) for m in moved)
@@ -149,9 +151,10 @@ def group_windows(cells: Tensor, offsets: Tensor, window: int) -> WindowGroups:
 
     Cells 0 and 1 with three and two tokens need two groups of four slots:
 
-    >>> cells = torch.tensor([[0, 1, 0, 1, 0]])
-    >>> group_windows(cells, torch.zeros_like(cells), window=2).cells.tolist()
-    [[[0, 0, 0, -1], [1, 1, -1, -1]]]
+    Examples:
+        >>> cells = torch.tensor([[0, 1, 0, 1, 0]])
+        >>> group_windows(cells, torch.zeros_like(cells), window=2).cells.tolist()
+        [[[0, 0, 0, -1], [1, 1, -1, -1]]]
     """
     batch, length = cells.shape
     if length <= window**2:
@@ -198,10 +201,12 @@ def swin_layout(mask: Tensor, stages: Sequence[Stage]) -> SwinLayout:
         ValueError: The samples differ in their number of visible units, or a stage's grid is
             smaller than the window without ``pad_small_map``.
 
-    >>> mask = torch.tensor([[[True, False], [True, True]]])
-    >>> layout = swin_layout(mask, [Stage((Windows(2, 0, False), Windows(2, 1, False)), True)] * 2)
-    >>> [tuple(positions.shape) for positions in layout.positions]
-    [(1, 16), (1, 4), (1, 1)]
+    Examples:
+        >>> mask = torch.tensor([[[True, False], [True, True]]])
+        >>> stage = Stage((Windows(2, 0, False), Windows(2, 1, False)), True)
+        >>> layout = swin_layout(mask, [stage] * 2)
+        >>> [tuple(positions.shape) for positions in layout.positions]
+        [(1, 16), (1, 4), (1, 1)]
     """
     units = visible_units(mask)
     height, width = mask.shape[1:]
