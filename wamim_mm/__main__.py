@@ -10,12 +10,13 @@ COMMANDS = {
     'test': ('.cli.test', 'evaluate a checkpoint: top-1, COCO AP, mIoU'),
     'embed': ('.cli.embed', 'give every image of a folder a vector'),
     'reconstruct': ('.cli.reconstruct', 'draw what a model sees of images and makes of them'),
+    'features': ('.cli.features', "draw what an encoder's features tell apart"),
     'probe': ('.cli.linear_probe', 'linear probe, beside the same encoder at random'),
     'report': ('.cli.report', 'one page of a run: curves, pictures, what to do next'),
     'infer': ('.cli.infer', 'draw boxes and masks, label maps, classes'),
     'export': (
         '.cli.export_backbone',
-        'write a backbone for mmpretrain, mmdet, mmseg, timm, transformers',
+        'write a backbone for mmpretrain, mmdet, mmseg, timm, transformers, onnx',
     ),
     'robustness': (
         '.cli.robustness',

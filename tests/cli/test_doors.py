@@ -15,6 +15,7 @@ TOOLS = (
     'curves',
     'demo',
     'export_backbone',
+    'features',
     'infer',
     'linear_probe',
     'reconstruct',
