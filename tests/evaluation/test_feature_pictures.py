@@ -70,6 +70,6 @@ def test_pictures(root, tmp_path, config, columns):
     assert columns == 1 + outputs + isinstance(model.backbone, VisionTransformer)
     width, height = Image.open(tmp_path / 'out.png').size
     assert (width, height) == (round(170 * columns), 185 * 3)
-    with pytest.raises(ValueError, match='0.png'):
+    with pytest.raises(ValueError, match=r'0\.png'):
         draw_features(cfg, str(tmp_path / 'a.pth'), paths[:1], tmp_path / 'no.png')
     assert not (tmp_path / 'no.png').exists()
