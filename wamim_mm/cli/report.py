@@ -196,7 +196,13 @@ def curves_section(run: Run) -> str:
 def loss_curve(run: Run) -> str:
     """The loss alone, of methods without levels."""
     figure, axis = pyplot().subplots(figsize=(8, 3.2), layout='constrained')
-    axis.plot([step['step'] for step in run.steps], [step['loss'] for step in run.steps])
+    labels = dict(loss='all', error_low_pass='low ones kept', error_high_pass='high ones kept')
+    for key, label in labels.items():
+        found = [(step['step'], step[key]) for step in run.steps if key in step]
+        if found:
+            axis.plot(*zip(*found, strict=True), label=label)
+    if len(axis.lines) > 1:  # MFM with both of its filters
+        axis.legend(frameon=False)
     axis.set_xlabel('step')
     axis.set_ylabel('loss')
     axis.grid(alpha=0.3)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
 from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
 from PIL import Image
 from torch.nn import functional as F
 
@@ -255,7 +256,7 @@ def test_head_is_the_inverse_of_cutting_patches():
         head.projection.bias.zero_()
     x = torch.rand(2, 3, 8, 12)
     assert torch.equal(head(F.pixel_unshuffle(x, 4)), x)
-    assert head.loss(F.pixel_unshuffle(x, 4), x, None) == 0
+    assert head.loss(F.pixel_unshuffle(x, 4), x, None)['loss'] == 0
 
 
 @pytest.mark.parametrize('degradation', [None, *RESTORATION], ids=str)
@@ -390,3 +391,39 @@ def test_step_on_a_device_never_waits_and_equals_the_cpu(degradation):
     torch.testing.assert_close(on_device.cpu(), degraded, rtol=0, atol=1e-3)
     torch.manual_seed(0)
     torch.testing.assert_close(model.loss(x)['loss'].cpu(), expected, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize('loss', [{}, dict(gamma=2.0), dict(with_matrix=True)], ids=str)
+def test_the_two_filters_are_told_apart_in_the_log(loss):
+    """Each group's error is the loss of a batch of that group alone; the loss is of both."""
+    model = build(RESNET, loss=loss)
+    model.eval()  # batch norm would mix the groups
+    x = torch.randn(20, 3, 64, 64)
+    draws = [DataSample() for _ in range(20)]
+    for i, sample in enumerate(draws):
+        sample.set_field(0.1 if i % 4 else 0.9, 'draw')  # 15 keep low frequencies
+    found = model.loss(x, draws)
+    assert set(found) == {'loss', 'error_low_pass', 'error_high_pass'}
+    assert model.parse_losses(found)[0] == found['loss'] and found['loss'].requires_grad
+    groups = {
+        'error_low_pass': [i for i in range(20) if i % 4],
+        'error_high_pass': [i for i in range(20) if i % 4 == 0],
+    }
+    for name, places in groups.items():
+        alone = model.loss(x[places], [draws[place] for place in places])
+        torch.testing.assert_close(found[name], alone['loss'].detach())
+        assert not found[name].requires_grad and set(alone) == {'loss'}
+
+
+@pytest.mark.parametrize(
+    'degradation',
+    [
+        dict(type='FrequencyFilter', radius=6, low_pass_prob=1.0),
+        dict(type='FrequencyFilter', radius=6, per='batch'),
+        *RESTORATION,
+    ],
+    ids=str,
+)
+def test_one_kind_of_images_has_one_loss(degradation):
+    model = build(RESNET, degradation)
+    assert set(model.loss(torch.randn(16, 3, 64, 64))) == {'loss'}

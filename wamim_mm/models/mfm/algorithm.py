@@ -12,6 +12,9 @@ from .degradations import FrequencyFilter
 from .head import MFMHead
 from .initialization import init_vit
 
+#: Images of a batch from which on hardly one lacks one of the two filters.
+LEAST_TO_TELL_APART = 16
+
 
 @MODELS.register_module()
 class MFM(BaseSelfSupervisor):
@@ -76,6 +79,11 @@ class MFM(BaseSelfSupervisor):
             )
         self.head.loss_module.check_size(height, width)
         self.degradation = degrading
+        self._mixes_filters = (
+            isinstance(degrading, FrequencyFilter)
+            and degrading.per == 'sample'
+            and 0 < degrading.low_pass_prob < 1
+        )
         self.img_size = (height, width)
 
     def init_weights(self) -> None:
@@ -98,9 +106,13 @@ class MFM(BaseSelfSupervisor):
 
         Returns:
             ``loss``, over the frequencies that were removed, or all for the restoration tasks.
+            Where both filters are mixed, in batches of 16 and more, `MFMHead` tells them apart.
         """
         degraded, mask = self.degrade(inputs, data_samples)
-        return dict(loss=self.head.loss(last(self.backbone(degraded)), inputs, mask))
+        kept_low = None
+        if mask is not None and self._mixes_filters and len(inputs) >= LEAST_TO_TELL_APART:
+            kept_low = mask[:, mask.shape[1] // 2, mask.shape[2] // 2]  # frequency 0
+        return self.head.loss(last(self.backbone(degraded)), inputs, mask, kept_low)
 
     @torch.no_grad()
     def degrade(

@@ -87,6 +87,18 @@ class FrequencyLoss(nn.Module):
         Raises:
             ValueError: The shapes do not fit together.
         """
+        distances, frequencies = self.of_images(pred, target, mask)
+        return distances.sum() / frequencies.sum().clamp(min=1)
+
+    def of_images(
+        self, pred: Tensor, target: Tensor, mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The loss of each image, before it is divided: arguments as for :meth:`forward`.
+
+        Returns:
+            ``(N,)`` sums of the distances, and the numbers of frequencies that they are of. With
+            ``ave_spectrum`` and no mask there is one image.
+        """
         if pred.shape != target.shape or pred.ndim != 4:
             raise ValueError(
                 'FrequencyLoss: pred and target must be (N, C, H, W) of one shape, got '
@@ -109,7 +121,7 @@ class FrequencyLoss(nn.Module):
             check_mask(mask, batch, (height, width))
             weights = weights * fold_mask(~to_device(mask, distance.device), distance.dtype)
         distance, weights = torch.broadcast_tensors(distance, weights)
-        return (distance * weights).sum() / weights.sum().clamp(min=1)
+        return (distance * weights).sum((1, 2)), weights.sum((1, 2))
 
     def _patches(self, x: Tensor) -> Tensor:
         """``(N, C, p, p, H / p, W / p)``: the grid of patches, then the pixels of each."""

@@ -35,15 +35,30 @@ class MFMHead(BaseModule):
         """``(N, in_channels, h, w)`` to ``(N, out_channels, h * stride, w * stride)``."""
         return self.shuffle(self.projection(features))
 
-    def loss(self, features: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
+    def loss(
+        self,
+        features: Tensor,
+        target: Tensor,
+        mask: Tensor | None,
+        kept_low: Tensor | None = None,
+    ) -> dict[str, Tensor]:
         """Loss of the image that is predicted from the features.
 
         Args:
             features: ``(N, in_channels, h, w)``.
             target: ``(N, out_channels, H, W)``.
             mask: As in `FrequencyLoss`.
+            kept_low: ``(N,)`` bool, the images that have kept their low frequencies; None to tell
+                no groups apart.
 
         Returns:
-            A scalar.
+            ``loss``; and for the log ``error_low_pass`` and ``error_high_pass``, the same of the
+            images that have kept their low and their high frequencies, NaN where there are none.
         """
-        return self.loss_module(self(features), target, mask)
+        distances, frequencies = self.loss_module.of_images(self(features), target, mask)
+        losses = dict(loss=distances.sum() / frequencies.sum().clamp(min=1))
+        if kept_low is not None:
+            groups = dict(error_low_pass=kept_low, error_high_pass=~kept_low)
+            for name, group in groups.items():
+                losses[name] = (distances.detach() * group).sum() / (frequencies * group).sum()
+        return losses
