@@ -57,7 +57,8 @@ def test_the_screen_starts_with_what_matters(root, scenes, tmp_path):
     assert lines[1] == f'{config} -> {tmp_path}'
     assert lines[2] == f'48 images in {scenes}/train (48 .jpg)'
     assert lines[3].endswith('too short in this run, and left out: LinearLR from 0 to 1')
-    assert 'Checkpoints will be saved to' in lines[4] and 'Epoch(train) [1][1/6]' in lines[5]
+    assert 'a step has 8 images, and the learning rate 0.001 is of a recipe with 32' in lines[4]
+    assert 'Checkpoints will be saved to' in lines[5] and 'Epoch(train) [1][1/6]' in lines[6]
     (log,) = tmp_path.glob('*/*.log')
     for rest in (
         'System environment',
