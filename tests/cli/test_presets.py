@@ -27,9 +27,10 @@ def test_epochs_follow_the_number_of_images():
 
 
 def test_batches_leave_steps_in_an_epoch_and_rates_follow_their_root():
-    found = presets.recipe(10_000, 300, 256)
+    found = presets.recipe(10_000, 300, 256, 'mfm', 'r18')
     assert (found.batch_size, found.lr, found.warm_up) == (256, 1e-3, 30)
-    assert presets.recipe(10_000, 300, 64).lr == 5e-4
+    assert presets.recipe(10_000, 300, 64, 'wamim', 'swin-t').lr == 5e-4
+    assert presets.recipe(10_000, 300, 16, 'wamim', 'vit-ti').lr == 1e-3  # the study's, halved
     assert presets.recipe(10**6, 100, 1024).lr == 1.6e-3  # the recipes' for 2048
     for images, largest in itertools.product((1, 7, 8, 100, 5000), (1, 3, 64)):
         batch = presets.recipe(images, 1, largest).batch_size
@@ -93,3 +94,9 @@ def test_durations():
     assert [duration(s) for s in (1, 600, 7300, 90_000, 260_000)] == [
         *('1 min', '10 min', '2 hours', '25 hours', '3 days')
     ]
+
+
+@pytest.mark.parametrize(('model', 'norm'), [('vit-s', 'block'), ('swin-t', None)])
+def test_what_the_study_has_chosen(model, norm):
+    options = presets.model_options('wamim', model, 96)
+    assert options['target_generator'].get('norm') == norm

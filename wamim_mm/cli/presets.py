@@ -101,20 +101,30 @@ def longest_epochs(images: int) -> int:
     return min(800, max(100, 10 * round(30 * math.sqrt(10_000 / images))))
 
 
-def recipe(images: int, epochs: int, largest_batch: int) -> Recipe:
+def is_studied(method: str, model: str) -> bool:
+    """Whether docs/study.md has chosen normalization and learning rate: of WaMIM with a ViT."""
+    return method == 'wamim' and model.startswith('vit')
+
+
+def recipe(
+    images: int, epochs: int, largest_batch: int, method: str = 'wamim', model: str = 'vit-s'
+) -> Recipe:
     """Batch and learning rate for a number of images and epochs.
 
-    The learning rate is the study's, 0.0005 for 64 images, and grows with the batch's square root.
-    It stays under that of the recipes for 2048 images, 0.0016.
+    The learning rate for 64 images is the study's, 0.002, or 0.0005 where nothing was studied. It
+    grows with the batch's square root, and stays under that of the recipes for 2048 images, 0.0016.
 
     Args:
         images: How many there are.
         epochs: Passes over them.
         largest_batch: What fits the machine.
+        method: Of `MODELS`.
+        model: Likewise.
     """
     fits = max(1, min(largest_batch, images // LEAST_STEPS))
     batch = 2 ** int(math.log2(fits))
-    lr = min(5e-4 * math.sqrt(batch / 64), 1.6e-3)
+    base = 2e-3 if is_studied(method, model) else 5e-4
+    lr = min(base * math.sqrt(batch / 64), 1.6e-3)
     return Recipe(epochs, max(1, round(WARM_UP * epochs)), batch, float(f'{lr:.2g}'))
 
 
@@ -147,6 +157,8 @@ def model_options(method: str, model: str, size: int) -> dict[str, Any]:
     # Four levels down to the coarsest, or three where a patch of 4 pixels has no more.
     levels = tuple(range(max(1, coarsest - 3), coarsest + 1))
     options['target_generator'] = dict(levels=levels)
+    if is_studied(method, model):
+        options['target_generator']['norm'] = 'block'
     if len(levels) == 3:
         depth = DEPTHS[model]
         backbone['out_indices'] = [depth // 3 - 1, 2 * depth // 3 - 1, depth - 1]

@@ -164,7 +164,7 @@ def plan(args: argparse.Namespace) -> Path:
     cut = not gpu and not args.epochs and fit < worth
     if cut:
         epochs = max(1, fit)
-    recipe = presets.recipe(folder.images, epochs, trial.batch_size)
+    recipe = presets.recipe(folder.images, epochs, trial.batch_size, method, model)
     seconds = epochs * steps * trial.seconds
     disk = CHECKPOINTS * 12 * trial.parameters  # weights and two moments in float32
     check_disk(out, disk)
