@@ -1,6 +1,5 @@
 """--data: labelled folders of one's own, for every library."""
 
-import argparse
 import json
 import re
 import shutil
@@ -13,9 +12,11 @@ from mmpretrain.registry import DATASETS as CLASSIFICATION
 from mmseg.registry import DATASETS as SEGMENTATION
 from PIL import Image
 
-from wamim_mm.cli.launch import LOADERS, add_common_arguments, load_config
+from wamim_mm.cli.launch import LOADERS
 from wamim_mm.cli.own_data import use_own_data
 from wamim_mm.demo.scenes import CLASSES, LABELS, make_scenes
+
+from .test_own_classes import config
 
 DET = 'wamim_mm::det/mask-rcnn_wamim-swin-b_fpn_1x_coco.py'
 SEG = 'wamim_mm::seg/upernet_wamim-swin-b_160k_ade20k-512x512.py'
@@ -27,13 +28,6 @@ def scenes(tmp_path_factory):
     folder = tmp_path_factory.mktemp('scenes') / 'scenes'
     make_scenes(folder, 36, 32, val_fraction=1 / 3)
     return folder
-
-
-def config(*arguments):
-    parser = argparse.ArgumentParser()
-    parser.add_argument('config')
-    add_common_arguments(parser)
-    return load_config(parser.parse_args([*map(str, arguments)]))
 
 
 def counts(cfg):

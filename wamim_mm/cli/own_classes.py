@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..class_names import name_of
@@ -35,9 +36,16 @@ def use_own_classes(cfg: Config, count: int, loaders: tuple[str, ...]) -> None:
         preprocessor = owner.get('data_preprocessor')
         if preprocessor and preprocessor.get('num_classes'):
             preprocessor.num_classes = count
+    for _, dataset in inner_datasets(cfg, loaders):
+        if name_of(dataset).split('.')[-1] == 'ImageNet':
+            dataset.type = 'mmpretrain.CustomDataset'
+
+
+def inner_datasets(cfg: Config, loaders: Iterable[str]) -> Iterator[tuple[str, Any]]:
+    """The name of each of these loaders that the config has, and its data set without wrappers."""
     for name in loaders:
         dataset: Any = (cfg.get(name) or {}).get('dataset')
-        while dataset and dataset.get('dataset'):  # inside its wrappers
+        while dataset and dataset.get('dataset'):
             dataset = dataset.dataset
-        if dataset and name_of(dataset).split('.')[-1] == 'ImageNet':
-            dataset.type = 'mmpretrain.CustomDataset'
+        if dataset:
+            yield name, dataset

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..class_names import library_of
 from ..image_suffixes import SUFFIXES
 from ..interop.data_root import move_data_root
-from .own_classes import use_own_classes
+from .own_classes import inner_datasets, use_own_classes
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -57,7 +57,7 @@ def use_own_data(cfg: Config, folder: str) -> str:
     if 'num_classes' in ((cfg.get('model') or {}).get('head') or {}):
         return _class_folders(cfg, root)
     train = _named(root, 'train')
-    for dataset in _datasets(cfg, 'train_dataloader'):
+    for _, dataset in inner_datasets(cfg, ['train_dataloader']):
         dataset.update(data_root=str(root), data_prefix=train.name if train else '')
     cfg.data_root = str(root)
     return f'images in {train or root}'
@@ -75,11 +75,10 @@ def _class_folders(cfg: Config, root: Path) -> str:
     use_own_classes(cfg, len(classes), tuple(LOADERS))
     if cfg.get('data_root'):
         move_data_root(cfg, str(root))
-    for name, split in LOADERS.items():
-        for dataset in _datasets(cfg, name):
-            dataset.update(data_root=str(root), data_prefix=folders[split].name, ann_file='')
-            dataset.pop('split', None)  # of mmpretrain's ImageNet
-    return f'{_count(classes)} of {root}: {_list(classes)}'
+    for name, dataset in inner_datasets(cfg, LOADERS):
+        dataset.update(data_root=str(root), data_prefix=folders[LOADERS[name]].name, ann_file='')
+        dataset.pop('split', None)  # of mmpretrain's ImageNet
+    return _said(classes, str(root))
 
 
 def _coco(cfg: Config, root: Path) -> str:
@@ -92,20 +91,19 @@ def _coco(cfg: Config, root: Path) -> str:
         folders[split] = _image_folder(root, files[split], found[split])
     classes = [category['name'] for category in found['train']['categories']]
     _set_class_counts(cfg.model, len(classes))
-    for name, split in LOADERS.items():
-        for dataset in _datasets(cfg, name):
-            dataset.update(
-                type='CocoDataset',
-                data_root='',
-                ann_file=str(files[split]),
-                data_prefix=dict(img=f'{folders[split]}/'),
-                metainfo=dict(classes=tuple(classes)),
-            )
+    for name, dataset in inner_datasets(cfg, LOADERS):
+        dataset.update(
+            type='CocoDataset',
+            data_root='',
+            ann_file=str(files[LOADERS[name]]),
+            data_prefix=dict(img=f'{folders[LOADERS[name]]}/'),
+            metainfo=dict(classes=tuple(classes)),
+        )
     for name in ('val_evaluator', 'test_evaluator'):
         if cfg.get(name):
             cfg[name].ann_file = str(files['val'])
     cfg.data_root = str(root)
-    return f'{_count(classes)} of {files["train"]}: {_list(classes)}'
+    return _said(classes, str(files['train']))
 
 
 def _label_maps(cfg: Config, root: Path) -> str:
@@ -117,38 +115,35 @@ def _label_maps(cfg: Config, root: Path) -> str:
             'the classes there, one a line, in the order of their values'
         )
     classes = [line.strip() for line in names.read_text().splitlines() if line.strip()]
-    pairs = {split: _images_and_maps(root, split) for split in SPLITS}
-    maps = [path for _, folder in pairs.values() for path in _files(folder)]
+    # The files are listed once: there may be many.
+    found: dict[str, dict[str, Any]] = {}
+    maps: list[Path] = []
+    for split in SPLITS:
+        images, labels = _images_and_maps(root, split)
+        listed = _files(labels)
+        maps += listed
+        found[split] = dict(
+            data_prefix=dict(img_path=str(images), seg_map_path=str(labels)),
+            img_suffix=_suffix(images, _files(images)),
+            seg_map_suffix=_suffix(labels, listed),
+        )
     # Classes are 0, 1, ... or, where 0 is ignored, 1, 2, ...
     without_zero = _largest(maps[:: -(-len(maps) // SAMPLE)]) == len(classes)
     _set_class_counts(cfg.model, len(classes))
-    for name, split in LOADERS.items():
-        images, labels = pairs[split]
-        for dataset in _datasets(cfg, name):
-            dataset.update(
-                type='BaseSegDataset',
-                data_root='',
-                data_prefix=dict(img_path=str(images), seg_map_path=str(labels)),
-                img_suffix=_suffix(images),
-                seg_map_suffix=_suffix(labels),
-                reduce_zero_label=without_zero,
-                metainfo=dict(classes=tuple(classes)),
-            )
-            for step in dataset.pipeline:
-                if 'reduce_zero_label' in step:
-                    step.reduce_zero_label = without_zero
+    for name, dataset in inner_datasets(cfg, LOADERS):
+        dataset.update(
+            type='BaseSegDataset',
+            data_root='',
+            reduce_zero_label=without_zero,
+            metainfo=dict(classes=tuple(classes)),
+            **found[LOADERS[name]],
+        )
+        for step in dataset.pipeline:
+            if 'reduce_zero_label' in step:
+                step.reduce_zero_label = without_zero
     cfg.data_root = str(root)
     zero = '1 is the first in label maps, 0 is ignored' if without_zero else '0 is the first'
-    return f'{_count(classes)} of {names}, {zero}: {_list(classes)}'
-
-
-def _datasets(cfg: Config, loader: str) -> Iterator[Any]:
-    """The data set of a loader, inside its wrappers; nothing where there is no such loader."""
-    dataset: Any = (cfg.get(loader) or {}).get('dataset')
-    while dataset and dataset.get('dataset'):
-        dataset = dataset.dataset
-    if dataset:
-        yield dataset
+    return _said(classes, f'{names}, {zero}')
 
 
 def _named(root: Path, split: str) -> Path | None:
@@ -165,12 +160,12 @@ def _split_folder(root: Path, split: str) -> Path:
 
 def _annotations(root: Path, split: str) -> Path:
     """The JSON file of a split: its name or its folder's says which."""
-    files = [*root.glob('*.json'), *root.glob('*/*.json')]
+    files = sorted([*root.glob('*.json'), *root.glob('*/*.json')])
     named: list[Path] = []
     for name in SPLITS[split]:
         word = re.compile(rf'(?<![a-z]){name}(?![a-z])')
         named = named or [
-            path for path in sorted(files) if word.search(str(path.relative_to(root)).lower())
+            path for path in files if word.search(str(path.relative_to(root)).lower())
         ]
     instances = [path for path in named if path.name.startswith('instances')] or named
     if len(instances) != 1:
@@ -223,14 +218,14 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob('*') if path.suffix.lower() in SUFFIXES)
 
 
-def _suffix(folder: Path) -> str:
-    """Of the files in a folder.
+def _suffix(folder: Path, files: Sequence[Path]) -> str:
+    """Of a folder's image files.
 
     Raises:
         FileNotFoundError: There are none.
         ValueError: They have several.
     """
-    found = sorted({path.suffix for path in _files(folder)})
+    found = sorted({path.suffix for path in files})
     if not found:
         raise FileNotFoundError(f'--data: there is no image in {str(folder)!r}')
     if len(found) > 1:
@@ -263,10 +258,7 @@ def _set_class_counts(model: Any, count: int) -> None:
         model['num_classes'] = count
 
 
-def _count(classes: list[str]) -> str:
-    return f'{len(classes)} classes'
-
-
-def _list(classes: list[str], most: int = 8) -> str:
+def _said(classes: list[str], where: str, most: int = 8) -> str:
+    """How many classes were found where, and the first of them."""
     more = [f'and {len(classes) - most} more'] if len(classes) > most else []
-    return ', '.join([*classes[:most], *more])
+    return f'{len(classes)} classes of {where}: {", ".join([*classes[:most], *more])}'
