@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass, field
+from functools import cached_property
 from inspect import signature
 from typing import Any, NamedTuple
 
@@ -89,7 +90,7 @@ class Backbone:
         """Channels of its images."""
         return self.args.get('in_channels', 3)
 
-    @property
+    @cached_property
     def normalization(self) -> Normalization | None:
         """Of its images; None where other libraries cannot have it: colours from blue to red."""
         preprocessor = preprocessor_config(self.config)

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
-from mmpretrain.models import SwinTransformer
+from mmpretrain.models import ResNet, SwinTransformer, VisionTransformer
 from torch import Tensor
 
 Rules = list[tuple[str, str | Callable[[re.Match], str]]]
@@ -105,6 +105,15 @@ def call(function: str, *args: Any, **kwargs: Any) -> str:
 
     parts = [*map(text, args), *(f'{name}={text(value)}' for name, value in kwargs.items())]
     return f'{function}({", ".join(parts)})'
+
+
+def image_size(module: VisionTransformer | SwinTransformer | ResNet) -> tuple[int, int]:
+    """Height and width of its images; a ResNet takes any, and gets ImageNet's."""
+    if isinstance(module, VisionTransformer):
+        return module.img_size
+    if isinstance(module, SwinTransformer):
+        return module.patch_embed.init_input_size
+    return 224, 224
 
 
 def side(pair: tuple[int, int]) -> int | tuple[int, int]:

@@ -13,8 +13,7 @@ from ..class_names import class_of
 from ..interop.untrusted import check_untrusted, registered_only
 from ..saved_config import read_config
 from .backbone import Backbone
-from .conversion import Handover, library
-from .to_transformers import image_size
+from .conversion import Handover, image_size, library
 
 _TOLERANCE = 1e-4
 

@@ -10,6 +10,7 @@ from .conversion import (
     Handover,
     Rules,
     call,
+    image_size,
     last_norm,
     library,
     rename,
@@ -102,7 +103,7 @@ def _vit(module: VisionTransformer, weights: dict[str, Tensor]) -> _Model:
     else:
         norm = dict(final_norm=False)
     settings = module.arch_settings
-    image, patch = side(module.img_size), side(module.patch_embed.projection.kernel_size)
+    image, patch = side(image_size(module)), side(module.patch_embed.projection.kernel_size)
     return _Model(
         rename(without(weights, left_out), _VIT),
         left_out,
@@ -125,8 +126,7 @@ def _swin(module: SwinTransformer, weights: dict[str, Tensor]) -> _Model:
     last = last_norm(module)
     left_out = [name for name in weights if name.startswith('norm') and last not in name]
     image, patch = (
-        side(pair)
-        for pair in (module.patch_embed.init_input_size, module.patch_embed.projection.kernel_size)
+        side(pair) for pair in (image_size(module), module.patch_embed.projection.kernel_size)
     )
     window = module.stages[0].blocks[0].attn.window_size
     return _Model(

@@ -11,6 +11,7 @@ from .backbone import Backbone
 from .conversion import (
     Handover,
     Rules,
+    image_size,
     last_norm,
     library,
     rename,
@@ -159,15 +160,6 @@ def _resnet(transformers: ModuleType, module: ResNet, weights: dict[str, Tensor]
 
 
 _CONVERT = {'VisionTransformer': _vit, 'SwinTransformer': _swin, 'ResNet': _resnet}
-
-
-def image_size(module: VisionTransformer | SwinTransformer | ResNet) -> tuple[int, int]:
-    """Height and width of its images; a ResNet takes any, and gets ImageNet's."""
-    if isinstance(module, VisionTransformer):
-        return module.img_size
-    if isinstance(module, SwinTransformer):
-        return module.patch_embed.init_input_size
-    return 224, 224
 
 
 def _split_qkv(weights: dict[str, Tensor]) -> dict[str, Tensor]:
