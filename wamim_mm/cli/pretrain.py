@@ -178,17 +178,16 @@ def plan(args: argparse.Namespace) -> Path:
         f'{epochs} epochs: {seen}'
         + (f'; so many fit an hour without a GPU, --epochs {worth} would be better' if cut else ''),
     )
-    probe = Path(args.probe).resolve() if args.probe else None
-    if probe is None and seconds >= PROBED_SECONDS:
-        probe = out.resolve() / 'scenes'
+    scenes = None if args.probe or seconds < PROBED_SECONDS else out.resolve() / 'scenes'
+    probe = Path(args.probe).resolve() if args.probe else scenes
     if probe is not None:
-        kind = 'images' if args.probe else 'built-in scenes'
+        kind = 'built-in scenes' if scenes else 'images'
         say(f'the encoder is probed on {kind} in {probe}, in at most a twentieth of the time')
     out.mkdir(parents=True, exist_ok=True)
-    if probe is not None and not args.probe:
+    if scenes is not None:
         from ..data.scenes import make_scenes
 
-        make_scenes(probe, SCENES, max(32, size), val_fraction=1 / 3)
+        make_scenes(scenes, SCENES, max(32, size), val_fraction=1 / 3)
     choice = choice._replace(recipe=recipe, steps=steps, probe=probe)
     (out / CONFIG).write_text(config_text(choice))
     return out

@@ -18,26 +18,17 @@ bands the first three.
 """
 
 import argparse
-from pathlib import Path
 
 from .checks import find_images, given_config
-from .errors import CommandParser, command, positive
+from .errors import CommandParser, command
+from .pictures import add_picture_arguments
 from .settings import check_checkpoint
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line; end the program if the arguments are wrong."""
     parser = CommandParser(description=__doc__.splitlines()[0])
-    parser.add_argument('config', nargs='?', help="(the checkpoint's own)")
-    parser.add_argument('checkpoint')
-    parser.add_argument(
-        'images', type=Path, help='an image, or a folder with images somewhere in it'
-    )
-    parser.add_argument('--out', type=Path, default=Path('reconstruction.png'))
-    parser.add_argument('--count', type=positive, default=4, help='images to draw from a folder')
-    parser.add_argument(
-        '--seed', type=int, default=0, help='of the choice of images and of the masks'
-    )
+    add_picture_arguments(parser, 'reconstruction.png', 4, 'the choice of images and of the masks')
     return parser.parse_args()
 
 

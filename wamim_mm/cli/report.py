@@ -139,9 +139,12 @@ class Run:
 
 def page(run: Run, images: Path | None, count: int) -> str:
     """The page's HTML."""
-    sections = {'Curves': curves_section(run), 'Probe': probe_section(run)}
-    sections |= {'Pictures': pictures_section(run, images, count)}
-    sections['Next'] = next_section(run)
+    sections = {
+        'Curves': curves_section(run),
+        'Probe': probe_section(run),
+        'Pictures': pictures_section(run, images, count),
+        'Next': next_section(run),
+    }
     config = html.escape(run.cfg.pretty_text)
     sections['Config'] = (
         f'<details><summary>All of it</summary><pre tabindex="0">{config}</pre></details>'
