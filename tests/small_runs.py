@@ -1,6 +1,9 @@
-"""Runs of a model with one weight, which show the learning rate of every step."""
+"""Small runs: of a model with one weight, which show every learning rate; of the demo's models."""
+
+from pathlib import Path
 
 import torch
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from torch import nn
@@ -109,3 +112,23 @@ def small_run(
         runner.register_hook(hook)
     runner.train()
     return runner, noted.rates
+
+
+def demo_config(name, images, work_dir, batch, epochs, prefix=''):
+    """A config of configs/demo for a run on few images, in one process, at a constant rate.
+
+    Args:
+        name: Of the config.
+        images: The folder of the images.
+        work_dir: Of the run.
+        batch: Of so many images.
+        epochs: Of the run.
+        prefix: The folder below that of the images.
+    """
+    cfg = Config.fromfile(Path(__file__).resolve().parents[1] / f'configs/demo/{name}.py')
+    cfg.work_dir = str(work_dir)
+    cfg.train_dataloader.update(batch_size=batch, num_workers=0, persistent_workers=False)
+    cfg.train_dataloader.dataset.update(data_root=str(images), data_prefix=prefix)
+    cfg.train_cfg.max_epochs = epochs
+    cfg.param_scheduler = []
+    return cfg

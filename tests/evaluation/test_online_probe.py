@@ -6,12 +6,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.runner import Runner
 from PIL import Image
 
 from wamim_mm import ProbeHook
 from wamim_mm.evaluation import online_probe
+
+from ..small_runs import demo_config
 
 pytestmark = pytest.mark.usefixtures('own_instances')
 
@@ -32,12 +33,7 @@ def labelled(tmp_path_factory):
 
 
 def run(root, images, out, config='wamim_vit_cifar10', epochs=3, **hook):
-    cfg = Config.fromfile(root / f'configs/demo/{config}.py')
-    cfg.work_dir = str(out)
-    cfg.train_dataloader.update(batch_size=10, num_workers=0, persistent_workers=False)
-    cfg.train_dataloader.dataset.update(data_root=str(images), data_prefix='train')
-    cfg.train_cfg.max_epochs = epochs
-    cfg.param_scheduler = []
+    cfg = demo_config(config, images, out, 10, epochs, 'train')
     cfg.default_hooks.checkpoint = None
     if hook:
         cfg.custom_hooks = [*cfg.custom_hooks, dict(type='ProbeHook', **hook)]

@@ -6,7 +6,6 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.registry import VISBACKENDS
 from mmengine.runner import Runner
 from mmengine.visualization.vis_backend import BaseVisBackend
@@ -14,6 +13,8 @@ from PIL import Image
 
 from wamim_mm import PicturesHook
 from wamim_mm.evaluation.pictures import _spread
+
+from ..small_runs import demo_config
 
 
 @VISBACKENDS.register_module(force=True)
@@ -46,13 +47,8 @@ def images(tmp_path):
 
 
 def run(root, data, work_dir, config='wamim_vit_cifar10', **hook):
-    cfg = Config.fromfile(root / f'configs/demo/{config}.py')
-    cfg.work_dir = str(work_dir)
-    cfg.train_dataloader.update(batch_size=2, num_workers=0, persistent_workers=False)
-    cfg.train_dataloader.dataset.update(data_root=str(data), data_prefix='')
+    cfg = demo_config(config, data, work_dir, batch=2, epochs=2)
     cfg.train_dataloader.dataset.extensions = ('1.png', '2.png', '3.png', '4.png', '5.png')
-    cfg.train_cfg.max_epochs = 2
-    cfg.param_scheduler = []
     cfg.visualizer.vis_backends = [dict(type='LocalVisBackend'), dict(type='Kept')]
     if hook:
         cfg.custom_hooks = [*cfg.custom_hooks, dict(type='PicturesHook', **hook)]

@@ -5,12 +5,13 @@ import logging
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.runner import Runner
 from PIL import Image
 
 from wamim_mm import MFM, HealthHook
 from wamim_mm.hooks.health import feature_spread
+
+from ..small_runs import demo_config
 
 pytestmark = pytest.mark.usefixtures('own_instances')
 
@@ -28,12 +29,7 @@ def images(tmp_path):
 
 def run(root, data, out, config='wamim_vit_cifar10', epochs=6, lr=1e-3, interval=4, **options):
     """What a run of two steps an epoch says."""
-    cfg = Config.fromfile(root / f'configs/demo/{config}.py')
-    cfg.work_dir = str(out)
-    cfg.train_dataloader.update(batch_size=4, num_workers=0, persistent_workers=False)
-    cfg.train_dataloader.dataset.update(data_root=str(data), data_prefix='')
-    cfg.train_cfg.max_epochs = epochs
-    cfg.param_scheduler = []
+    cfg = demo_config(config, data, out, 4, epochs)
     cfg.optim_wrapper.optimizer.lr = lr
     cfg.default_hooks.checkpoint = None
     cfg.auto_scale_lr = dict(base_batch_size=4)

@@ -21,7 +21,7 @@ from ..data.bad_files import BadImage
 from ..data.format_checks import check_channels
 from ..data.images import centre_crop_pipeline, train_pipeline
 from .linear_probe import build_encoder
-from .models import load_weights
+from .models import input_size, load_weights
 
 __all__ = ['Embedding', 'Pair', 'embed', 'near_duplicates', 'nearest', 'save_embedding']
 
@@ -78,7 +78,7 @@ def embed(
     MMLogger.get_current_instance().setLevel('WARNING')
     model = build_encoder(cfg, 0).eval()
     load_weights(model, checkpoint)
-    data = _Images(paths, model, input_size(cfg, model), train_pipeline(cfg))
+    data = _Images(paths, model, input_size(model), train_pipeline(cfg))
     loader = DataLoader(
         data, batch_size, num_workers=max(1, (os.cpu_count() or 1) - 1), collate_fn=list
     )
@@ -96,13 +96,6 @@ def embed(
     if not read:
         raise ValueError(f'none of {len(paths)} images can be read: {bad[0]}')
     return Embedding(read, torch.cat(vectors).numpy(), bad)
-
-
-def input_size(cfg: Config, model: BaseModel) -> tuple[int, int]:
-    """Height and width of the encoder's images: of 224 pixels where nothing says another size."""
-    backbone = getattr(model, 'backbone', None)
-    size = getattr(model, 'img_size', None) or getattr(backbone, 'img_size', None) or 224
-    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
 
 
 @torch.no_grad()

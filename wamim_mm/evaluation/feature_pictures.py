@@ -5,20 +5,16 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dataset import Compose, default_collate
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 from mmpretrain.models import VisionTransformer
-from mmpretrain.registry import TRANSFORMS
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..data.bad_files import BadImage
-from ..data.images import centre_crop_pipeline, train_pipeline
-from .embedding import input_size
+from ..data.images import train_pipeline
 from .linear_probe import build_encoder
 from .models import load_weights
-from .reconstructions import Row, as_pictures, draw
+from .reconstructions import Row, as_pictures, draw, read_some
 
 __all__ = ['draw_features', 'principal_components', 'received_attention']
 
@@ -38,15 +34,14 @@ def draw_features(
 
     Raises:
         ValueError: The checkpoint does not fit the config's model, the encoder yields no feature
-            maps, or no image can be read.
+            maps, images and model differ in their number of channels, or no image can be read.
     """
     MMLogger.get_current_instance().setLevel('WARNING')
     model = build_encoder(cfg, 0).eval()
     load_weights(model, checkpoint)
     order = torch.randperm(len(paths), generator=torch.Generator().manual_seed(seed)).tolist()
-    samples = _read(cfg, model, [paths[place] for place in order], count)
+    inputs = read_some(model, paths, order, count, train_pipeline(cfg))
     with torch.no_grad():
-        inputs = model.data_preprocessor(default_collate(samples))['inputs']
         maps, attention = _run(model, inputs)
     size = inputs.shape[-2:]
     row: Row = as_pictures(model, dict(image=inputs.cpu()))
@@ -120,28 +115,5 @@ def _run(model: BaseModel, inputs: Tensor) -> tuple[list[Tensor], Tensor | None]
     return maps, received_attention(given[0], backbone.layers[-1].attn, maps[-1].shape[-2:])
 
 
-def _read(cfg: Config, model: BaseModel, paths: list[Path], count: int) -> list[dict]:
-    """Samples of the first images that can be read.
-
-    Raises:
-        ValueError: None can be; the last one's fault.
-    """
-    steps = centre_crop_pipeline(input_size(cfg, model), train_pipeline(cfg))
-    pipeline = Compose([TRANSFORMS.build(step) for step in steps])
-    samples: list[dict] = []
-    fault: BadImage | None = None
-    for path in paths:
-        try:
-            samples.append(pipeline(dict(img_path=str(path))))
-        except BadImage as bad:
-            fault = bad
-        if len(samples) == count:
-            break
-    if not samples:
-        assert fault is not None  # there are paths
-        raise fault
-    return samples
-
-
-def _enlarged(pictures: Tensor, size: tuple[int, int]) -> Tensor:
+def _enlarged(pictures: Tensor, size: torch.Size) -> Tensor:
     return F.interpolate(pictures, size=tuple(size), mode='nearest')

@@ -21,6 +21,7 @@ from ..data.classes import Trained, check_training_folders, name_folders
 from ..data.corruptions import corrupted
 from ..data.images import centre_crop_pipeline
 from ..image_suffixes import SUFFIXES
+from ..models.features import mean_features
 from .models import build_model
 
 __all__ = [
@@ -93,7 +94,6 @@ def split_loader(
     return DataLoader(data, batch_size, sampler=sampler, collate_fn=default_collate)
 
 
-@torch.no_grad()
 def extract_features(
     models: Sequence[BaseSelfSupervisor], batches: Iterable[dict]
 ) -> tuple[list[Tensor], Tensor]:
@@ -114,10 +114,7 @@ def extract_features(
     labels = []
     for batch in batches:
         for model, collected in zip(models, features, strict=True):
-            model.eval()
-            inputs = model.data_preprocessor(batch)['inputs']
-            feature_maps = model.extract_feat(inputs)  # each (N, C_i, h_i, w_i)
-            collected.append(torch.cat([part.mean((2, 3)) for part in feature_maps], dim=1).cpu())
+            collected.append(torch.cat(mean_features(model, batch), dim=1).cpu())
         labels += [sample.gt_label for sample in batch['data_samples']]
     return [torch.cat(collected) for collected in features], torch.cat(labels).cpu()
 

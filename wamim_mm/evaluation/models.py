@@ -11,7 +11,7 @@ from ..hooks.checkpoint_fit import check_fit
 from ..interop.untrusted import check_untrusted
 from ..saved_config import read_config
 
-__all__ = ['build_model', 'checkpoint_config', 'load_weights']
+__all__ = ['build_model', 'checkpoint_config', 'input_size', 'load_weights']
 
 
 def checkpoint_config(path: str) -> Config:
@@ -71,3 +71,10 @@ def load_weights(model: nn.Module, path: str) -> dict:
     state = checkpoint.get('state_dict', checkpoint)
     load_state_dict(model, {name.removeprefix('module.'): state[name] for name in state})
     return checkpoint.get('meta', {})
+
+
+def input_size(model: BaseModel) -> tuple[int, int]:
+    """Height and width of the encoder's images: of 224 pixels where nothing says another size."""
+    backbone = getattr(model, 'backbone', None)
+    size = getattr(model, 'img_size', None) or getattr(backbone, 'img_size', None) or 224
+    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))

@@ -8,16 +8,15 @@ import torch
 from mmengine.dataset import default_collate
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
-from mmengine.model import MMDistributedDataParallel, is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
 
 from ..data.images import train_pipeline
 from ..models import MFM, WaMIM
-from ..models.features import mean_features
-from .embedding import input_size
+from ..models.features import mean_features, whole_model
 from .linear_probe import fit_linear_probe, split_loader
+from .models import input_size
 from .nearest_neighbours import knn_accuracy
 
 BATCH = 64
@@ -66,7 +65,7 @@ class ProbeHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Read the images, and score the encoder as it is."""
         model = self._model(runner)
-        size, like = input_size(runner.cfg, model), train_pipeline(runner.cfg)
+        size, like = input_size(model), train_pipeline(runner.cfg)
         train = split_loader('train', self.data, size, BATCH, like=like)
         fitted: Any = train.dataset  # torch's type of data sets has neither classes nor length
         val = split_loader('val', self.data, size, BATCH, classes=fitted.CLASSES, like=like)
@@ -90,13 +89,11 @@ class ProbeHook(Hook):
             self._probe(runner, runner.iter)
 
     def _model(self, runner: Runner) -> WaMIM | MFM:
-        model = runner.model
-        if is_model_wrapper(model) and isinstance(model, MMDistributedDataParallel):
-            model = model.module
-        if not isinstance(model, WaMIM | MFM):
+        model = whole_model(runner.model)
+        if model is None:
             raise ValueError(
                 f'ProbeHook: it scores the encoders of WaMIM and MFM, whole on one process, not '
-                f'{type(model).__name__}'
+                f'{type(runner.model).__name__}'
             )
         return model
 

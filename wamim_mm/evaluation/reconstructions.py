@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, default_collate
 from mmengine.logging import MMLogger
+from mmengine.model import BaseModel
 from mmengine.runner import set_random_seed
 from mmpretrain.registry import TRANSFORMS
 from torch import Tensor
@@ -19,7 +20,7 @@ from ..data.format_checks import check_channels
 from ..data.images import centre_crop_pipeline, train_pipeline
 from ..models import MFM, WaMIM, WaveletTargetGenerator
 from ..ops.masking import random_mask
-from .models import build_model, load_weights
+from .models import build_model, input_size, load_weights
 
 #: Titles and pictures, each ``(N, C, H, W)``.
 Row = dict[str, Tensor]
@@ -69,7 +70,7 @@ def is_pretraining(cfg: Config) -> bool:
 
 
 def read_some(
-    model: WaMIM | MFM,
+    model: BaseModel,
     paths: Sequence[Path],
     order: Sequence[int],
     count: int,
@@ -95,15 +96,15 @@ def read_some(
     return torch.cat([found[index] for index in sorted(found)])
 
 
-def read(model: WaMIM | MFM, paths: list[Path], like: Sequence[dict] = ()) -> Tensor:
+def read(model: BaseModel, paths: list[Path], like: Sequence[dict] = ()) -> Tensor:
     """``(N, C, H, W)`` normalized images, short side and centre crop at the model's size.
 
     Args:
-        model: The model.
+        model: A model of mmpretrain.
         paths: Image files.
         like: The pipeline of the training, whose way to read files is taken.
     """
-    steps = centre_crop_pipeline(model.img_size, like)
+    steps = centre_crop_pipeline(input_size(model), like)
     pipeline = Compose([TRANSFORMS.build(step) for step in steps])
     samples = [pipeline(dict(img_path=str(path))) for path in paths]
     for sample in samples:
@@ -167,7 +168,7 @@ def four_decades(share: Tensor) -> Tensor:
     return (1 + share.clamp(1e-4, 1).log10() / 4).clamp(min=0)
 
 
-def as_pictures(model: WaMIM | MFM, row: Row) -> Row:
+def as_pictures(model: BaseModel, row: Row) -> Row:
     """Normalized images as pictures in [0, 1]; NaN, which is what was hidden, as grey.
 
     Of three and more channels the first three are red, green and blue, whatever the model sees.

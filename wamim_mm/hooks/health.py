@@ -4,13 +4,12 @@ from typing import Any
 
 from mmengine.dist import get_world_size, master_only
 from mmengine.hooks import Hook
-from mmengine.model import MMDistributedDataParallel, is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
 
 from ..models import MFM, WaMIM
-from ..models.features import mean_features
+from ..models.features import mean_features, whole_model
 
 #: A loss of level from here on is that of predicting zero, with the noise of a few hundred steps.
 NOTHING = 0.99
@@ -51,7 +50,7 @@ class HealthHook(Hook):
     @master_only
     def before_train(self, runner: Runner) -> None:
         """Hold the batch against the recipe's."""
-        if self._model(runner) is None:
+        if whole_model(runner.model) is None:
             return
         scale = runner.cfg.get('auto_scale_lr') or {}
         recipe = scale.get('base_batch_size')
@@ -77,7 +76,7 @@ class HealthHook(Hook):
         outputs: dict[str, Tensor] | None = None,
     ) -> None:
         """Add up the losses; look at them, and at features of this batch, every so often."""
-        model = self._model(runner)
+        model = whole_model(runner.model)
         if model is None:
             return
         for name, value in (outputs or {}).items():
@@ -93,13 +92,6 @@ class HealthHook(Hook):
             self._look_at_features(runner, model, data_batch, step)
         self._first = self._first or means
         self._sums, self._steps = {}, 0
-
-    def _model(self, runner: Runner) -> WaMIM | MFM | None:
-        model = runner.model
-        if is_model_wrapper(model):
-            # Others, as of FSDP, compute nothing unless all processes do.
-            model = model.module if isinstance(model, MMDistributedDataParallel) else None
-        return model if isinstance(model, WaMIM | MFM) else None
 
     def _look_at_losses(
         self, runner: Runner, model: WaMIM | MFM, means: dict[str, float], step: int

@@ -3,9 +3,13 @@
 from typing import Any
 
 import torch
-from torch import Tensor
+from mmengine.model import MMDistributedDataParallel
+from torch import Tensor, nn
 
-__all__ = ['mean_features']
+from .mfm import MFM
+from .wamim import WaMIM
+
+__all__ = ['mean_features', 'whole_model']
 
 
 @torch.no_grad()
@@ -33,4 +37,19 @@ def mean_features(model: Any, batch: dict) -> list[Tensor]:
         if 'featmap' in kinds:
             backbone.out_type = kind
         model.train(training)
-    return [output.flatten(2).mean(2) if output.ndim > 2 else output for output in outputs]
+    return [output.mean((2, 3)) if output.ndim == 4 else output for output in outputs]
+
+
+def whole_model(model: nn.Module) -> WaMIM | MFM | None:
+    """The WaMIM or MFM that a process can run by itself.
+
+    Args:
+        model: A Runner's model, in its wrapper.
+
+    Returns:
+        None for other models, and in wrappers other than DDP: those of FSDP compute nothing unless
+        all processes do.
+    """
+    if isinstance(model, MMDistributedDataParallel):
+        model = model.module
+    return model if isinstance(model, WaMIM | MFM) else None
