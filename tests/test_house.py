@@ -17,7 +17,7 @@ ARROWS = {
     'ops': set(),
     'interop': {'saved_config'},
     'models': {'ops', 'interop', 'class_names', 'saved_config'},
-    'data': {'ops', 'interop', 'imagenet_c', 'class_names'},
+    'data': {'ops', 'interop', 'imagenet_c', 'class_names', 'image_suffixes'},
     # One ties the loader to the model, and one a checkpoint's positions.
     'hooks': {'ops', 'interop', 'models', 'data', 'class_names', 'saved_config'},
     'optim': {'ops', 'interop'},

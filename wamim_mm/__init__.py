@@ -47,6 +47,8 @@ _ROOMS = {
     'ResumeHook': 'hooks',
     'RandomDraw': 'data',
     'SeededDataset': 'data',
+    'ShardBackend': 'data',
+    'ShardDataset': 'data',
     'SimpleFeaturePyramid': 'models',
     'StepSeedHook': 'hooks',
     'StopHook': 'hooks',

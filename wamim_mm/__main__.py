@@ -8,6 +8,7 @@ COMMANDS = {
     'pretrain': ('.cli.pretrain', 'pre-train an encoder on a folder of images, no labels'),
     'train': ('.cli.train', 'train any config: ours, or of mmpretrain, mmdet, mmsegmentation'),
     'test': ('.cli.test', 'evaluate a checkpoint: top-1, COCO AP, mIoU'),
+    'shards': ('.cli.shards', 'write a folder of images into tar shards'),
     'embed': ('.cli.embed', 'give every image of a folder a vector'),
     'reconstruct': ('.cli.reconstruct', 'draw what a model sees of images and makes of them'),
     'features': ('.cli.features', "draw what an encoder's features tell apart"),

@@ -12,6 +12,9 @@ from mmpretrain.registry import DATASETS as CLASSIFICATION
 from mmseg.registry import DATASETS as SEGMENTATION
 from PIL import Image
 
+from wamim_mm.cli import shards
+from wamim_mm.cli.checks import use_shards
+from wamim_mm.cli.folder import look
 from wamim_mm.cli.launch import LOADERS
 from wamim_mm.cli.own_data import use_own_data
 from wamim_mm.demo.scenes import CLASSES, LABELS, make_scenes
@@ -47,6 +50,40 @@ def test_class_folders(name, scenes, capsys):
         data = built(CLASSIFICATION, cfg, loader)
         assert sorted(data.CLASSES) == sorted(CLASSES)
         assert len(data) == (24 if loader == 'train_dataloader' else 12)
+
+
+def write_shards(folder, out, monkeypatch, capsys):
+    monkeypatch.setattr('sys.argv', ['wamim shards', str(folder), str(out)])
+    shards.main()
+    assert 'read back and compared' in capsys.readouterr().out
+
+
+def test_shards(scenes, tmp_path, monkeypatch, capsys):
+    """Written by the command; of class folders too, one of which validation may lack."""
+    for split in ('train', 'val'):
+        write_shards(scenes / split, tmp_path / split, monkeypatch, capsys)
+    found = look(tmp_path / 'train')
+    assert (found.images, found.short_side, found.unreadable) == (24, 32, [])
+    pattern = str(tmp_path / 'train' / '{000000..000000}.tar')
+    cfg = config('wamim_mm::pretrain/wamim_vit-s.py', '--data', pattern)
+    use_shards(cfg.train_dataloader.dataset, cfg)
+    assert len(built(CLASSIFICATION, cfg, 'train_dataloader')) == 24
+
+    shutil.rmtree(tmp_path / 'val')
+    some = tmp_path / 'some'
+    shutil.copytree(scenes / 'val', some)
+    first = sorted(path for path in some.iterdir() if path.is_dir())[0]
+    shutil.rmtree(first)
+    write_shards(some, tmp_path / 'val', monkeypatch, capsys)
+    shutil.rmtree(some)
+    cfg = config('wamim_mm::cls/wamim_vit-s_finetune.py', '--data', tmp_path)
+    assert counts(cfg) == {'12'}
+    for loader in LOADERS:
+        use_shards(cfg[loader].dataset, cfg)
+        data = built(CLASSIFICATION, cfg, loader)
+        assert sorted(data.CLASSES) == sorted(CLASSES)
+        training = loader == 'train_dataloader'
+        assert set(data.get_gt_labels()) == set(range(0 if training else 1, 12))
 
 
 def test_images_for_pretraining(scenes, tmp_path):

@@ -58,7 +58,9 @@ def test_the_config_builds_a_model_for_these_images(method, model, size, tmp_pat
     presets.check_size(method, model, size)
     if (model in ('swin-b', 'r50') and size != 224) or (size in (160, 192) and model[:3] != 'vit'):
         pytest.skip('as another of these')
-    choice = Choice(tmp_path, method, model, size, presets.recipe(5000, 10, 64), 78, False, None)
+    choice = Choice(
+        str(tmp_path), method, model, size, presets.recipe(5000, 10, 64), 78, False, None
+    )
     cfg = Config.fromstring(config_text(choice), '.py')
     with torch.device('meta' if model.startswith('vit') else 'cpu'):
         built = build_model(cfg)

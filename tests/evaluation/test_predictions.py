@@ -11,9 +11,9 @@ from wamim_mm.evaluation.predictions import picture_names, rgb_picture
 
 
 def names(*images):
-    root, out = Path('in'), Path('out')
-    found = picture_names([root / image for image in images], root, out)
-    return [str(picture.relative_to(out)) for picture in found.values()]
+    out = Path('out')
+    found = picture_names(images, out)
+    return [str(picture.relative_to(out)) for picture in found]
 
 
 def test_each_image_has_its_picture():

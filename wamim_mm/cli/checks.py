@@ -100,25 +100,83 @@ def library_config(name: str) -> str:
     return str(home / file)
 
 
-def find_images(path: Path) -> list[Path]:
-    """The image itself, or all images under a folder, in order.
+def is_shards(images: str | Path) -> bool:
+    """Whether images are given as tar shards: by a pattern, or a folder with nothing else in it."""
+    if str(images).endswith('.tar'):
+        return True
+    folder = Path(images)
+    if not folder.is_dir():
+        return False
+    suffixes = {entry.suffix for entry in folder.iterdir() if not entry.name.startswith('.')}
+    return '.tar' in suffixes and suffixes <= {'.tar', '.npy', '.json', '.parquet', '.txt'}
+
+
+def find_images(images: str | Path) -> list[Path | str]:
+    """The image itself, all images under a folder, in order, or those in shards.
+
+    Args:
+        images: A file, a folder, or shards as `data.shards.shard_names` takes them.
+
+    Returns:
+        Paths, or for shards what a loading transform takes in place of a path.
 
     Raises:
         FileNotFoundError: There is none.
     """
+    if is_shards(images):
+        from ..data.shards import shard_uris
+
+        return [*shard_uris(str(images))]
+    path = Path(images)
     if path.is_file():
         return [path]
-    images = sorted(
+    found = sorted(
         p
         for p in path.rglob('*')
         if p.suffix.lower() in SUFFIXES and p.is_file() and not p.name.startswith('.')
     )
-    if not images:
+    if not found:
         raise FileNotFoundError(
             f'no image at {str(path)!r}; give an image or a folder with images '
             f'({", ".join(sorted(SUFFIXES))})'
         )
-    return images
+    return [*found]
+
+
+def image_names(paths: Sequence[Path | str], images: str | Path) -> list[str]:
+    """Names for people of what `find_images` has found, each once, with ``/`` between folders."""
+    root = Path(images)
+    root = root if root.is_dir() else root.parent
+    return [
+        path.relative_to(root).as_posix() if isinstance(path, Path) else _name_in_shard(path)
+        for path in paths
+    ]
+
+
+def _name_in_shard(uri: str) -> str:
+    name, _, shard = uri.removeprefix('tar://').rpartition('#')[0].rpartition('::')
+    return f'{shard.rpartition("/")[2]}/{name}'
+
+
+def use_shards(dataset: dict, cfg: dict | None = None) -> None:
+    """Read images from tar shards where a folder of images has, or is named as, such.
+
+    Args:
+        dataset: Config of a data set, changed in place if its ``data_root``, or the folder
+            ``data_root/data_prefix``, are shards.
+        cfg: As for `use_image_folder`.
+    """
+    root, prefix = dataset.get('data_root'), dataset.get('data_prefix') or ''
+    if dataset.get('ann_file') or not root or isinstance(prefix, dict):
+        return
+    places = [root] if root.endswith('.tar') else [os.path.join(root, prefix), root]
+    shards = next((place for place in places if is_shards(place)), None)
+    if shards is None or not _is_custom_dataset(dataset, cfg or {}):
+        return
+    kept = {key: dataset[key] for key in ('pipeline', 'test_mode', 'metainfo') if key in dataset}
+    with_label = dataset.get('with_label', True)
+    dataset.clear()
+    dataset.update(type='ShardDataset', shards=shards, with_label=with_label, **kept)
 
 
 def use_image_folder(dataset: dict, cfg: dict | None = None) -> Path | None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .checks import find_images, given_config
+from .checks import find_images, given_config, image_names
 from .errors import CommandParser, command, positive
 from .settings import check_checkpoint
 
@@ -32,7 +32,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('config', nargs='?', help="(the checkpoint's own)")
     parser.add_argument('checkpoint')
-    parser.add_argument('images', type=Path, help='a folder with images, sub-folders included')
+    parser.add_argument('images', help='a folder with images, sub-folders included, or tar shards')
     parser.add_argument(
         '--out', type=Path, required=True, metavar='FILE', help=' or '.join(SUFFIXES)
     )
@@ -70,8 +70,7 @@ def main() -> None:
 
         with tqdm(total=len(paths), unit='image') as bar:
             found = embed(cfg, args.checkpoint, paths, args.batch_size, bar.update)
-    root = args.images if args.images.is_dir() else args.images.parent
-    names = [path.relative_to(root).as_posix() for path in found.paths]
+    names = image_names(found.paths, args.images)
     save_embedding(names, found.vectors, args.out)
     count, channels = found.vectors.shape
     print(f'wrote {args.out}: {count:,} vectors of {channels}')
@@ -108,9 +107,12 @@ def _spread(count: int, most: int) -> list[int]:
 
 
 def draw_neighbours(
-    paths: Sequence[Path], queries: Sequence[int], others: 'np.ndarray', out: Path
+    paths: Sequence[Path | str], queries: Sequence[int], others: 'np.ndarray', out: Path
 ) -> None:
     """A row for each query: the image, and the ones most like it."""
+    from io import BytesIO
+
+    from mmengine import fileio
     from PIL import Image, ImageOps
 
     side, gap = 128, 6
@@ -119,7 +121,9 @@ def draw_neighbours(
     picture = Image.new('RGB', (width, len(rows) * (side + gap) + gap), 'white')
     for y, row in enumerate(rows):
         for x, index in enumerate(row):
-            with Image.open(paths[index]) as image:
+            path = paths[index]
+            source = BytesIO(fileio.get(path)) if isinstance(path, str) else path
+            with Image.open(source) as image:
                 small = ImageOps.fit(ImageOps.exif_transpose(image).convert('RGB'), (side, side))
             # The first column stands apart.
             place = gap + x * (side + gap) + (gap if x else 0)

@@ -1,4 +1,4 @@
-"""A look at a folder of images before a run: how many, how large, and which cannot be opened."""
+"""A look at images before a run: how many, how large, and which cannot be opened."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Folder(NamedTuple):
 
     images: int
     sizes: list[tuple[int, int]]
-    unreadable: list[Path]
+    unreadable: list[str]
     looked_at: int
 
     @property
@@ -43,7 +43,7 @@ class Folder(NamedTuple):
         drawn = f' ({self.looked_at:,} looked at)' if self.looked_at < self.images else ''
         found = [f'{self.images:,} images{drawn}, {sides if low != high else sides.split(", ")[1]}']
         if self.unreadable:
-            names = ', '.join(path.name for path in self.unreadable[:3])
+            names = ', '.join(self.unreadable[:3])
             more = ', ...' if len(self.unreadable) > 3 else ''
             found.append(
                 f'{len(self.unreadable):,} cannot be opened ({names}{more}): they are skipped'
@@ -51,33 +51,39 @@ class Folder(NamedTuple):
         return found
 
 
-def look(folder: Path, sampled: int = SAMPLED) -> Folder:
-    """Read the headers of the images under a folder, or of so many of them, drawn at random.
+def look(images: str | Path, sampled: int = SAMPLED) -> Folder:
+    """Read the headers of the images in a folder or in shards, or of so many, drawn at random.
 
     Raises:
         FileNotFoundError: There is no image.
         ValueError: None of them can be opened.
     """
-    paths = find_images(folder)
+    paths = find_images(images)
     some = paths if len(paths) <= sampled else random.Random(0).sample(paths, sampled)
     with ThreadPoolExecutor(4 * (os.cpu_count() or 1)) as pool:
         sizes = list(pool.map(_size, some))
-    unreadable = [path for path, size in zip(some, sizes, strict=True) if size is None]
+    names = [path.name if isinstance(path, Path) else path for path in some]
+    unreadable = [name for name, size in zip(names, sizes, strict=True) if size is None]
     known = [size for size in sizes if size is not None]
     if not known:
         raise ValueError(
-            f'none of the {len(paths):,} files in {str(folder)!r} can be opened as an image, '
-            f'{unreadable[0].name} for one'
+            f'none of the {len(paths):,} files in {str(images)!r} can be opened as an image, '
+            f'{unreadable[0]} for one'
         )
     return Folder(len(paths), known, unreadable, len(some))
 
 
-def _size(path: Path) -> tuple[int, int] | None:
+def _size(path: Path | str) -> tuple[int, int] | None:
     """Width and height; None where the header says neither."""
+    from io import BytesIO
+
+    from mmengine import fileio
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(path) as image:
+        # What has no path is in a shard.
+        source = path if isinstance(path, Path) else BytesIO(fileio.get(path))
+        with Image.open(source) as image:
             return image.size
     except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError):
         return None

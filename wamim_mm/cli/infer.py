@@ -9,7 +9,7 @@ reconstructions that tools/reconstruct.py draws.
 import argparse
 from pathlib import Path
 
-from .checks import find_images, given_config
+from .checks import find_images, given_config, image_names
 from .errors import CommandParser, command, positive
 from .settings import check_checkpoint, check_folder
 
@@ -19,7 +19,7 @@ def parse_args() -> argparse.Namespace:
     parser = CommandParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', nargs='?', help="(the checkpoint's own)")
     parser.add_argument('checkpoint')
-    parser.add_argument('images', type=Path, help='an image, or a folder with images')
+    parser.add_argument('images', help='an image, a folder with images, or tar shards')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR')
     parser.add_argument('--score', type=float, default=0.3, help='least score of a box to draw')
     parser.add_argument(
@@ -47,8 +47,8 @@ def main() -> None:
         from ..evaluation.predictions import draw_predictions
 
         paths = paths[:: max(1, len(paths) // (args.count or len(paths)))][: args.count]
-        root = args.images if args.images.is_dir() else args.images.parent
-        draw_predictions(cfg, args.checkpoint, paths, root, args.out, args.score)
+        names = image_names(paths, args.images)
+        draw_predictions(cfg, args.checkpoint, paths, names, args.out, args.score)
     print(f'wrote {len(paths)} pictures to {args.out}')
 
 

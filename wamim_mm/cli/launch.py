@@ -15,6 +15,7 @@ from .checks import (
     count_images,
     read_config,
     use_image_folder,
+    use_shards,
 )
 from .errors import positive
 from .options import check_options
@@ -190,6 +191,7 @@ def build_runner(
         if cfg.get(name) is not None:
             check_loader(name, cfg[name])
             dataset = cfg[name].dataset
+            use_shards(dataset, cfg)
             folder = use_image_folder(dataset, cfg)
             if folder is not None and is_first_process():  # a million names, once
                 count, line = count_images(folder, dataset.extensions)
@@ -208,6 +210,7 @@ def build_runner(
     from ..data.checks import check_datasets
     from ..data.format_checks import check_formats
     from ..data.seeding import seed_draws
+    from ..data.shards import check_shards
     from ..interop.distributed import meet_anew, timeout_of, use_cpu_processes
     from .precision import use_amp
     from .screen import FirstStepHook, QuietRunner
@@ -256,6 +259,7 @@ def build_runner(
             if is_first_process():
                 training = name == 'train_dataloader'
                 share = max_bad_share if training else 0
+                check_shards(loader.dataset, share)
                 check_formats(loader.dataset, runner.model, name, share)
     return runner
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..class_names import library_of
 from ..image_suffixes import SUFFIXES
 from ..interop.data_root import move_data_root
+from .checks import is_shards
 from .own_classes import inner_datasets, use_own_classes
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ def use_own_data(cfg: Config, folder: str) -> str:
     Args:
         cfg: A config, changed in place.
         folder: For mmpretrain class folders, ``train/<class>/`` and ``val/<class>/``, or images
-            for pre-training; for mmdet COCO's JSON and its images; for mmseg images and label maps,
-            and a file with the names of the classes.
+            or tar shards for pre-training; for mmdet COCO's JSON and its images; for mmseg images
+            and label maps, and a file with the names of the classes.
 
     Returns:
         A line that says what was found.
@@ -44,17 +45,22 @@ def use_own_data(cfg: Config, folder: str) -> str:
         FileNotFoundError: There is no such folder, or something in it is missing.
         ValueError: The config is of no library, or the files say several things.
     """
-    root = Path(folder)
+    root, library = Path(folder), library_of(cfg)
+    classifies = 'num_classes' in ((cfg.get('model') or {}).get('head') or {})
+    if library == 'mmpretrain' and not classifies and is_shards(folder):
+        for _, dataset in inner_datasets(cfg, ['train_dataloader']):
+            dataset.update(data_root=folder, data_prefix='')
+        cfg.data_root = folder
+        return f'images in the shards {folder}'
     if not root.is_dir():
         raise FileNotFoundError(f'--data {folder!r} is no folder')
-    library = library_of(cfg)
     if library == 'mmdet':
         return _coco(cfg, root)
     if library == 'mmseg':
         return _label_maps(cfg, root)
     if library != 'mmpretrain':
         raise ValueError('--data is for configs of mmpretrain, mmdet and mmseg')
-    if 'num_classes' in ((cfg.get('model') or {}).get('head') or {}):
+    if classifies:
         return _class_folders(cfg, root)
     train = _named(root, 'train')
     for _, dataset in inner_datasets(cfg, ['train_dataloader']):
@@ -66,7 +72,15 @@ def use_own_data(cfg: Config, folder: str) -> str:
 def _class_folders(cfg: Config, root: Path) -> str:
     """Classes are the sub-folders of train/."""
     folders = {split: _split_folder(root, split) for split in SPLITS}
-    classes = sorted(path.name for path in folders['train'].iterdir() if path.is_dir())
+    if is_shards(folders['train']):
+        from ..data.shards import ShardDataset
+
+        found = ShardDataset(str(folders['train']), with_label=True)
+        classes = list(found.metainfo['classes'])
+        for _, dataset in inner_datasets(cfg, LOADERS):
+            dataset.metainfo = dict(classes=tuple(classes))
+    else:
+        classes = sorted(path.name for path in folders['train'].iterdir() if path.is_dir())
     if len(classes) < 2:
         raise FileNotFoundError(
             f'--data: {str(folders["train"])!r} has {len(classes)} sub-folders; a classifier needs '

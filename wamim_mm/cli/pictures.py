@@ -18,7 +18,7 @@ def add_picture_arguments(parser: ArgumentParser, out: str, count: int, drawn: s
     parser.add_argument('config', nargs='?', help="(the checkpoint's own)")
     parser.add_argument('checkpoint')
     parser.add_argument(
-        'images', type=Path, help='an image, or a folder with images somewhere in it'
+        'images', help='an image, a folder with images somewhere in it, or tar shards'
     )
     parser.add_argument('--out', type=Path, default=Path(out))
     parser.add_argument(

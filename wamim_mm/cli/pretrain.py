@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import presets
+from .checks import is_shards
 from .errors import CommandParser, command, positive
 from .folder import look
 from .launch import add_cfg_options, load_config
@@ -47,7 +48,11 @@ def parse_args() -> argparse.Namespace:
     parser = CommandParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--data', metavar='DIR', help='a folder of images, sub-folders included')
+    parser.add_argument(
+        '--data',
+        metavar='DIR',
+        help="a folder of images, sub-folders included, or tar shards, 'DIR/{000..999}.tar'",
+    )
     parser.add_argument('--out', metavar='DIR', help='the work dir (work_dirs/<folder>_<model>)')
     parser.add_argument('--model', choices=models, help='(vit-s; without a GPU vit-ti)')
     parser.add_argument('--method', choices=tuple(presets.MODELS), help='(wamim; for r18, r50 mfm)')
@@ -127,9 +132,11 @@ def plan(args: argparse.Namespace) -> Path:
         FileNotFoundError: There are no images.
         ValueError: The arguments do not fit each other or the machine.
     """
-    data = Path(args.data)
-    if not data.is_dir():
-        raise FileNotFoundError(f'--data {args.data!r} is no folder; give one with images')
+    if not is_shards(args.data) and not Path(args.data).is_dir():
+        raise FileNotFoundError(
+            f'--data {args.data!r} is no folder; give one with images, or tar shards'
+        )
+    data = args.data if '://' in args.data else os.path.abspath(args.data)
     import torch
 
     gpu = torch.cuda.is_available()
@@ -195,7 +202,9 @@ def plan(args: argparse.Namespace) -> Path:
 
 def work_dir(args: argparse.Namespace, model: str) -> Path:
     """Where the run is written."""
-    return Path(args.out or Path('work_dirs') / f'{Path(args.data).resolve().name}_{model}')
+    data = Path(args.data).resolve()
+    name = data.parent.name if data.suffix == '.tar' else data.name
+    return Path(args.out or Path('work_dirs') / f'{name}_{model}')
 
 
 def chosen_model(args: argparse.Namespace, gpu: bool) -> tuple[str, str]:
@@ -218,7 +227,7 @@ class Choice(NamedTuple):
     """What a config is made of.
 
     Attributes:
-        data: The folder of images.
+        data: The folder of images, or the shards.
         method: Of `presets.MODELS`.
         model: Likewise.
         size: Side of the crops, in pixels.
@@ -228,7 +237,7 @@ class Choice(NamedTuple):
         probe: Labelled images to score the encoder on.
     """
 
-    data: Path
+    data: str
     method: str
     model: str
     size: int
@@ -250,7 +259,7 @@ def config_text(choice: Choice) -> str:
     pictures = max(LEAST_PICTURE_INTERVAL, recipe.epochs * steps // PICTURES)
     hooks = [
         dict(type='MaskingHook'),
-        dict(type='PicturesHook', images=str(data.resolve()), interval=pictures),
+        dict(type='PicturesHook', images=data, interval=pictures),
     ]
     if probe is not None:
         hooks.append(dict(type='ProbeHook', data=str(probe), interval=pictures))
@@ -261,7 +270,7 @@ wamim train {CONFIG}
 
 _base_ = 'wamim_mm::pretrain/{base}.py'
 
-data_root = {str(data.resolve())!r}
+data_root = {data!r}
 {Config(dict(model=options)).pretty_text.strip()}
 train_pipeline = [
     dict(

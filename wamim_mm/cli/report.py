@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .checks import find_images
+from .checks import find_images, is_shards
 from .curves import as_svg, logged, machine, pyplot, scalars, versions
 from .errors import CommandParser, command, positive
 from .progress import duration
@@ -61,7 +61,7 @@ def main() -> None:
     """Write the page and print where it is."""
     parser = CommandParser(description=__doc__.splitlines()[0])
     parser.add_argument('work_dir', type=Path)
-    parser.add_argument('--images', type=Path, help="images to draw (the run's own)")
+    parser.add_argument('--images', help="images to draw (the run's own)")
     parser.add_argument('--count', type=positive, default=4, help='of images (%(default)s)')
     parser.add_argument('--out', type=Path, metavar='FILE.html', help='(WORK_DIR/report.html)')
     args = parser.parse_args()
@@ -137,7 +137,7 @@ class Run:
         )
 
 
-def page(run: Run, images: Path | None, count: int) -> str:
+def page(run: Run, images: str | None, count: int) -> str:
     """The page's HTML."""
     sections = {
         'Curves': curves_section(run),
@@ -273,10 +273,11 @@ def meaning(losses: list[float], seen: list[int], band: Any) -> str:
     return f'{text}; {where} the healthy band of {low:.2f} to {high:.2f} here'
 
 
-def pictures_section(run: Run, images: Path | None, count: int) -> str:
+def pictures_section(run: Run, images: str | None, count: int) -> str:
     """Reconstructions of the last checkpoint; empty where there is none, or no image."""
-    root = images or Path(str(run.cfg.train_dataloader.dataset.get('data_root', '')))
-    if run.checkpoint is None or not root.exists():
+    dataset = run.cfg.train_dataloader.dataset
+    root = images or dataset.get('shards') or dataset.get('data_root', '')
+    if run.checkpoint is None or not (is_shards(root) or Path(root).exists()):
         return ''
     from base64 import b64encode
 

@@ -5,6 +5,7 @@ from .corruptions import Corrupt
 from .loading import LoadImage, LoadRandomResizedCrop
 from .masking import RandomDraw
 from .seeding import EpochSampler, SeededDataset
+from .shards import ShardBackend, ShardDataset
 
 __all__ = [
     'ClassFolders',
@@ -14,4 +15,6 @@ __all__ = [
     'LoadRandomResizedCrop',
     'RandomDraw',
     'SeededDataset',
+    'ShardBackend',
+    'ShardDataset',
 ]

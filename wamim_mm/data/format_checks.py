@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mmcv.transforms import LoadImageFromFile
+from mmengine import fileio
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 from torch.utils.data import Dataset
@@ -47,7 +48,8 @@ def check_formats(dataset: Any, model: Any, name: str, max_bad_share: float = 0)
         loader = next((step for step in _steps(leaf) if isinstance(step, LOADERS)), None)
         if loader is None or not hasattr(leaf, 'get_data_info'):
             continue
-        files = {path: _stored_at(path) for path in _some_paths(leaf) if os.path.isfile(path)}
+        paths = [p for p in _some_paths(leaf) if p.startswith('tar://') or os.path.isfile(p)]
+        files = {path: _stored_at(path) for path in paths}
         found = found or bool(files)
         channels: dict[int, str] = {}
         refused = []
@@ -179,6 +181,8 @@ def _some_paths(dataset: Any) -> Iterator[str]:
 def _stored_at(path: str) -> Stored | None:
     """What a file stores; None where it cannot be told, which is not judged here."""
     try:
+        if path.startswith('tar://'):
+            return stored(fileio.get(path))
         with open(path, 'rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return stored(data)
     except (OSError, ValueError):  # not to be read, or empty: the loader will say so

@@ -10,7 +10,7 @@ A sample whose file is bad is replaced by another one, which hangs on (seed, epo
 
 import random
 import warnings
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator, Sequence, Sized
 from contextlib import contextmanager
 from itertools import islice
 from numbers import Integral
@@ -134,6 +134,15 @@ class SeededDataset(Dataset):
             seed=seed,
             bad_files=None if bad_files is None else BadFiles(bad_files),
         )
+        for bad in getattr(self.dataset, 'bad_shards', ()):
+            self._list(bad)
+
+    def __getitems__(self, indices: Sequence[int]) -> list:
+        """The samples of a batch; torch asks for them at once."""
+        fetch = getattr(self.dataset, 'fetch', None)
+        if fetch is not None:
+            fetch(indices)
+        return [self[index] for index in indices]
 
     def __getitem__(self, index: int) -> Any:
         """The sample; an index without an epoch is one of epoch 0.
@@ -188,8 +197,7 @@ class SeededDataset(Dataset):
         return len(self.dataset)
 
     def __getattr__(self, name: str) -> Any:
-        # While it is unpickled there is no dataset; and torch would fetch whole batches from one
-        # that has __getitems__.
+        # While it is unpickled there is no dataset.
         if name == 'dataset' or name.startswith('__'):
             raise AttributeError(name)
         return getattr(self.dataset, name)

@@ -38,7 +38,7 @@ class Embedding(NamedTuple):
         bad: The files that could not be read, with the reason.
     """
 
-    paths: list[Path]
+    paths: Sequence[Path | str]
     vectors: np.ndarray
     bad: list[str]
 
@@ -54,7 +54,7 @@ class Pair(NamedTuple):
 def embed(
     cfg: Config,
     checkpoint: str,
-    paths: Sequence[Path],
+    paths: Sequence[Path | str],
     batch_size: int = 64,
     done: Callable[[int], object] = lambda count: None,
 ) -> Embedding:
@@ -82,7 +82,7 @@ def embed(
     loader = DataLoader(
         data, batch_size, num_workers=max(1, (os.cpu_count() or 1) - 1), collate_fn=list
     )
-    read: list[Path] = []
+    read: list[Path | str] = []
     vectors: list[Tensor] = []
     bad: list[str] = []
     for first, samples in zip(range(0, len(paths), batch_size), loader, strict=True):
@@ -116,7 +116,11 @@ class _Images(Dataset):
     """Samples of files; of one that cannot be read, what is wrong with it."""
 
     def __init__(
-        self, paths: Sequence[Path], model: BaseModel, size: tuple[int, int], like: Sequence[dict]
+        self,
+        paths: Sequence[Path | str],
+        model: BaseModel,
+        size: tuple[int, int],
+        like: Sequence[dict],
     ) -> None:
         steps = centre_crop_pipeline(size, like)
         self.paths, self.model = paths, model

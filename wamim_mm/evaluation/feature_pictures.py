@@ -1,5 +1,6 @@
 """Pictures of an encoder's features: what they tell apart, and what it attends to."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,12 @@ __all__ = ['draw_features', 'principal_components', 'received_attention']
 
 
 def draw_features(
-    cfg: Config, checkpoint: str, paths: list[Path], out: Path, count: int = 4, seed: int = 0
+    cfg: Config,
+    checkpoint: str,
+    paths: Sequence[Path | str],
+    out: Path,
+    count: int = 4,
+    seed: int = 0,
 ) -> None:
     """Draw a row for each image; `cli.features` says what it shows.
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..data.images import train_pipeline
 from ..data.seeding import seeded
+from ..data.shards import shard_uris
 from ..models import MFM, WaMIM
 from .reconstructions import as_array, read_some, rows_of
 
@@ -24,7 +25,8 @@ class PicturesHook(Hook):
     the generators of the training are left as they are, so that a run with it takes the same steps.
 
     Args:
-        images: A folder of images, sub-folders included; best ones that are not trained on.
+        images: A folder of images, sub-folders included, or tar shards; best ones that are not
+            trained on.
         interval: Steps between two pictures; there is one before the first step, and one at the
             end.
         count: Images in a picture.
@@ -50,9 +52,7 @@ class PicturesHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Read the images, and draw what the model makes of them before it has learned."""
         model = self._model(runner)
-        root = Path(self.images)
-        found = [root] if root.is_file() else sorted(root.rglob('*'))
-        paths = [path for path in found if path.is_file() and not path.name.startswith('.')]
+        paths = self._paths()
         if not paths:
             raise FileNotFoundError(f'PicturesHook: no image at {self.images!r}')
         # Spread over the folder, others where some cannot be read.
@@ -74,6 +74,13 @@ class PicturesHook(Hook):
         """Draw the last picture."""
         if runner.iter % self.interval:
             self._draw(runner, runner.iter)
+
+    def _paths(self) -> list[Path | str]:
+        root = Path(self.images)
+        if root.suffix == '.tar' or (root.is_dir() and any(root.glob('*.tar'))):
+            return [*shard_uris(self.images)]
+        found = [root] if root.is_file() else sorted(root.rglob('*'))
+        return [path for path in found if path.is_file() and not path.name.startswith('.')]
 
     def _model(self, runner: Runner) -> WaMIM | MFM:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model

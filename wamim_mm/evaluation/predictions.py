@@ -21,7 +21,12 @@ from .models import build_model, load_weights
 
 
 def draw_predictions(
-    cfg: Config, checkpoint: str, paths: list[Path], root: Path, out: Path, score: float
+    cfg: Config,
+    checkpoint: str,
+    paths: Sequence[Path | str],
+    names: Sequence[str],
+    out: Path,
+    score: float,
 ) -> None:
     """Draw one picture for each image.
 
@@ -29,8 +34,8 @@ def draw_predictions(
         cfg: Config of a classifier, detector or segmentor.
         checkpoint: What a training run of it wrote.
         paths: Images.
-        root: A folder above them all.
-        out: The folder for the pictures, with the same subfolders as ``root``.
+        names: Of the images, with ``/`` between folders.
+        out: The folder for the pictures, named as the images are.
         score: Least score of a box to draw.
 
     Raises:
@@ -45,16 +50,16 @@ def draw_predictions(
     pipeline = Compose(without_annotations(cfg.test_dataloader.dataset.pipeline, scope))
     visualizer = VISUALIZERS.build(dict(cfg.visualizer, name='infer', vis_backends=None))
     visualizer.dataset_meta = meta
-    pictures = picture_names(paths, root, out)
-    for path in tqdm(paths, unit='image'):
+    pictures = picture_names(names, out)
+    for path, picture in zip(tqdm(paths, unit='image'), pictures, strict=True):
         image = rgb_picture(path, cfg.test_dataloader.dataset.pipeline)
         batch = pseudo_collate([pipeline(dict(img_path=str(path), img_id=0))])
         with torch.no_grad():
             sample = model.test_step(batch)[0].cpu()
-        draw(visualizer, image, path.stem, sample, pictures[path], score)
+        draw(visualizer, image, picture.stem, sample, picture, score)
 
 
-def rgb_picture(path: Path, like: Sequence[dict]) -> np.ndarray:
+def rgb_picture(path: Path | str, like: Sequence[dict]) -> np.ndarray:
     """``(H, W, 3)`` uint8 of a file as a pipeline reads it; of four bands, the first three.
 
     Raises:
@@ -67,17 +72,17 @@ def rgb_picture(path: Path, like: Sequence[dict]) -> np.ndarray:
     return np.ascontiguousarray(image)
 
 
-def picture_names(paths: list[Path], root: Path, out: Path) -> dict[Path, Path]:
-    """A PNG file for each image, under ``out`` as the image is under ``root``.
+def picture_names(names: Sequence[str], out: Path) -> list[Path]:
+    """A PNG file for each image, under ``out`` as its name says.
 
     ``a.png`` for ``a.jpg``; where two images differ only in their suffix, all of them keep theirs:
     ``a.jpg.png`` and ``a.png.png``.
     """
-    places = {path: out / path.relative_to(root) for path in paths}
-    pictures = {path: place.with_suffix('.png') for path, place in places.items()}
-    if len(set(pictures.values())) == len(paths):
+    places = [out / name for name in names]
+    pictures = [place.with_suffix('.png') for place in places]
+    if len(set(pictures)) == len(names):
         return pictures
-    return {path: place.with_name(f'{place.name}.png') for path, place in places.items()}
+    return [place.with_name(f'{place.name}.png') for place in places]
 
 
 def build(cfg: Config, checkpoint: str) -> tuple[BaseModel, dict]:

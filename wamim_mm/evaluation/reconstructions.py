@@ -27,7 +27,12 @@ Row = dict[str, Tensor]
 
 
 def draw_reconstructions(
-    cfg: Config, checkpoint: str, paths: list[Path], out: Path, count: int = 4, seed: int = 0
+    cfg: Config,
+    checkpoint: str,
+    paths: Sequence[Path | str],
+    out: Path,
+    count: int = 4,
+    seed: int = 0,
 ) -> str:
     """Draw one picture, with two rows for each image; `cli.reconstruct` says what they show.
 
@@ -71,7 +76,7 @@ def is_pretraining(cfg: Config) -> bool:
 
 def read_some(
     model: BaseModel,
-    paths: Sequence[Path],
+    paths: Sequence[Path | str],
     order: Sequence[int],
     count: int,
     like: Sequence[dict],
@@ -96,7 +101,7 @@ def read_some(
     return torch.cat([found[index] for index in sorted(found)])
 
 
-def read(model: BaseModel, paths: list[Path], like: Sequence[dict] = ()) -> Tensor:
+def read(model: BaseModel, paths: Sequence[Path | str], like: Sequence[dict] = ()) -> Tensor:
     """``(N, C, H, W)`` normalized images, short side and centre crop at the model's size.
 
     Args:

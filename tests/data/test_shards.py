@@ -1,0 +1,412 @@
+"""Images in tar shards are those of the folder that the shards are made of."""
+
+import io
+import pickle
+import tarfile
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+import torch
+from mmengine import fileio
+from mmengine.config import ConfigDict
+from mmengine.runner import Runner
+from PIL import Image
+
+from wamim_mm.cli.checks import find_images, image_names, is_shards, use_shards
+from wamim_mm.data import shards as module
+from wamim_mm.data.bad_files import BadFiles, BadImage
+from wamim_mm.data.loading import LoadImage
+from wamim_mm.data.seeding import seed_draws
+from wamim_mm.data.shards import (
+    INDEX,
+    ShardDataset,
+    check_shards,
+    index_shard,
+    shard_names,
+    shard_uris,
+)
+
+COUNT, SHARDS = 30, 3
+PIPELINE = [
+    dict(type='LoadRandomResizedCrop', scale=16),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackInputs'),
+]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """Where indexes go that cannot lie beside their shards."""
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    module._open_shard.cache_clear()
+    return tmp_path / 'cache'
+
+
+@pytest.fixture(scope='module')
+def images(tmp_path_factory):
+    """A folder of two classes."""
+    root = tmp_path_factory.mktemp('images')
+    rng = np.random.default_rng(0)
+    for i in range(COUNT):
+        path = root / 'ab'[i % 2] / f'{i:02}.png'
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)).save(path)
+    return root
+
+
+def pack(root, out, shards=SHARDS, format=tarfile.PAX_FORMAT):
+    """The images in the order of a folder's listing, by Python's own module."""
+    out.mkdir(exist_ok=True)
+    paths = sorted(root.rglob('*.png'))
+    each = -(-len(paths) // shards)
+    for number in range(shards):
+        with tarfile.open(out / f'{number:03}.tar', 'w', format=format) as tar:
+            for path in paths[number * each : (number + 1) * each]:
+                tar.add(path, arcname=str(path.relative_to(root)))
+    return out
+
+
+@pytest.fixture
+def packed(images, tmp_path):
+    return pack(images, tmp_path / 'shards')
+
+
+def batches(dataset, seed=3, workers=0, start=0, bad_files=None):
+    """The batches of the second epoch."""
+    cfg = ConfigDict(
+        dataset=dict(dataset, pipeline=PIPELINE),
+        sampler=dict(type='DefaultSampler', shuffle=True),
+        collate_fn=dict(type='default_collate'),
+        batch_size=5,
+        num_workers=workers,
+    )
+    seed_draws(cfg, seed, bad_files)
+    loader = Runner.build_dataloader(cfg)
+    loader.sampler.set_epoch(1)
+    loader.sampler.start = start
+    return [(batch['inputs'], batch['data_samples']) for batch in loader]
+
+
+def equal(one, other):
+    return len(one) == len(other) > 0 and all(
+        torch.equal(a, b) for (a, _), (b, _) in zip(one, other, strict=True)
+    )
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_as_the_folder_is_read(images, packed, workers):
+    """The same samples in the same order, crops and flips included, and once an epoch each."""
+    folder = dict(type='CustomDataset', data_root=str(images), with_label=False)
+    expected = batches(folder)
+    shards = dict(type='ShardDataset', shards=str(packed / '{000..002}.tar'))
+    found = batches(shards, workers=workers)
+    assert equal(found, expected)
+    names = [sample.img_path for _, samples in found for sample in samples]
+    assert len(set(names)) == COUNT
+    # From inside the epoch on.
+    assert equal(batches(shards, workers=workers, start=10), expected[2:])
+
+
+def test_labels_by_folder(images, packed):
+    folder = batches(dict(type='CustomDataset', data_root=str(images)))
+    shards = batches(dict(type='ShardDataset', shards=str(packed), with_label=True))
+    labels = [[int(s.gt_label) for _, b in found for s in b] for found in (folder, shards)]
+    assert labels[0] == labels[1] and set(labels[0]) == {0, 1}
+    dataset = ShardDataset(str(packed), with_label=True)
+    assert dataset.metainfo['classes'] == ('a', 'b')
+    assert dataset.get_cat_ids(7) == [dataset.get_gt_labels()[7]]
+
+
+def add(tar, name, data):
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    tar.addfile(member, io.BytesIO(data))
+
+
+def test_labels_beside_the_images(tmp_path, images):
+    """As WebDataset stores ImageNet."""
+    data = next(images.rglob('*.png')).read_bytes()
+    with tarfile.open(tmp_path / '0.tar', 'w') as tar:
+        for i, label in enumerate([2, 0, 1, 2]):
+            add(tar, f'{i:04}.png', data)
+            add(tar, f'{i:04}.cls', f'{label}\n'.encode())
+            add(tar, f'{i:04}.json', b'{}')
+    dataset = ShardDataset(str(tmp_path / '0.tar'), with_label=True)
+    assert dataset.get_gt_labels().tolist() == [2, 0, 1, 2]
+    assert dataset.metainfo['classes'] == ('0', '1', '2')
+    with tarfile.open(tmp_path / '1.tar', 'w') as tar:
+        add(tar, 'x.png', data)
+    with pytest.raises(ValueError, match=r'1 images .* have no \.cls'):
+        ShardDataset(str(tmp_path / '{0,1}.tar'), with_label=True)
+    with pytest.raises(ValueError, match='have no labels'):
+        ShardDataset(str(tmp_path / '1.tar'), with_label=True)
+
+
+LONG = 'a/' + 'b' * 120 + '/' + 'c' * 90 + '.png'
+
+
+@pytest.mark.parametrize('format', [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_any_member(tmp_path, format):
+    """Names that are long or of other alphabets; what is no image is passed over."""
+    names = [LONG, 'ü/Bild 1.JPG', 'x::y#1+2://z.png', './d/4.jpeg', 'empty.png']
+    with tarfile.open(tmp_path / '0.tar', 'w', format=format) as tar:
+        for i, name in enumerate(names):
+            add(tar, name, b'' if name == 'empty.png' else bytes([i]) * (700 * i + 1))
+            add(tar, f'{i}.txt', b'none')
+        for name, kind in (('link.png', tarfile.SYMTYPE), ('dir.png', tarfile.DIRTYPE)):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, 'empty.png'
+            tar.addfile(member)
+        add(tar, 'd/._4.jpeg', b'of macOS')
+    index = index_shard(str(tmp_path / '0.tar'))
+    assert [record['name'].decode() for record in index.records] == [
+        name.removeprefix('./') for name in names
+    ]
+    assert index.fault is None
+    with tarfile.open(tmp_path / '0.tar') as tar:
+        for place, name in enumerate(names):
+            assert fileio.get(index.uri(place)) == tar.extractfile(name).read()
+
+
+def test_names_of_shards(tmp_path):
+    for name in ('000', '001', '010'):
+        (tmp_path / f'{name}.tar').touch()
+    braces = shard_names(str(tmp_path / '{009..011}.tar'))
+    assert [Path(name).name for name in braces] == ['009.tar', '010.tar', '011.tar']
+    assert [Path(name).name for name in shard_names(str(tmp_path))] == [
+        '000.tar',
+        '001.tar',
+        '010.tar',
+    ]
+    assert shard_names(str(tmp_path / '01*.tar')) == [str(tmp_path / '010.tar')]
+    assert shard_names('https://host/{a,b}/{0..1}.tar') == [
+        f'https://host/{folder}/{number}.tar' for folder in 'ab' for number in (0, 1)
+    ]
+    with pytest.raises(FileNotFoundError, match=r"'DIR/\{000\.\.999\}\.tar'"):
+        shard_names(str(tmp_path / 'x*.tar'))
+
+
+@pytest.fixture
+def broken(packed):
+    """Of eight shards three are whole: one is cut off, and so on."""
+    data = (packed / '002.tar').read_bytes()
+    middle = index_shard(str(packed / '002.tar')).records[5]
+    at = int(middle['offset'])
+    (packed / '003.tar').write_bytes(data[: at + 10])
+    (packed / '004.tar').write_bytes(data[: at - 400])
+    damaged = bytearray(data)
+    damaged[at - 500] ^= 0xFF  # in the header
+    (packed / '005.tar').write_bytes(damaged)
+    (packed / '006.tar').write_bytes(b'')
+    (packed / '007.tar').write_bytes(b'\x1f\x8b' + data)
+    return packed
+
+
+REASONS = [*['is cut off or damaged after 5 images'] * 3, 'empty', 'compressed']
+
+
+def test_broken_shards_are_left_out(broken, tmp_path):
+    """What is before the break is used; each is listed as a bad image is."""
+    dataset = ShardDataset(str(broken / '{000..008}.tar'))
+    reasons = [*REASONS, 'No such file']
+    assert len(dataset) == COUNT + 15 and len(dataset.bad_shards) == len(reasons)
+    for bad, reason in zip(dataset.bad_shards, reasons, strict=True):
+        assert reason in str(bad)
+    # Found by the index too, which is not made anew.
+    assert len(ShardDataset(str(broken / '{000..008}.tar')).bad_shards) == len(reasons)
+    check_shards(dataset, 0.7)
+    with pytest.raises(ValueError, match=r'6 of 9 shards are bad, more than 30%.*--max-bad-share'):
+        check_shards(dataset, 0.3)
+    listed = tmp_path / 'bad_files.txt'
+    config = dict(type='ShardDataset', shards=str(broken / '{000..008}.tar'))
+    assert len(batches(config, bad_files=str(listed))) == 9
+    assert len(BadFiles(str(listed))) == len(reasons)
+
+
+def test_nothing_in_any_shard(tmp_path):
+    with tarfile.open(tmp_path / '0.tar', 'w') as tar:
+        add(tar, 'a.txt', b'none')
+    for pattern in ('0.tar', 'x{0..3}.tar'):
+        with pytest.raises(FileNotFoundError, match='no image in'):
+            ShardDataset(str(tmp_path / pattern))
+
+
+def test_shard_that_changes(packed):
+    """Another file of the same size is not read by the old index; a smaller one neither."""
+    shard = packed / '000.tar'
+    uri = index_shard(str(shard)).uri(4)
+    data = shard.read_bytes()
+    for other in (bytes(len(data)), data[: len(data) // 3]):
+        module._open_shard.cache_clear()
+        shard.write_bytes(other)
+        with pytest.raises(
+            BadImage, match=r'has changed since it was indexed; remove .*index\.npy'
+        ):
+            LoadImage()(dict(img_path=uri))
+    module._open_shard.cache_clear()
+    shard.unlink()
+    with pytest.raises(BadImage, match='No such file'):
+        LoadImage()(dict(img_path=uri))
+
+
+def test_shard_of_another_size_is_indexed_anew(packed, images):
+    before = index_shard(str(packed / '000.tar')).count
+    pack(images, packed, shards=2)
+    assert index_shard(str(packed / '000.tar')).count == COUNT // 2 != before
+
+
+def test_index_where_nothing_can_be_written(packed, cache, monkeypatch):
+    """Shards are often on storage that is read only."""
+    write = module._write
+
+    def refuse(path, content):
+        if path.startswith(str(packed)):
+            raise PermissionError('read only')
+        write(path, content)
+
+    monkeypatch.setattr(module, '_write', refuse)
+    index = index_shard(str(packed / '000.tar'))
+    assert index.count == 10 and len(list(cache.rglob(f'*{INDEX}'))) == 1
+    assert not list(packed.glob(f'*{INDEX}'))
+    monkeypatch.setattr(module, '_scan', None)  # it is not made twice
+    assert (index_shard(str(packed / '000.tar')).records == index.records).all()
+
+
+def test_damaged_index_is_made_anew(packed):
+    index = index_shard(str(packed / '000.tar'))
+    for content in (b'', b'\x93NUMPY', pickle.dumps([1])):
+        (packed / f'000.tar{INDEX}').write_bytes(content)
+        assert (index_shard(str(packed / '000.tar')).records == index.records).all()
+
+
+class Ranges(BaseHTTPRequestHandler):
+    """A server that answers with parts of files, as those of clouds do."""
+
+    root: Path
+    asked: list
+
+    def do_HEAD(self):
+        self.answer(body=False)
+
+    def do_GET(self):
+        self.answer(body=True)
+
+    def answer(self, body):
+        path = self.root / self.path.lstrip('/')
+        if not path.is_file():
+            self.send_error(404)
+            return
+        data = path.read_bytes()
+        wanted = self.headers.get('Range')
+        if wanted and body:
+            first, last = wanted.removeprefix('bytes=').split('-')
+            part = data[int(first) : int(last) + 1]
+            self.send_response(206)
+            self.send_header('Content-Range', f'bytes {first}-{last}/{len(data)}')
+        else:
+            part = data
+            self.send_response(200)
+        self.send_header('Accept-Ranges', 'bytes')
+        self.send_header('Content-Length', str(len(part)))
+        self.end_headers()
+        if body:
+            self.asked.append((self.path, len(part)))
+            self.wfile.write(part)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def server(packed):
+    pytest.importorskip('aiohttp', reason='fsspec reads http with aiohttp')
+    handler = type('Handler', (Ranges,), dict(root=packed, asked=[]))
+    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        http.asked = handler.asked
+        http.url = f'http://127.0.0.1:{http.server_port}'
+        yield http
+        http.shutdown()
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_over_http(server, images, workers):
+    expected = batches(dict(type='CustomDataset', data_root=str(images), with_label=False))
+    shards = dict(type='ShardDataset', shards=server.url + '/{000..002}.tar')
+    assert equal(batches(shards, workers=workers), expected)
+
+
+def test_bytes_over_http(server, packed):
+    """An index that lies beside a shard is used, and of the shard only the images are fetched."""
+    local = [index_shard(str(packed / f'{i:03}.tar')) for i in range(SHARDS)]
+    dataset = ShardDataset(server.url + '/{000..002}.tar')
+    assert {Path(path).suffix for path, _ in server.asked} == {'.npy'}
+    server.asked.clear()
+    dataset.fetch([0, 11, 29])
+    assert len(server.asked) == 3
+    for index in (0, 11, 29):
+        expected = fileio.get(local[index // 10].uri(index % 10))
+        assert fileio.get(dataset.get_data_info(index)['img_path']) == expected
+    assert len(server.asked) == 3  # nothing was asked for twice
+    size = sum(int(index.records['size'].sum()) for index in local)
+    assert sum(length for _, length in server.asked) < size
+
+
+def test_server_fails(server, packed):
+    for i in range(SHARDS):
+        index_shard(str(packed / f'{i:03}.tar'))
+    dataset = ShardDataset(server.url + '/{000..003}.tar')
+    assert len(dataset.bad_shards) == 1
+    (packed / '001.tar').unlink()
+    dataset.fetch([12])
+    with pytest.raises(BadImage, match='cannot be read'):
+        LoadImage()(dict(img_path=dataset.get_data_info(12)['img_path']))
+
+
+def test_any_storage_of_fsspec(packed):
+    memory = fsspec.filesystem('memory')
+    for path in packed.glob('*.tar'):
+        memory.pipe(f'/set/{path.name}', path.read_bytes())
+    dataset = ShardDataset('memory://set/{000..002}.tar')
+    assert shard_names('memory://set/*.tar') == [f'memory:///set/{i:03}.tar' for i in range(SHARDS)]
+    local = ShardDataset(str(packed))
+    for index in (0, COUNT - 1):
+        uris = [found.get_data_info(index)['img_path'] for found in (dataset, local)]
+        assert fileio.get(uris[0]) == fileio.get(uris[1])
+    memory.rm('/set', recursive=True)
+
+
+@pytest.mark.parametrize('place', ['{000..002}.tar', ''])
+def test_a_data_root_of_shards(packed, place):
+    root = str(packed / place) if place else str(packed.parent)
+    prefix = '' if place else 'shards'
+    dataset = dict(
+        type='CustomDataset', data_root=root, data_prefix=prefix, with_label=False, pipeline=[]
+    )
+    use_shards(dataset)
+    expected = str(packed / place)
+    assert dataset == dict(type='ShardDataset', shards=expected, with_label=False, pipeline=[])
+
+
+def test_what_is_no_set_of_shards(images, packed, tmp_path):
+    """ImageNet's own folder has archives beside the classes."""
+    (tmp_path / 'imagenet' / 'n01').mkdir(parents=True)
+    (tmp_path / 'imagenet' / 'n01.tar').touch()
+    assert not is_shards(tmp_path / 'imagenet') and not is_shards(images)
+    assert not is_shards(tmp_path / 'none') and is_shards(packed)
+    folder = dict(type='CustomDataset', data_root=str(images), pipeline=[])
+    use_shards(folder)
+    assert folder['type'] == 'CustomDataset'
+
+
+def test_commands_look_into_shards(packed, images):
+    found = find_images(str(packed))
+    assert found == shard_uris(str(packed / '*.tar')) and len(found) == COUNT
+    names = image_names(found, str(packed))
+    assert names[0] == '000.tar/a/00.png' and len(set(names)) == COUNT
+    pixels = LoadImage()(dict(img_path=found[0]))['img']
+    assert (pixels[..., ::-1] == np.asarray(Image.open(images / 'a' / '00.png'))).all()

@@ -1,0 +1,501 @@
+"""Images in tar shards, read in place: nothing is unpacked, and any image is read by itself.
+
+An index says where the images of a shard are. It lies beside the shard, or in a cache where that
+place cannot be written to. So shards are read as a folder is, in any order and from any place in an
+epoch. Bytes come from the disk or, by `fsspec`, from whatever it reads, http and s3 for example.
+
+An image is named as fsspec names it, and by its first byte and its size:
+``tar://n01440764/1.jpg::/data/000.tar#1536+110231``.
+"""
+
+import hashlib
+import os
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+import fsspec
+import numpy as np
+from braceexpand import braceexpand
+from fsspec.core import url_to_fs
+from mmengine.dist import barrier, is_main_process
+from mmengine.fileio import register_backend
+from mmengine.fileio.backends import BaseStorageBackend
+from mmengine.logging import MMLogger
+from mmpretrain.datasets import BaseDataset
+from mmpretrain.registry import DATASETS
+
+from ..image_suffixes import SUFFIXES
+from .bad_files import BadImage
+from .classes import inner
+
+__all__ = [
+    'ShardBackend',
+    'ShardDataset',
+    'check_shards',
+    'index_shard',
+    'shard_names',
+    'shard_uris',
+]
+
+#: What is in a folder until all of its shards are written (`shard_writing`).
+UNFINISHED = 'unfinished_plan.json'
+#: Of an index, after the name of its shard.
+INDEX = '.index.npy'
+BLOCK = tarfile.BLOCKSIZE
+#: Shards that are looked at together; most of the time is spent waiting.
+THREADS = 16
+#: Shards that a process keeps open.
+OPEN = 256
+
+#: Bytes of the images that are loaded next, by their names; or why they could not be read.
+_fetched: dict[str, bytes | BaseException] = {}
+
+
+def shard_names(pattern: str) -> list[str]:
+    """The shards that a pattern means, in order.
+
+    Args:
+        pattern: Paths or addresses, with ``{000..999}`` and ``{a,b}`` as in shells, and ``*``; or a
+            folder, for its ``*.tar``.
+
+    Raises:
+        FileNotFoundError: There is none in a folder, or for a ``*``.
+        ImportError: fsspec lacks what it needs for such an address.
+        ValueError: The writing of the shards in the folder was stopped.
+    """
+    if '://' not in pattern and Path(pattern).is_dir():
+        if Path(pattern, UNFINISHED).is_file():
+            raise ValueError(
+                f'the shards in {pattern} are not all written: wamim shards DIR {pattern} goes on'
+            )
+        pattern = os.path.join(pattern, '*.tar')
+    names = []
+    for name in braceexpand(pattern):
+        if '*' not in name:
+            names.append(name)
+            continue
+        system, path = url_to_fs(name)
+        found = sorted(map(str, system.glob(path)))
+        if not found:
+            raise FileNotFoundError(
+                f'no shard at {name!r}; give a folder with .tar files, or their names, such as '
+                "'DIR/{000..999}.tar'"
+            )
+        names += map(system.unstrip_protocol, found) if _remote(name) else found
+    return names
+
+
+@dataclass(frozen=True)
+class ShardIndex:
+    """Where the images of a shard are.
+
+    Attributes:
+        shard: Its name.
+        records: Of its images: ``name`` in the shard, ``offset`` of the first byte, ``size`` in
+            bytes, and ``label``, the number in the member of the same name that ends in ``.cls``,
+            or -1.
+        fault: What is wrong with the shard.
+    """
+
+    shard: str
+    records: np.ndarray
+    fault: BadImage | None
+
+    @property
+    def count(self) -> int:
+        """The number of images."""
+        return len(self.records)
+
+    def uri(self, place: int) -> str:
+        """The name of an image.
+
+        Args:
+            place: Of the image, in the order of the shard.
+        """
+        record = self.records[place]
+        name = record['name'].decode(errors='surrogateescape')
+        # MMEngine wants one '://' in a name.
+        shard = self.shard.replace('://', ':%2F%2F')
+        return f'tar://{name.replace("://", ":/")}::{shard}#{record["offset"]}+{record["size"]}'
+
+
+def index_shard(shard: str) -> ShardIndex:
+    """The index of a shard, made where there is none.
+
+    A shard that is cut off or damaged has the images before that place.
+    """
+    try:
+        size = _size(shard)
+        kept = _cached(shard)
+        places = (kept,) if _remote(shard) else (shard + INDEX, kept)
+        records = next((r for place in places if (r := _load(place, size)) is not None), None)
+        if records is None and _remote(shard):
+            with suppress(OSError):  # most shards have none
+                _write(kept, _content(shard + INDEX))
+                records = _load(kept, size)
+        if records is None:
+            records = _scan(shard, size)
+            _keep(shard, kept, records)
+    except (OSError, ValueError, tarfile.TarError) as error:
+        reason = getattr(error, 'strerror', None) or str(error) or type(error).__name__
+        bad = BadImage(shard, f'cannot be read: {reason}')
+        return ShardIndex(shard, np.empty(0, _dtype(1)), bad)
+    fault = records[-1]['name'].decode()
+    return ShardIndex(shard, records[:-1], BadImage(shard, fault) if fault else None)
+
+
+def shard_uris(pattern: str) -> list[str]:
+    """The names of all images in shards.
+
+    Args:
+        pattern: As for `shard_names`.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    indexes = [index_shard(shard) for shard in shard_names(pattern)]
+    uris = [index.uri(place) for index in indexes for place in range(index.count)]
+    if not uris:
+        raise FileNotFoundError(_no_image(indexes))
+    return uris
+
+
+@register_backend('tar', prefixes='tar')
+class ShardBackend(BaseStorageBackend):
+    """MMEngine's way to the images in shards: every transform that loads files reads them."""
+
+    def get(self, filepath: str) -> bytes:
+        """An image's bytes.
+
+        Args:
+            filepath: As `ShardIndex.uri` gives it.
+
+        Raises:
+            OSError: They cannot be read, or the shard is not the one that the index is of.
+        """
+        shard, offset, size = _parsed(filepath)
+        data = _fetched.pop(filepath, None)
+        if not isinstance(data, bytes):  # what has failed among many is tried once more
+            data = _read(shard, offset - BLOCK, offset + size)
+        header, content = data[:BLOCK], data[BLOCK:]
+        try:
+            whole = tarfile.TarInfo.frombuf(header, 'utf-8', 'surrogateescape').size == size
+        except tarfile.TarError:
+            whole = False
+        if not whole or len(content) != size:
+            raise OSError(f'{shard} has changed since it was indexed; remove {shard}{INDEX}')
+        return content
+
+    def get_text(self, filepath: str, encoding: str = 'utf-8') -> str:
+        """The same as text."""
+        return self.get(filepath).decode(encoding)
+
+
+@DATASETS.register_module()
+class ShardDataset(BaseDataset):
+    """Images in tar shards, as ``CustomDataset`` has those in a folder.
+
+    What no ``.tar`` of the pattern holds, or cannot be read, is counted, listed in ``bad_shards``
+    and left out. With the samplers of MMEngine every order is one of all images, whatever shard
+    they are in. A process needs about 60 bytes of memory for
+    each image, which its workers share.
+
+    Args:
+        shards: Paths or addresses of the shards, see `shard_names`.
+        pipeline: Transforms of a sample; it starts with ``img_path``, and ``gt_label`` where there
+            are labels.
+        with_label: Whether samples have labels: the numbers in the shards' ``.cls`` members or,
+            where there are none, the place of the first folder of their names among all.
+        test_mode: As for MMEngine's ``BaseDataset``.
+        metainfo: Likewise.
+
+    Attributes:
+        shard_count: How many shards there should be.
+        bad_shards: What is wrong with shards, one a shard.
+
+    Raises:
+        FileNotFoundError: There is no shard, or no image in the shards.
+        ImportError: fsspec lacks what it needs for such an address.
+        ValueError: Labels are asked for, and some images have none.
+    """
+
+    def __init__(
+        self,
+        shards: str,
+        pipeline: Sequence = (),
+        with_label: bool = False,
+        test_mode: bool = False,
+        metainfo: dict | None = None,
+    ) -> None:
+        self.shards = shards
+        self.with_label = with_label
+        self.bad_shards: list[BadImage] = []
+        super().__init__(
+            ann_file='', pipeline=pipeline, test_mode=test_mode, metainfo=metainfo, lazy_init=True
+        )
+        self.full_init()
+
+    def full_init(self) -> None:
+        """Read the indexes; the first process makes those that are missing."""
+        if getattr(self, '_indexes', None):
+            return
+        names = shard_names(self.shards)
+        if not is_main_process():
+            barrier()
+        try:
+            with ThreadPoolExecutor(THREADS) as pool:
+                found = list(pool.map(index_shard, names))
+        finally:
+            if is_main_process():
+                barrier()
+        self.shard_count = len(names)
+        self.bad_shards = [index.fault for index in found if index.fault]
+        self._indexes = [index for index in found if index.count]
+        if not self._indexes:
+            raise FileNotFoundError(_no_image(found))
+        self._ends = np.cumsum([index.count for index in self._indexes])
+        if self.with_label:
+            self._labels = self._read_labels()
+        self._fully_initialized = True
+        bad = f'; {len(self.bad_shards):,} are bad: {self.bad_shards[0]}' if self.bad_shards else ''
+        MMLogger.get_current_instance().info(f'{len(self):,} images in {len(names):,} shards{bad}')
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return int(self._ends[-1])
+
+    def get_data_info(self, idx: int) -> dict:
+        """The sample before its pipeline."""
+        info = dict(img_path=self._uri(idx), sample_idx=idx)
+        if self.with_label:
+            info['gt_label'] = int(self._labels[idx])
+        return info
+
+    def get_gt_labels(self) -> np.ndarray:
+        """All labels, ``(len(self),)``."""
+        return self._labels
+
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """The label of one sample, in a list."""
+        return [int(self._labels[idx])]
+
+    def fetch(self, indices: Sequence[int]) -> None:
+        """Ask for the bytes of several images at once where they come over a network.
+
+        Args:
+            indices: Of the samples, which are loaded next.
+        """
+        _fetched.clear()
+        uris = [self._uri(int(index)) for index in indices]
+        places = [(uri, *_parsed(uri)) for uri in uris]
+        places = [place for place in places if _remote(place[1])]
+        if not places:
+            return
+        names, shards, offsets, sizes = zip(*places, strict=True)
+        system, _ = url_to_fs(shards[0])
+        starts = [offset - BLOCK for offset in offsets]
+        ends = [offset + size for offset, size in zip(offsets, sizes, strict=True)]
+        paths = [system._strip_protocol(shard) for shard in shards]
+        found = system.cat_ranges(paths, starts, ends, on_error='return')
+        _fetched.update(zip(names, found, strict=True))
+
+    def _uri(self, idx: int) -> str:
+        idx = range(len(self))[idx]
+        shard = int(np.searchsorted(self._ends, idx, side='right'))
+        index = self._indexes[shard]
+        return index.uri(idx - int(self._ends[shard]) + index.count)
+
+    def _read_labels(self) -> np.ndarray:
+        """Labels of all images; they say the names of the classes too, unless those are known."""
+        given = np.concatenate([index.records['label'] for index in self._indexes])
+        if (given >= 0).all():
+            self._metainfo.setdefault('classes', tuple(map(str, range(given.max() + 1))))
+            return given.astype(np.int64)
+        if (given >= 0).any():
+            raise ValueError(
+                f'{int((given < 0).sum()):,} images of {self.shards!r} have no .cls member, and '
+                f'{int((given >= 0).sum()):,} have one; write the shards anew'
+            )
+        folders = [
+            name.decode(errors='surrogateescape').partition('/')[::2]
+            for index in self._indexes
+            for name in index.records['name']
+        ]
+        classes = sorted({folder for folder, rest in folders if rest})
+        if len(classes) < 2 or not all(rest for _, rest in folders):
+            raise ValueError(
+                f'the images of {self.shards!r} have no labels: neither .cls members nor names '
+                'that begin with the folder of their class'
+            )
+        classes = list(self._metainfo.setdefault('classes', tuple(classes)))
+        places = {name: place for place, name in enumerate(classes)}
+        return np.array([places[folder] for folder, _ in folders], np.int64)
+
+
+def check_shards(dataset: Any, max_bad_share: float) -> None:
+    """Raise ValueError where a larger share of a data set's shards, 0 to 1, is bad.
+
+    Args:
+        dataset: A built data set, or a wrapper of some; others than `ShardDataset` are passed over.
+        max_bad_share: Up to which share they are left out.
+    """
+    for part in inner(dataset):
+        if not isinstance(part, ShardDataset):
+            continue
+        bad, count = part.bad_shards, part.shard_count
+        if len(bad) > max_bad_share * count:
+            raise ValueError(
+                f'{len(bad):,} of {count:,} shards are bad, more than {max_bad_share:.0%}; the '
+                f'first: {bad[0]}; mend them, or allow more with --max-bad-share'
+            )
+
+
+def _no_image(indexes: Sequence[ShardIndex]) -> str:
+    why = next((f'; {index.fault}' for index in indexes if index.fault), '')
+    return f'no image in {len(indexes):,} shards, {indexes[0].shard!r} for one{why}'
+
+
+def _remote(name: str) -> bool:
+    return '://' in name
+
+
+def _parsed(uri: str) -> tuple[str, int, int]:
+    """Shard, offset and size that a name means."""
+    where, _, place = uri.rpartition('#')
+    offset, _, size = place.partition('+')
+    return where.rpartition('::')[2].replace(':%2F%2F', '://'), int(offset), int(size)
+
+
+def _size(shard: str) -> int:
+    if not _remote(shard):
+        return os.stat(shard).st_size
+    system, path = url_to_fs(shard)
+    size = system.size(path)
+    if size is None:
+        raise OSError('the server does not say how large it is, so that parts cannot be read')
+    return size
+
+
+@lru_cache(OPEN)
+def _open_shard(shard: str) -> BinaryIO:
+    return open(shard, 'rb', buffering=0)
+
+
+def _read(shard: str, start: int, end: int) -> bytes:
+    """Some bytes of a shard; fewer where it is shorter."""
+    if _remote(shard):
+        system, path = url_to_fs(shard)
+        return system.cat_file(path, start, end)
+    # No position is kept: processes that were forked share it.
+    return os.pread(_open_shard(shard).fileno(), end - start, start)
+
+
+def _content(name: str) -> bytes:
+    system, path = url_to_fs(name)
+    return system.cat_file(path)
+
+
+def _cached(shard: str) -> str:
+    cache = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
+    key = hashlib.sha256(os.fsencode(shard if _remote(shard) else os.path.abspath(shard)))
+    return str(Path(cache, 'wamim_mm', 'shards', key.hexdigest()[:32] + INDEX))
+
+
+def _dtype(longest: int) -> np.dtype:
+    return np.dtype([('name', f'S{longest}'), ('offset', '<u8'), ('size', '<u8'), ('label', '<i8')])
+
+
+def _load(file: str, size: int) -> np.ndarray | None:
+    """The records in a file, if they are of a shard of that size.
+
+    One more than there are images: it has the size, and what is wrong with the shard as its name.
+    """
+    try:
+        records = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    of_it = records.dtype.names == _dtype(1).names and records.ndim == 1 and len(records)
+    return records if of_it and int(records[-1]['offset']) == size else None
+
+
+def _keep(shard: str, elsewhere: str, records: np.ndarray) -> None:
+    """Write an index beside its shard or, where that cannot be, elsewhere."""
+    with tempfile.SpooledTemporaryFile() as file:
+        np.save(file, records, allow_pickle=False)
+        file.seek(0)
+        content = file.read()
+    if not _remote(shard):
+        with suppress(OSError):
+            _write(shard + INDEX, content)
+            return
+    _write(elsewhere, content)
+
+
+def _write(path: str, content: bytes) -> None:
+    """Write a file at once: another process finds the whole of it or nothing."""
+    folder = Path(path).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+        file.write(content)
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, path)
+
+
+def _scan(shard: str, size: int) -> np.ndarray:
+    """Read the headers of a shard, and the labels; the bodies of images are passed over."""
+    if _remote(shard):
+        # Each header is asked for by itself: the images between them are larger.
+        with fsspec.open(shard, 'rb', cache_type='readahead', block_size=16 * BLOCK) as file:
+            return _scan_file(file, size)
+    with open(shard, 'rb') as file:
+        return _scan_file(file, size)
+
+
+def _scan_file(file: BinaryIO, size: int) -> np.ndarray:
+    found: list[tuple[str, int, int]] = []
+    labels: dict[str, int] = {}
+    whole = False
+    if file.read(2) == b'\x1f\x8b':
+        raise OSError('it is compressed, so that no part can be read by itself; unpack the .gz')
+    file.seek(0)
+    with tarfile.open(fileobj=file, mode='r:') as tar:
+        try:
+            while (member := tar.next()) is not None:
+                tar.members = []  # type: ignore[attr-defined]  # it would keep them all
+                if not member.isreg() or member.issparse():
+                    continue
+                if member.offset_data + member.size > size:
+                    break
+                path = PurePosixPath(member.name)
+                if path.suffix.lower() in SUFFIXES and not path.name.startswith('.'):
+                    found.append((member.name.removeprefix('./'), member.offset_data, member.size))
+                elif path.suffix == '.cls':
+                    file.seek(member.offset_data)
+                    with suppress(ValueError):
+                        labels[str(path.with_suffix(''))] = int(file.read(member.size))
+            else:
+                # At some damaged headers the module stops as it does at the end.
+                file.seek(tar.offset)
+                whole = not any(file.read(BLOCK))
+        except tarfile.TarError:
+            pass
+    fault = '' if whole else f'is cut off or damaged after {len(found):,} images'
+    names = [os.fsencode(name) for name, _, _ in found]
+    records = np.zeros(len(found) + 1, _dtype(max(map(len, [*names, fault, b'1']))))
+    for record, name, (text, offset, length) in zip(records, names, found, strict=False):
+        label = labels.get(str(PurePosixPath(text).with_suffix('')), -1)
+        record['name'], record['offset'], record['size'], record['label'] = (
+            name,
+            offset,
+            length,
+            label,
+        )
+    records[-1]['name'], records[-1]['offset'] = fault.encode(), size
+    return records
