@@ -5,6 +5,7 @@
 #   make slow    the tests that take minutes
 #   make faults  faults that real runs meet, injected; hours, into work_dirs/faults
 #   make bench   speed and memory beside other methods and libraries, into work_dirs/bench
+#   make bench-gpu  what only a GPU can measure, in ten minutes, into work_dirs/bench/gpu.json
 #   make docs    the site, into work_dirs/site
 #   make lint    style, spelling and types
 #   make lock    resolve requirements/*.txt anew
@@ -19,7 +20,7 @@ PYTHON ?= $(firstword $(foreach python,python3 python3.11 python3.12 python3.10 
 VENV := $(if $(filter openmmlab,$(STACK)),.venv-openmmlab,.venv)
 BIN := $(VENV)/bin
 
-.PHONY: demo test slow faults bench docs lint lock setup
+.PHONY: demo test slow faults bench bench-gpu docs lint lock setup
 
 demo: setup
 	@$(BIN)/python tools/demo.py
@@ -46,6 +47,9 @@ bench: setup
 	@$(BIN)/python -m benchmarks.saving
 	@$(BIN)/python -m benchmarks.pretrain
 	@$(BIN)/python -m benchmarks.scaling
+
+bench-gpu: setup
+	@$(BIN)/python -m benchmarks.gpu
 
 docs: setup
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict

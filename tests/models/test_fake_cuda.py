@@ -1,16 +1,14 @@
 """Forward and loss of every pre-training model on a GPU that is not there.
 
-Tensors of `FakeTensorMode` have shapes and devices and no values: an operator that mixes devices,
-or reads a value of the GPU on the CPU, raises an error. The backward pass needs a context of CUDA.
+An operator that mixes devices, or reads a value of the GPU on the CPU, raises an error.
 """
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmpretrain.registry import MODELS
-from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 
+from benchmarks.fake_gpu import pretended_gpu, to_gpu
 from benchmarks.study import plan, pretraining
 from benchmarks.study.data import augment, generator
 from wamim_mm.hooks.masking import masked_collate
@@ -25,33 +23,14 @@ NAMES = [
 
 
 @pytest.fixture
-def mode(monkeypatch):
-    """A mode of fake tensors; nothing is pinned, and autocast believes in the GPU."""
-    monkeypatch.setattr(torch.Tensor, 'pin_memory', lambda self: self)
-    monkeypatch.setattr('torch.cuda.amp.common.amp_definitely_not_available', lambda: False)
-    monkeypatch.setattr(torch.cuda, 'is_bf16_supported', lambda: True)
-    return FakeTensorMode(allow_non_fake_inputs=True)
+def mode():
+    with pretended_gpu() as mode:
+        yield mode
 
 
 def build(root, name):
     model = MODELS.build(Config.fromfile(root / 'configs' / 'pretrain' / f'{name}.py').model)
     model.train()
-    return model
-
-
-def to_gpu(model, mode):
-    """Give a model fake parameters and buffers on a GPU."""
-    with mode:
-        for module in model.modules():
-            for name, parameter in module._parameters.items():
-                if parameter is not None:
-                    moved = mode.from_tensor(parameter.data).to('cuda')
-                    module._parameters[name] = nn.Parameter(moved, parameter.requires_grad)
-            for name, buffer in module._buffers.items():
-                if buffer is not None:
-                    module._buffers[name] = mode.from_tensor(buffer).to('cuda')
-    if hasattr(model, 'data_preprocessor'):
-        model.data_preprocessor._device = torch.device('cuda')
     return model
 
 
