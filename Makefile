@@ -42,6 +42,7 @@ bench: setup
 	@$(BIN)/python -m benchmarks.frequencies
 	@$(BIN)/python -m benchmarks.data
 	@$(BIN)/python -m benchmarks.shards
+	@$(BIN)/python -m benchmarks.inputs
 	@$(BIN)/python -m benchmarks.geometry
 	@$(BIN)/python -m benchmarks.groups
 	@$(BIN)/python -m benchmarks.saving
