@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 import wamim_mm
@@ -21,6 +22,7 @@ def script(cells):
     return '\n'.join(lines)
 
 
+@pytest.mark.slow
 def test_it_runs(root, tmp_path):
     notebook = json.loads((root / 'docs/quickstart.ipynb').read_text())
     cells = [cell for cell in notebook['cells'] if cell['cell_type'] == 'code']

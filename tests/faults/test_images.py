@@ -31,6 +31,7 @@ def test_memory_of_a_bomb(tmp_path):
     assert memory_of_a_bomb(tmp_path) < 50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('seed', [0, None])
 def test_a_run_goes_on_without_the_bad_ones(tmp_path, seed):
     folder = good_folder(tmp_path / 'images', 16, bad=2)

@@ -85,7 +85,10 @@ def small_options(name, coco, checkpoint):
     ]
 
 
-@pytest.mark.parametrize('name', SMALL)
+# The others take another way through the backbone alone.
+@pytest.mark.parametrize(
+    'name', [SWIN, *(pytest.param(name, marks=pytest.mark.slow) for name in SMALL if name != SWIN)]
+)
 def test_from_a_pretrained_encoder_to_ap(root, coco, tmp_path, name):
     tensors = save_encoder(SMALL[name][0], tmp_path / 'pretrained.pth')
     config, work_dir = f'configs/det/{name}.py', tmp_path / 'run'

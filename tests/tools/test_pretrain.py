@@ -221,6 +221,7 @@ def test_mistakes(arguments, message, images, tmp_path):
     assert len(done.stderr.splitlines()) == 1 and not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_mfm_with_a_resnet(images, tmp_path):
     done = wamim(
         *(tmp_path, 'pretrain', '--data', images, '--model', 'r18', '--epochs', 1, '--out', 'mfm')

@@ -99,6 +99,7 @@ def test_class_subset(robustness, scenes, tmp_path, capsys):
     assert 'imagenet-a: top-1 75.00 %' in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_mean_corruption_error(robustness, scenes, tmp_path, capsys):
     right = class_folders(tmp_path / 'right', WNIDS, {WNIDS[700]: 1}, scenes)
     wrong = class_folders(tmp_path / 'wrong', WNIDS, {WNIDS[701]: 1}, scenes)

@@ -99,7 +99,10 @@ def check(root, name, data_root, encoder, tmp_path, options):
     assert state['decode_head.conv_seg.weight'].shape[0] == 150
 
 
-@pytest.mark.parametrize('name', SMALL)
+# The others take another way through the backbone alone.
+@pytest.mark.parametrize(
+    'name', [SWIN, *(pytest.param(name, marks=pytest.mark.slow) for name in SMALL if name != SWIN)]
+)
 def test_from_a_pretrained_encoder_to_miou(root, ade20k, tmp_path, name):
     encoder, small = SMALL[name]
     check(root, name, ade20k, encoder, tmp_path, [*small, *SMALL_HEADS])
