@@ -11,6 +11,7 @@ import fsspec
 import numpy as np
 import pytest
 import torch
+from fsspec.implementations.memory import MemoryFileSystem
 from mmengine import fileio
 from mmengine.config import ConfigDict
 from mmengine.runner import Runner
@@ -367,10 +368,25 @@ def test_server_fails(server, packed):
         LoadImage()(dict(img_path=dataset.get_data_info(12)['img_path']))
 
 
+class Strict(MemoryFileSystem):
+    """Takes no options of files, as s3fs."""
+
+    protocol = 'strict'
+
+    def __init__(self):
+        super().__init__()
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return super()._strip_protocol(path.replace('strict://', 'memory://'))
+
+
 def test_any_storage_of_fsspec(packed):
+    fsspec.register_implementation('strict', Strict, clobber=True)
     memory = fsspec.filesystem('memory')
     for path in packed.glob('*.tar'):
         memory.pipe(f'/set/{path.name}', path.read_bytes())
+    assert len(ShardDataset('strict://set/{000..002}.tar')) == COUNT
     dataset = ShardDataset('memory://set/{000..002}.tar')
     assert shard_names('memory://set/*.tar') == [f'memory:///set/{i:03}.tar' for i in range(SHARDS)]
     local = ShardDataset(str(packed))

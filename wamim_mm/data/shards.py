@@ -20,7 +20,6 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-import fsspec
 import numpy as np
 from braceexpand import braceexpand
 from fsspec.core import url_to_fs
@@ -452,7 +451,8 @@ def _scan(shard: str, size: int) -> np.ndarray:
     """Read the headers of a shard, and the labels; the bodies of images are passed over."""
     if _remote(shard):
         # Each header is asked for by itself: the images between them are larger.
-        with fsspec.open(shard, 'rb', cache_type='readahead', block_size=16 * BLOCK) as file:
+        system, path = url_to_fs(shard)
+        with system.open(path, 'rb', cache_type='readahead', block_size=16 * BLOCK) as file:
             return _scan_file(file, size)
     with open(shard, 'rb') as file:
         return _scan_file(file, size)
