@@ -47,6 +47,7 @@ bench: setup
 	@$(BIN)/python -m benchmarks.groups
 	@$(BIN)/python -m benchmarks.saving
 	@$(BIN)/python -m benchmarks.pretrain
+	@$(BIN)/python -m benchmarks.memory
 	@$(BIN)/python -m benchmarks.scaling
 
 bench-gpu: setup
