@@ -254,6 +254,16 @@ def images(tmp_path):
     return tmp_path / 'images'
 
 
+def test_every_picture_is_shown():
+    shown = {
+        (path.parent / target).resolve()
+        for path in DOCUMENTS
+        for target in re.findall(r'!\[[^\]]+\]\(([^)]+)\)', path.read_text())
+    }
+    assert all(path.stat().st_size for path in shown)
+    assert set(ROOT.glob('docs/images/*')) <= shown
+
+
 def small(block: Block) -> bool:
     return any(config in block.text for config in SMALL)
 
