@@ -1,6 +1,7 @@
 """What `wamim pretrain` chooses."""
 
 import itertools
+import re
 
 import pytest
 import torch
@@ -102,3 +103,25 @@ def test_durations():
 def test_what_the_study_has_chosen(model, norm):
     options = presets.model_options('wamim', model, 96)
     assert options['target_generator'].get('norm') == norm
+
+
+def test_the_documents_tell_how_to_fine_tune_what_it_makes(root, tmp_path):
+    """Their config has a place for each tensor of the encoder, but for the norm of the recipe."""
+    text = (root / 'docs/labelled-data.md').read_text()
+    block = re.search(r'^```python\n(_base_ = .*?)^```$', text, re.MULTILINE | re.DOTALL)[1]
+    recipe = presets.recipe(5000, 10, 64)
+    choice = Choice(tmp_path, 'wamim', 'vit-ti', 96, recipe, 78, False, None)
+    with torch.device('meta'):
+        classifier, pretrained = (
+            build_model(Config.fromstring(config, '.py')) for config in (block, config_text(choice))
+        )
+    wanted, given = (
+        {name: tensor.shape for name, tensor in model.backbone.state_dict().items()}
+        for model in (classifier, pretrained)
+    )
+    own = {f'ln2.{name}' for name in ('weight', 'bias')}
+    assert wanted.keys() - given.keys() == own and len(given) == 150
+    assert {name: given[name] for name in wanted.keys() - own} == {
+        name: shape for name, shape in wanted.items() if name not in own
+    }
+    assert classifier.head.in_channels == wanted['ln2.weight'][0]
