@@ -428,7 +428,11 @@ TABLE: dict[str, list[Mistake]] = {
             f'train {VIT} --resume {{files}}/hostile.pth {{run}}',
             REFUSED,
         ),
-        late('the same', f'linear_probe {VIT} {{files}}/hostile.pth --data-root {{data}}', REFUSED),
+        late(
+            'a file that would run code',
+            f'linear_probe {VIT} {{files}}/hostile.pth --data-root {{data}}',
+            REFUSED,
+        ),
     ],
 }
 MISTAKES = [mistake for mistakes in TABLE.values() for mistake in mistakes]

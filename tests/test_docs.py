@@ -6,8 +6,10 @@ blocks in README.md, CONTRIBUTING.md and docs/, and of the docstrings of configs
 
 import argparse
 import ast
+import functools
 import importlib
 import itertools
+import operator
 import os
 import re
 import shlex
@@ -264,6 +266,15 @@ def test_every_picture_is_shown():
     }
     assert all(path.stat().st_size for path in shown)
     assert set(ROOT.glob('docs/images/*')) <= shown
+
+
+def test_keys_of_options_are_those_of_configs():
+    cfg = read_config('wamim_mm::pretrain/wamim_vit-s.py')
+    table = (ROOT / 'docs/choosing.md').read_text()
+    keys = re.findall(r'`((?:model|optim_wrapper|train_cfg)\.[\w.]+)`', table)
+    assert len(keys) >= 10
+    for key in keys:
+        functools.reduce(operator.getitem, key.split('.'), cfg)
 
 
 def small(block: Block) -> bool:
