@@ -374,7 +374,9 @@ TABLE: dict[str, list[Mistake]] = {
         Mistake(
             'no such file to fine-tune from',
             f'train {SEG} --cfg-options model.backbone.init_cfg.checkpoint={{files}}/no.pth',
-            "model.backbone.init_cfg.checkpoint '{files}/no.pth' does not exist",
+            "model.backbone.init_cfg.checkpoint '{files}/no.pth' does not exist; set it with "
+            '--cfg-options model.backbone.init_cfg.checkpoint=FILE, or start at random with '
+            'model.backbone.init_cfg=None',
         ),
         Mistake(
             'a folder',

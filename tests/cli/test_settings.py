@@ -128,6 +128,8 @@ def test_checkpoints(tmp_path):
         check_checkpoint(path)
     with pytest.raises(FileNotFoundError, match=r"checkpoint '.*no\.pth' does not exist"):
         check_checkpoint(str(tmp_path / 'no.pth'))
+    with pytest.raises(FileNotFoundError, match=r'init_cfg.checkpoint=FILE.* a.init_cfg=None$'):
+        check_checkpoint(str(tmp_path / 'no.pth'), 'a.init_cfg.checkpoint')
     with pytest.raises(ValueError, match=r'is a folder; give a file, in there are good.pth, old'):
         check_checkpoint(str(tmp_path))
     torn = tmp_path / 'torn.pth'

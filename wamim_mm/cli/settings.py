@@ -146,7 +146,9 @@ def check_checkpoint(path: str, option: str = 'checkpoint') -> None:
         inside = ', '.join(sorted(p.name for p in file.glob('*.pth'))[:3]) or 'no .pth'
         raise ValueError(f'{option} {path!r} is a folder; give a file, in there are {inside}')
     if not file.is_file():
-        raise FileNotFoundError(f'{option} {path!r} does not exist')
+        part = option.removesuffix('.checkpoint')
+        fix = f'; set it with --cfg-options {option}=FILE, or start at random with {part}=None'
+        raise FileNotFoundError(f'{option} {path!r} does not exist{fix if part != option else ""}')
     if file.suffix == '.safetensors':
         _check_safetensors(file, f'{option} {path!r}')
         return
