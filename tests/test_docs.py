@@ -22,6 +22,7 @@ import pytest
 from PIL import Image
 
 from wamim_mm.__main__ import COMMANDS
+from wamim_mm.cli.arguments import check_arguments, check_values
 from wamim_mm.cli.checks import read_config
 from wamim_mm.cli.options import check_options
 
@@ -267,16 +268,27 @@ def test_every_picture_is_shown():
 
 
 @pytest.mark.parametrize('document', ['choosing.md', 'own-data.md'])
-def test_keys_in_tables_are_those_of_configs(document):
-    """Each is one that `--cfg-options` takes for a ViT, or, in a row about it, for a Swin."""
+def test_keys_in_tables_are_arguments_of_what_configs_build(document):
+    """Of a ViT's config or, in a row about it, of a Swin's."""
     rows = [row for row in (ROOT / 'docs' / document).read_text().splitlines() if row[:2] == '| ']
     found = 0
     for row in rows:
-        cfg = read_config(f'wamim_mm::pretrain/wamim_{"swin-t" if "Swin" in row else "vit-s"}.py')
+        config = f'wamim_mm::pretrain/wamim_{"swin-t" if "Swin" in row else "vit-s"}.py'
         for key in re.findall(r'`((?:model|optim_wrapper|train_\w+)\.[\w.]+)`', row):
-            check_options(cfg, {key: 4})
+            check_key(config, key)
             found += 1
     assert found >= 9
+    with pytest.raises(ValueError, match='WaMIMDecoder has no stride;'):
+        check_key('wamim_mm::pretrain/wamim_vit-s.py', 'model.neck.stride')
+
+
+def check_key(config: str, key: str) -> None:
+    """What a command does with the keys of --cfg-options before it builds anything."""
+    cfg = read_config(config)
+    check_options(cfg, {key: 4})
+    new = check_values(cfg, {key: 4})
+    cfg.merge_from_dict({key: 4})
+    check_arguments(cfg, new)
 
 
 def small(block: Block) -> bool:
