@@ -110,7 +110,7 @@ def test_the_documents_tell_how_to_fine_tune_what_it_makes(root, tmp_path):
     text = (root / 'docs/labelled-data.md').read_text()
     block = re.search(r'^```python\n(_base_ = .*?)^```$', text, re.MULTILINE | re.DOTALL)[1]
     recipe = presets.recipe(5000, 10, 64)
-    choice = Choice(tmp_path, 'wamim', 'vit-ti', 96, recipe, 78, False, None)
+    choice = Choice(str(tmp_path), 'wamim', 'vit-ti', 96, recipe, 78, False, None)
     with torch.device('meta'):
         classifier, pretrained = (
             build_model(Config.fromstring(config, '.py')) for config in (block, config_text(choice))
