@@ -135,6 +135,78 @@ def test_a_store_that_does_not_answer(start, monkeypatch):
         os.waitpid(launcher, 0)
 
 
+@pytest.fixture
+def together(tmp_path):
+    """Start two processes that beat; one of them does something; what both say and end with."""
+    started = []
+
+    def run(act, wait=lambda hook: time.sleep(60), period=0.05):
+        for rank, work in ((0, wait), (1, act)):
+            child = os.fork()
+            if child == 0:
+                os.dup2(os.open(tmp_path / f'{rank}', os.O_CREAT | os.O_WRONLY), 2)
+                hook = HeartbeatHook(1800)
+                hook.period = period
+                hook.begin(rank, 2)
+                time.sleep(0.5)
+                said = work(hook)
+                os.write(2, f'{said}\n'.encode())
+                os._exit(0)
+            started.append(child)
+        codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in started]
+        return codes, [(tmp_path / f'{rank}').read_text().strip() for rank in (0, 1)]
+
+    yield run
+    for child in started:
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(child, signal.SIGKILL)
+
+
+FAILED = f'process 1 on {socket.gethostname()} has failed: no data there'
+NETWORK = RuntimeError('[/a/gloo/transport/tcp/pair.cc:561] Connection closed by peer [10.0.0.2]')
+
+
+def test_a_failure_ends_those_that_wait_for_it(store, together):
+    """As with NCCL, which tells them nothing; they are preparing the run, and nothing is late."""
+    codes, said = together(lambda hook: hook.failed(OSError('no data'), 'no data there'))
+    assert codes == [1, 0]
+    assert said == [f'{FAILED}. The processes that wait for it end', 'None']
+
+
+def test_an_error_of_the_network_is_explained(store, together):
+    """By what the other has said; its own text says nothing that helps."""
+
+    def hear(hook):
+        time.sleep(0.3)
+        return hook.failed(NETWORK, str(NETWORK))
+
+    codes, said = together(lambda hook: hook.failed(OSError('no data'), 'no data there'), hear)
+    assert codes == [0, 0] and said == [FAILED, 'None']
+
+
+def test_a_killed_process_is_named(store, together):
+    def hear(hook):
+        time.sleep(0.3)
+        return hook.failed(NETWORK, str(NETWORK))
+
+    codes, said = together(lambda hook: os.kill(os.getpid(), signal.SIGKILL), hear)
+    assert codes == [0, -signal.SIGKILL]
+    assert said[0].startswith(f'no heartbeat of process 1 on {socket.gethostname()} (prepares')
+    assert said[0].endswith('which was killed or stopped, or whose machine or network is gone')
+
+
+def test_nobody_is_named_who_lives(store, together):
+    """Nobody knows then; the error of the network has to do."""
+
+    def fail(hook):
+        said = hook.failed(NETWORK, str(NETWORK))
+        time.sleep(1)
+        return said
+
+    codes, said = together(fail, fail)
+    assert codes == [0, 0] and said == ['None', 'None']
+
+
 def test_places(monkeypatch):
     """In the order of a run; only what every process does counts as a move."""
     hook, runner = HeartbeatHook(1800), SimpleNamespace(iter=4)
