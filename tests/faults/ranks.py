@@ -213,8 +213,23 @@ def killed(folder: Path, scenes: Path) -> str:
         assert run.end(30) == 1
         took = time.monotonic() - began
         assert re.search(r'Signal 9 \(SIGKILL\)|exitcode: -9', run.text()), run.text()
-        assert took < 15, took
+        assert took < 25, took
         return f'gone after {took:.1f} s'
+
+
+def launcher_killed(folder: Path, scenes: Path, weights: dict) -> str:
+    """torchrun alone is killed; its processes save and end, and the work dir is free."""
+    with job(folder, scenes) as run:
+        run.wait_for(3)
+        began = time.monotonic()
+        os.kill(run.process.pid, signal.SIGKILL)
+        while run.left():
+            assert time.monotonic() - began < 40, f'left are {run.left()}'
+            time.sleep(0.1)
+        assert run.end() == -signal.SIGKILL
+        took = time.monotonic() - began
+        _saved(run)
+    return f'all have ended after {took:.1f} s' + resume(folder, scenes, weights)
 
 
 def restarted(
@@ -303,6 +318,7 @@ CASES: dict[str, Callable[[Path, Path, dict], str]] = {
     'the data of process 1 hang': lambda f, s, w: hung_data(f, s),
     'a data worker of process 1 hangs': lambda f, s, w: hung_data(f, s, workers=1),
     'process 1 is killed': lambda f, s, w: killed(f, s),
+    'torchrun is killed': launcher_killed,
     'killed before the first checkpoint and restarted': lambda f, s, w: restarted(f, s, w, 2),
     'killed anywhere and restarted': restarted,
     'killed and restarted by torchrun alone': lambda f, s, w: restarted(f, s, w, plain=True),

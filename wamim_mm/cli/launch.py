@@ -211,7 +211,12 @@ def build_runner(
     from ..data.format_checks import check_formats
     from ..data.seeding import seed_draws
     from ..data.shards import check_shards
-    from ..interop.distributed import meet_anew, timeout_of, use_cpu_processes
+    from ..interop.distributed import (
+        end_with_launcher,
+        meet_anew,
+        timeout_of,
+        use_cpu_processes,
+    )
     from .precision import use_amp
     from .screen import FirstStepHook, QuietRunner
 
@@ -222,6 +227,7 @@ def build_runner(
     name_pretrained(cfg.get('model'))
     use_cpu_processes(cfg)
     if cfg.launcher == 'pytorch':
+        end_with_launcher()
         meet_anew()
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else QuietRunner.from_cfg(cfg)
     # Behind the config, which is saved with the run and may be used again as it was given.

@@ -1,9 +1,17 @@
 """Several processes: their timeout, and machines without a GPU, which MMEngine does not support."""
 
+import ctypes
 import os
+import signal
+import sys
 
 import torch
 from mmengine.config import Config
+
+from .addresses import interface_towards
+
+#: Linux: the signal that a process gets when its parent has ended (``linux/prctl.h``).
+_PR_SET_PDEATHSIG = 1
 
 
 def use_cpu_processes(cfg: Config) -> None:
@@ -15,6 +23,10 @@ def use_cpu_processes(cfg: Config) -> None:
     if cfg.launcher == 'none' or torch.cuda.is_available():
         return
     torch.cuda.set_device = lambda device: None
+    if 'GLOO_SOCKET_IFNAME' not in os.environ and 'MASTER_ADDR' in os.environ:
+        interface = interface_towards(os.environ['MASTER_ADDR'])
+        if interface is not None:
+            os.environ['GLOO_SOCKET_IFNAME'] = interface
     cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
     cfg.model_wrapper_cfg = dict(
         type='MMDistributedDataParallel',
@@ -41,3 +53,13 @@ def meet_anew() -> None:
         os.environ['TORCHELASTIC_USE_AGENT_STORE'] = 'False'
         # The first process offers it at a port that torchrun has not taken.
         os.environ['MASTER_PORT'] = str(int(os.environ['MASTER_PORT']) + restarts)
+
+
+def end_with_launcher() -> None:
+    """Let a process that torchrun has started be told to stop when torchrun is killed.
+
+    torchrun cannot end its processes then: they would train on, and keep the work dir from a new
+    start. SIGTERM lets them save first (see `hooks.stop`). Linux only.
+    """
+    if 'TORCHELASTIC_RUN_ID' in os.environ and sys.platform == 'linux':
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
