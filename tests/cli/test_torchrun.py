@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,18 @@ def test_codes(code):
     for number in (signal.SIGTERM, signal.SIGUSR1):
         assert code(lambda number=number: told(number, True)) == 75
         assert code(lambda number=number: told(number, False)) == 143
+
+
+def test_the_address_for_other_machines(code, monkeypatch):
+    """On one machine torchrun keeps its own; the first of several goes by the name it was given."""
+    seen = []
+    for name, given in ((None, []), ('localhost', ['--local-addr=localhost'])):
+        monkeypatch.delenv('MASTER_ADDR', raising=False)
+        if name:
+            monkeypatch.setenv('MASTER_ADDR', name)
+        monkeypatch.setattr('sys.argv', ['torchrun', 'train.py'])
+        assert code(lambda: seen.append(sys.argv[1:])) == 0
+        assert seen.pop() == [*given, 'train.py']
 
 
 def test_failures_pass(code):

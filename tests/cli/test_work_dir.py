@@ -126,3 +126,26 @@ def test_filesystems_without_locks(tmp_path):
     assert 'on a filesystem without locks (No locks available)' in here.recv()
     assert f'process {process.pid} on ' in here.recv()
     process.join()
+
+
+def test_started_before(tmp_path, monkeypatch):
+    """By torchrun's own count, or by the file that the processes before have left."""
+    saved = tmp_path / 'saved'
+    for name in ('TORCHELASTIC_RESTART_COUNT', module.BEGUN):
+        monkeypatch.delenv(name, raising=False)
+    assert not module.started_before()
+    module.note_start()
+    monkeypatch.setenv('TORCHELASTIC_RESTART_COUNT', '0')
+    monkeypatch.setenv(module.BEGUN, str(tmp_path / 'begun'))
+    monkeypatch.setenv(module.SAVED, str(saved))
+    assert not module.started_before()
+    module.note_start()
+    assert module.started_before()
+    # Those before were told to stop, as torchrun tells them when a machine joins; it is no end.
+    saved.write_text('end')
+    module.note_start()
+    assert not saved.exists()
+    monkeypatch.delenv(module.BEGUN)
+    assert not module.started_before()
+    monkeypatch.setenv('TORCHELASTIC_RESTART_COUNT', '2')
+    assert module.started_before()

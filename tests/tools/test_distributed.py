@@ -56,6 +56,33 @@ def test_usage(root, name):
     assert done.returncode == 2 and f'tools/{name}.sh' in done.stderr
 
 
+@pytest.mark.parametrize(
+    ('given', 'parts'),
+    [
+        ({}, ['--nnodes=1', '--node_rank=0', '--master_addr=127.0.0.1', '--master_port=29500']),
+        (dict(NNODES='8', NODE_RANK='3', MASTER_ADDR='a'), ['--nnodes=8', '--node_rank=3']),
+        (
+            dict(NNODES='8', MASTER_ADDR='a', PORT='1', MAX_RESTARTS='3'),
+            ['--max-restarts=3', '--rdzv-endpoint=a:1', 'is_host=true,join_timeout=600'],
+        ),
+        (
+            dict(NNODES='8', NODE_RANK='3', MASTER_ADDR='a', MAX_RESTARTS='3', JOIN_TIMEOUT='9'),
+            ['--rdzv-endpoint=a:29500', 'is_host=false,join_timeout=9'],
+        ),
+        (dict(NNODES='6:8', MASTER_ADDR='a'), ['--nnodes=6:8', 'c10d', '--max-restarts=0']),
+    ],
+)
+def test_torchrun_command(root, given, parts):
+    """What is handed to torchrun, on one machine and on several."""
+    names = ('NNODES', 'NODE_RANK', 'MASTER_ADDR', 'PORT', 'MAX_RESTARTS', 'JOIN_TIMEOUT')
+    environment = {k: v for k, v in os.environ.items() if k not in names}
+    command = ['bash', 'tools/dist_train.sh', 'a.py', '8', '--amp']
+    done = run(root, command, dict(environment, PYTHON='echo', **given))
+    assert done.returncode == 0, done.stderr
+    for part in (*parts, '--nproc_per_node=8', 'train.py a.py --launcher pytorch --amp'):
+        assert part in done.stdout
+
+
 @pytest.mark.parametrize('name', ['slurm_train', 'slurm_test'])
 def test_slurm_command(root, tmp_path, name):
     """What is handed to srun."""

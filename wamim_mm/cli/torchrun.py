@@ -12,6 +12,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from ..interop.addresses import public_address
+from .work_dir import BEGUN
+
 #: As in `hooks.stop`, which this must not import: a run that has saved writes to the file that the
 #: variable names, and its command ends with this code.
 NOTE, SAVED = 'WAMIM_SAVED', 75
@@ -29,9 +32,13 @@ def main() -> None:
 
     # It passes SIGTERM on to the processes, SIGUSR1 only in new versions.
     signal.signal(signal.SIGUSR1, lambda *_: signal.raise_signal(signal.SIGTERM))
+    if 'MASTER_ADDR' in os.environ:
+        # Its own guess is this machine's name, which the others may not know.
+        sys.argv.insert(1, f'--local-addr={public_address(os.environ["MASTER_ADDR"])}')
     with tempfile.TemporaryDirectory() as folder:
         note = Path(folder, 'saved')
         os.environ[NOTE] = str(note)
+        os.environ[BEGUN] = str(Path(folder, 'begun'))
         code = 0
         try:
             torchrun()

@@ -9,6 +9,10 @@ from datetime import datetime
 from pathlib import Path
 
 LOCK = 'train.lock'
+#: Variables of the environment that name files, which tools/dist_train.sh sets: the processes of a
+#: launcher leave the first to those that it starts in their place, and the second (see
+#: `hooks.stop`) says that the run was told to stop, and has saved.
+BEGUN, SAVED = 'WAMIM_BEGUN', 'WAMIM_SAVED'
 
 
 def claim_work_dir(path: str, resume: bool, first: bool) -> None:
@@ -47,6 +51,25 @@ def refuse_other_run(path: str, fix: str) -> None:
 def holds_checkpoint(path: str) -> bool:
     """Whether a work dir has a checkpoint to resume from, or names one elsewhere."""
     return any(Path(path).glob('*.pth')) or Path(path, 'last_checkpoint').is_file()
+
+
+def started_before() -> bool:
+    """Whether the launcher on this machine has started this process in the place of another.
+
+    torchrun itself counts its restarts, but those alone for which the reason was on this machine.
+    """
+    begun = BEGUN in os.environ and Path(os.environ[BEGUN]).exists()
+    return begun or int(os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')) > 0
+
+
+def note_start() -> None:
+    """Let the launcher's next processes know of this one; see `started_before`.
+
+    What those before it have said of their end holds no longer.
+    """
+    if BEGUN in os.environ:
+        Path(os.environ[BEGUN]).touch()
+        Path(os.environ[SAVED]).unlink(missing_ok=True)
 
 
 def last_checkpoint(work_dir: Path) -> Path:
