@@ -36,6 +36,7 @@ from .settings import (
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+    from mmengine.hooks import Hook
     from mmengine.runner import Runner
 
 #: Of the training set's files; `data.bad_files` has it too, and is not imported before its time.
@@ -159,6 +160,7 @@ def build_runner(
     allow_partial_backbone: bool = False,
     amp: str | None = None,
     max_bad_share: float = MAX_BAD_SHARE,
+    heartbeat: Hook | None = None,
 ) -> Runner:
     """Build the Runner of a config, after checks of the data that it will read.
 
@@ -171,6 +173,7 @@ def build_runner(
         allow_partial_backbone: Whether a pre-trained backbone may fit in part.
         amp: Mixed precision, as in `precision.use_amp`; None for none.
         max_bad_share: Of the training set's files, the share that may be bad, 0 to 1.
+        heartbeat: The heartbeats of several processes, where they have begun.
 
     Raises:
         FileNotFoundError: A data root, image folder or annotation file is missing or empty.
@@ -244,7 +247,10 @@ def build_runner(
         _register(runner, hook)
     runner.register_hook(FirstStepHook())
     if runner.world_size > 1:
-        _register(runner, dict(type='HeartbeatHook', timeout=timeout_of(cfg)))
+        if heartbeat is None:
+            _register(runner, dict(type='HeartbeatHook', timeout=timeout_of(cfg)))
+        else:
+            runner.register_hook(heartbeat)
     loader, seed = runner._train_dataloader, cfg.get('randomness', {}).get('seed')
     if 'train_dataloader' in loaders and isinstance(loader, dict):
         bad_files = Path(cfg.work_dir, LIST)
@@ -267,6 +273,10 @@ def build_runner(
                 share = max_bad_share if training else 0
                 check_shards(loader.dataset, share)
                 check_formats(loader.dataset, runner.model, name, share)
+    if runner.world_size > 1:
+        from .several import compare_data
+
+        compare_data(runner, loaders)
     return runner
 
 

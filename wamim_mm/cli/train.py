@@ -6,15 +6,15 @@ python tools/train.py configs/pretrain/wamim_vit-b.py --cfg-options data_root=DI
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from .errors import CommandParser, command, share
 from .launch import MAX_BAD_SHARE, add_common_arguments, build_runner, load_config
-from .settings import is_first_process
+from .settings import is_first_process, process_count
 from .visualizers import add_backends, add_log_to
-from .work_dir import claim_work_dir, holds_checkpoint
+from .work_dir import claim_work_dir, holds_checkpoint, note_start, started_before
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -102,31 +102,45 @@ def train(
         hooks: More hooks for this run, which are no part of its config.
 
     Raises:
-        ValueError: The work dir is in use, or holds a run that does not go on.
+        RuntimeError: Another process of the job has failed, or is gone.
+        ValueError: The work dir is in use, or holds a run that does not go on; or a process of the
+            job differs from the first.
         SystemExit: With 75, where it was told to stop and has saved.
     """
-    # torchrun starts a worker again after a failure: it goes on with what was saved since.
-    again = int(os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')) > 0
-    resume = 'auto' if again and holds_checkpoint(cfg.work_dir) else resume
-    claim_work_dir(cfg.work_dir, again or bool(resume or cfg.get('resume')), is_first_process())
-    if resume == 'auto' and not holds_checkpoint(cfg.work_dir):
-        if is_first_process():
-            print(f'--resume: no checkpoint in {cfg.work_dir}, the run starts from its beginning')
-    elif resume:
-        cfg.resume = True
-        cfg.load_from = None if resume == 'auto' else resume
-    runner = build_runner(
-        cfg,
-        ('train_dataloader', 'val_dataloader'),
-        strict=bool(cfg.get('resume')),
-        allow_partial_backbone=allow_partial_backbone,
-        amp=amp,
-        max_bad_share=max_bad_share,
-    )
-    runner.register_hook(dict(type='StopHook', max_hours=max_hours))
-    for hook in hooks:
-        runner.register_hook(hook)
-    runner.train()
+    several = cfg.launcher != 'none' and process_count() > 1
+    if several:
+        from .several import SameStateHook, agree, together
+    with together(cfg) if several else nullcontext() as heartbeat:
+        again = started_before()
+        if several:
+            resume, again = agree(cfg.work_dir, resume, again)
+        elif again and holds_checkpoint(cfg.work_dir):
+            resume = 'auto'
+        claim_work_dir(cfg.work_dir, again or bool(resume or cfg.get('resume')), is_first_process())
+        note_start()
+        if resume == 'auto' and not holds_checkpoint(cfg.work_dir):
+            if is_first_process():
+                print(
+                    f'--resume: no checkpoint in {cfg.work_dir}, the run starts from its beginning'
+                )
+        elif resume:
+            cfg.resume = True
+            cfg.load_from = None if resume == 'auto' else resume
+        runner = build_runner(
+            cfg,
+            ('train_dataloader', 'val_dataloader'),
+            strict=bool(cfg.get('resume')),
+            allow_partial_backbone=allow_partial_backbone,
+            amp=amp,
+            max_bad_share=max_bad_share,
+            heartbeat=heartbeat,
+        )
+        runner.register_hook(dict(type='StopHook', max_hours=max_hours))
+        if several:
+            runner.register_hook(SameStateHook())
+        for hook in hooks:
+            runner.register_hook(hook)
+        runner.train()
 
 
 if __name__ == '__main__':
