@@ -33,7 +33,7 @@ slow: setup
 	@$(BIN)/python -m pytest -m slow
 
 faults: setup
-	@for fault in kill disk ranks images numbers checkpoints ops length; do \
+	@for fault in kill disk ranks machines images numbers checkpoints ops length; do \
 		$(BIN)/python -m tests.faults.$$fault --out work_dirs/faults/faults_$$fault.json || failed=1; \
 	done; test -z "$$failed"
 

@@ -60,6 +60,10 @@ def ranks(found: dict[str, Any]) -> str:
     return f'{found["cases"] - found["failed"]} of {found["cases"]} cases pass'
 
 
+def machines(found: dict[str, Any]) -> str:
+    return f'{ranks(found)}, with two hosts in network namespaces'
+
+
 def checkpoints(found: dict[str, Any]) -> str:
     total: Counter[str] = Counter()
     for counts in found['outcomes'].values():
@@ -91,7 +95,7 @@ def saving(found: dict[str, Any]) -> str:
     return '; '.join(parts)
 
 
-FAULTS = (kill, disk, ranks, images, numbers, checkpoints, ops, length)
+FAULTS = (kill, disk, ranks, machines, images, numbers, checkpoints, ops, length)
 
 
 def table() -> str:
