@@ -1,15 +1,16 @@
 """The exit code of torchrun; tests/faults/ranks.py runs the real one."""
 
 import os
+import re
 import signal
-import sys
 from pathlib import Path
 
 import pytest
 import torch.distributed.run
 from torch.distributed.elastic.multiprocessing.api import SignalException
 
-from wamim_mm.cli.torchrun import NOTE, main
+from wamim_mm.cli import torchrun as module
+from wamim_mm.cli.torchrun import BEGUN, NOTE, main, meeting
 
 
 @pytest.fixture
@@ -18,7 +19,10 @@ def code(monkeypatch):
 
     def run(torchrun):
         before = signal.getsignal(signal.SIGUSR1), signal.getsignal(signal.SIGTERM)
+        monkeypatch.setattr('sys.argv', ['torchrun', 'train.py'])
         monkeypatch.setenv(NOTE, 'to be replaced')
+        for name in (BEGUN, 'TORCH_DISABLE_SHARE_RDZV_TCP_STORE'):  # set for good, by design
+            monkeypatch.setenv(name, 'to be replaced')
         monkeypatch.setattr(torch.distributed.run, 'main', torchrun)
         try:
             with pytest.raises(SystemExit) as ended:
@@ -62,16 +66,61 @@ def test_codes(code):
         assert code(lambda number=number: told(number, False)) == 143
 
 
-def test_the_address_for_other_machines(code, monkeypatch):
-    """On one machine torchrun keeps its own; the first of several goes by the name it was given."""
-    seen = []
-    for name, given in ((None, []), ('localhost', ['--local-addr=localhost'])):
-        monkeypatch.delenv('MASTER_ADDR', raising=False)
-        if name:
-            monkeypatch.setenv('MASTER_ADDR', name)
-        monkeypatch.setattr('sys.argv', ['torchrun', 'train.py'])
-        assert code(lambda: seen.append(sys.argv[1:])) == 0
-        assert seen.pop() == [*given, 'train.py']
+@pytest.mark.parametrize(
+    ('given', 'nodes', 'rank', 'restarts', 'backend', 'endpoint'),
+    [
+        ({}, (1, 1), 0, 0, 'static', '127.0.0.1:29500'),
+        (dict(PORT='1', NODE_RANK='0'), (1, 1), 0, 0, 'static', '127.0.0.1:1'),
+        (dict(MAX_RESTARTS='3'), (1, 1), 0, 3, 'c10d', '127.0.0.1:29500'),
+        (dict(NNODES='8', NODE_RANK='3'), (8, 8), 3, 0, 'static', 'a:29500'),
+        (dict(NNODES='8', NODE_RANK='0', MAX_RESTARTS='3'), (8, 8), 0, 3, 'c10d', 'a:29500'),
+        (dict(NNODES='8', NODE_RANK='3', MAX_RESTARTS='3'), (8, 8), 3, 3, 'c10d', 'a:29500'),
+        (dict(NNODES='6:8', NODE_RANK='7', PORT='2'), (6, 8), 7, 0, 'c10d', 'a:2'),
+    ],
+)
+def test_how_machines_meet(given, nodes, rank, restarts, backend, endpoint, monkeypatch):
+    """As torchrun itself reads it."""
+    monkeypatch.setattr(module, 'public_address', lambda first: 'this-machine')
+    if 'NNODES' in given:
+        given = given | dict(MASTER_ADDR='a')
+    args = torch.distributed.run.parse_args([*meeting(given), 'train.py'])
+    config, _, _ = torch.distributed.run.config_from_args(args)
+    assert (config.min_nodes, config.max_nodes) == nodes
+    assert config.max_restarts == restarts
+    assert (config.rdzv_backend, config.rdzv_endpoint) == (backend, endpoint)
+    assert config.local_addr == ('127.0.0.1' if nodes == (1, 1) else 'this-machine')
+    if backend == 'static':
+        assert config.rdzv_configs['rank'] == rank
+    else:
+        assert config.rdzv_configs['is_host'] == ('true' if rank == 0 else 'false')
+        assert config.rdzv_configs['join_timeout'] == '600'
+
+
+@pytest.mark.parametrize(
+    ('given', 'said'),
+    [
+        (dict(NNODES='two'), "NNODES='two' must be the number of machines"),
+        (dict(NNODES='0'), "NNODES='0' must be"),
+        (dict(NNODES='8:6'), "NNODES='8:6' must be"),
+        (dict(NNODES='8', NODE_RANK='1'), 'NNODES=8, and MASTER_ADDR is not set'),
+        (dict(NNODES='8', MASTER_ADDR='a'), 'NODE_RANK must be 0 to 7, .* got None'),
+        (dict(NNODES='8', MASTER_ADDR='a', NODE_RANK='8'), "NODE_RANK must be 0 to 7, .* got '8'"),
+        (dict(NNODES='1:2', MASTER_ADDR='a', NODE_RANK='2'), 'NODE_RANK must be 0 to 1'),
+        (dict(PORT='http'), "PORT='http' must be a number"),
+        (dict(MAX_RESTARTS='-1'), "MAX_RESTARTS='-1' must be a number"),
+        (dict(MAX_RESTARTS='1', JOIN_TIMEOUT='5m'), "JOIN_TIMEOUT='5m' must be a number"),
+    ],
+)
+def test_what_people_forget(given, said, monkeypatch, capsys):
+    for name in ('NNODES', 'NODE_RANK', 'MASTER_ADDR', 'PORT', 'MAX_RESTARTS', 'JOIN_TIMEOUT'):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.match(f'torchrun: .*{said}', line)
 
 
 def test_failures_pass(code):

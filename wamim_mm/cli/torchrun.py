@@ -1,15 +1,18 @@
-"""torchrun, for a run that may be told to stop; tools/dist_train.sh starts it.
+"""torchrun, for a run that may be told to stop, on one machine or on several.
 
-torchrun ends with 1 whatever the processes of a run end with, and SIGUSR1 would end it without
-them.
+tools/dist_train.sh and tools/dist_test.sh start it. torchrun ends with 1 whatever the processes of
+a run end with, and SIGUSR1 would end it without them. Which machines there are, and where they
+meet, it is told by variables of the environment; see docs/several-processes.md.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..interop.addresses import public_address
@@ -24,17 +27,23 @@ def main() -> None:
     """Run torchrun with the arguments of this process.
 
     Raises:
-        SystemExit: With 75 if the run has saved and can go on; with 128 and the number of the
-            signal if it was ended before.
+        SystemExit: With 2 if the environment is wrong; with 75 if the run has saved and can go on;
+            with 128 and the number of the signal if it was ended before.
     """
+    try:
+        sys.argv[1:1] = meeting(os.environ)
+    except ValueError as error:
+        print(f'torchrun: {error}', file=sys.stderr)
+        sys.exit(2)
+    # Processes that are started again need a store of their own: torchrun's has the addresses of
+    # those that ended.
+    os.environ['TORCH_DISABLE_SHARE_RDZV_TCP_STORE'] = '1'
+
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.run import main as torchrun
 
     # It passes SIGTERM on to the processes, SIGUSR1 only in new versions.
     signal.signal(signal.SIGUSR1, lambda *_: signal.raise_signal(signal.SIGTERM))
-    if 'MASTER_ADDR' in os.environ:
-        # Its own guess is this machine's name, which the others may not know.
-        sys.argv.insert(1, f'--local-addr={public_address(os.environ["MASTER_ADDR"])}')
     with tempfile.TemporaryDirectory() as folder:
         note = Path(folder, 'saved')
         os.environ[NOTE] = str(note)
@@ -45,6 +54,67 @@ def main() -> None:
         except SignalException as stop:
             code = 128 + stop.sigval
         sys.exit(SAVED if note.exists() else code)
+
+
+def meeting(environment: Mapping[str, str]) -> list[str]:
+    """torchrun's arguments for how the machines of a job meet.
+
+    Args:
+        environment: ``NNODES``, a number or the least and the greatest one (``6:8``);
+            ``NODE_RANK``, ``MASTER_ADDR``, ``PORT``, ``MAX_RESTARTS`` and ``JOIN_TIMEOUT``.
+
+    Raises:
+        ValueError: One is missing where there are several machines, or no number.
+    """
+    nodes = environment.get('NNODES', '1')
+    found = re.fullmatch(r'([1-9]\d*)(?::([1-9]\d*))?', nodes)
+    if not found or int(found[1]) > int(found[2] or found[1]):
+        raise ValueError(
+            f'NNODES={nodes!r} must be the number of machines, or the least and the greatest one, '
+            'as NNODES=6:8'
+        )
+    most = int(found[2] or found[1])
+    port = _number(environment, 'PORT', 29500)
+    restarts = _number(environment, 'MAX_RESTARTS', 0)
+    if most > 1 and 'MASTER_ADDR' not in environment:
+        raise ValueError(
+            f'NNODES={nodes}, and MASTER_ADDR is not set; set it on all machines to the name or '
+            'address of the one with NODE_RANK=0'
+        )
+    rank = _number(environment, 'NODE_RANK', 0)
+    if most > 1 and ('NODE_RANK' not in environment or rank >= most):
+        raise ValueError(
+            f'NNODES={nodes}: NODE_RANK must be 0 to {most - 1}, another on each machine, got '
+            f'{environment.get("NODE_RANK")!r}'
+        )
+    first = environment.get('MASTER_ADDR', '127.0.0.1')
+    # torchrun's own guess is this machine's name, which others may not know.
+    own = public_address(first) if most > 1 else first
+    arguments = [f'--nnodes={nodes}', f'--local-addr={own}']
+    if not restarts and ':' not in nodes:
+        return [
+            *arguments,
+            f'--node-rank={rank}',
+            f'--master-addr={first}',
+            f'--master-port={port}',
+        ]
+    wait = _number(environment, 'JOIN_TIMEOUT', 600)
+    # Which machine has the store, it would guess from names as well.
+    settings = f'is_host={"false" if rank else "true"},join_timeout={wait}'
+    return [
+        *arguments,
+        f'--max-restarts={restarts}',
+        '--rdzv-backend=c10d',
+        f'--rdzv-endpoint={first}:{port}',
+        f'--rdzv-conf={settings}',
+    ]
+
+
+def _number(environment: Mapping[str, str], name: str, default: int) -> int:
+    value = environment.get(name, str(default))
+    if not value.isdecimal():
+        raise ValueError(f'{name}={value!r} must be a number from 0 on')
+    return int(value)
 
 
 if __name__ == '__main__':
