@@ -57,30 +57,17 @@ def test_usage(root, name):
 
 
 @pytest.mark.parametrize(
-    ('given', 'parts'),
-    [
-        ({}, ['--nnodes=1', '--node_rank=0', '--master_addr=127.0.0.1', '--master_port=29500']),
-        (dict(NNODES='8', NODE_RANK='3', MASTER_ADDR='a'), ['--nnodes=8', '--node_rank=3']),
-        (
-            dict(NNODES='8', MASTER_ADDR='a', PORT='1', MAX_RESTARTS='3'),
-            ['--max-restarts=3', '--rdzv-endpoint=a:1', 'is_host=true,join_timeout=600'],
-        ),
-        (
-            dict(NNODES='8', NODE_RANK='3', MASTER_ADDR='a', MAX_RESTARTS='3', JOIN_TIMEOUT='9'),
-            ['--rdzv-endpoint=a:29500', 'is_host=false,join_timeout=9'],
-        ),
-        (dict(NNODES='6:8', MASTER_ADDR='a'), ['--nnodes=6:8', 'c10d', '--max-restarts=0']),
-    ],
+    ('name', 'arguments'),
+    [('dist_train', ['a.py', '8', '--amp']), ('dist_test', ['a.py', 'b.pth', '8', '--amp'])],
 )
-def test_torchrun_command(root, given, parts):
-    """What is handed to torchrun, on one machine and on several."""
-    names = ('NNODES', 'NODE_RANK', 'MASTER_ADDR', 'PORT', 'MAX_RESTARTS', 'JOIN_TIMEOUT')
-    environment = {k: v for k, v in os.environ.items() if k not in names}
-    command = ['bash', 'tools/dist_train.sh', 'a.py', '8', '--amp']
-    done = run(root, command, dict(environment, PYTHON='echo', **given))
+def test_torchrun_command(root, name, arguments):
+    """What is handed to our torchrun, which reads the rest from the environment."""
+    environment = dict(os.environ, PYTHON='echo')
+    done = run(root, ['bash', f'tools/{name}.sh', *arguments], environment)
     assert done.returncode == 0, done.stderr
-    for part in (*parts, '--nproc_per_node=8', 'train.py a.py --launcher pytorch --amp'):
-        assert part in done.stdout
+    script = 'train.py a.py' if name == 'dist_train' else 'test.py a.py b.pth'
+    assert done.stdout.startswith('-m wamim_mm.cli.torchrun --nproc_per_node=8 ')
+    assert f'{script} --launcher pytorch --amp' in done.stdout
 
 
 @pytest.mark.parametrize('name', ['slurm_train', 'slurm_test'])
@@ -128,6 +115,11 @@ exit "$code"
         (['again 0'], dict(SLURM_JOB_ID='7'), 75, [0], True),
         (['end 0'], dict(SLURM_JOB_ID='7'), 75, [0], False),
         (['none 0'], dict(SLURM_JOB_ID='7', SLURM_RESTART_COUNT='1'), 0, [1], False),
+        # It failed: a restart goes on from what was saved; not so after a mistake or a signal.
+        (['none 124', 'none 0'], dict(MAX_RESTARTS='1'), 0, [0, 1], False),
+        (['none 1', 'none 137'], dict(MAX_RESTARTS='1'), 137, [0, 1], False),
+        (['none 2'], dict(MAX_RESTARTS='1'), 2, [0], False),
+        (['none 143'], dict(MAX_RESTARTS='1'), 143, [0], False),
     ],
 )
 def test_slurm_goes_on(root, tmp_path, plan, job, code, resumed, requeued):
