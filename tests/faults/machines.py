@@ -324,6 +324,22 @@ def what_is_left(net: Network, folder: Path, scenes: Path, weights: dict) -> str
     return 'node0 goes on from the checkpoint, in a world of one'
 
 
+def joins_again(net: Network, folder: Path, scenes: Path, weights: dict) -> str:
+    """NNODES=1:2: the other goes on alone, until the machine is there again and joins."""
+    with job(net, folder, scenes, restarts=1, nodes='1:2') as run:
+        run.wait_for(8)
+        net.kill(1)
+        run.machines[1].wait()
+        run.wait_for_text('iterations in an epoch 12 -> 24', 60)
+        (run.folder / '1').unlink()
+        run.machines[1] = run.start(1)
+        assert run.end() == 0, run.text()
+        assert run.place(1)[1] > 8, run.text()
+        assert 'iterations in an epoch 24 -> 12' in run.said(0), run.text()
+        assert (run.work_dir / f'iter_{STEPS}.pth').is_file()
+    return 'node0 goes on alone, saves when node1 joins, and both go on from there'
+
+
 def differ(net: Network, folder: Path, scenes: Path, said: str, **kwargs) -> str:
     """The second machine is not like the first; both end before the first step, and say why."""
     with job(net, folder, scenes, **kwargs) as run:
@@ -392,6 +408,7 @@ CASES: dict[str, Callable[[Network, Path, Path, dict], str]] = {
     'a process on node1 is killed and restarted': process_killed,
     'node1 is killed and comes back': comes_back,
     'node1 is killed and node0 goes on alone': what_is_left,
+    'node1 is killed and joins again': joins_again,
     'another config on node1': other_config,
     'an image less on node1': other_data,
     'no data on node1': no_data,
