@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 import torch.distributed.run
 from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.rendezvous.api import (
+    RendezvousConnectionError,
+    RendezvousTimeoutError,
+)
 
 from wamim_mm.cli import torchrun as module
 from wamim_mm.cli.torchrun import BEGUN, NOTE, main, meeting
@@ -121,6 +125,25 @@ def test_what_people_forget(given, said, monkeypatch, capsys):
     assert ended.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert re.match(f'torchrun: .*{said}', line)
+
+
+@pytest.mark.parametrize(
+    ('error', 'said'),
+    [
+        (RendezvousTimeoutError, 'too few machines have come in time (JOIN_TIMEOUT)'),
+        (RendezvousConnectionError, 'the machine with NODE_RANK=0 does not answer'),
+    ],
+)
+def test_machines_that_are_missing(code, error, said, monkeypatch, capsys):
+    for name, value in (('NNODES', '2'), ('NODE_RANK', '1'), ('MASTER_ADDR', 'localhost')):
+        monkeypatch.setenv(name, value)
+
+    def fail():
+        raise error('the store')
+
+    assert code(fail) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f'torchrun: {said}: NNODES=2, NODE_RANK=1, MASTER_ADDR=localhost')
 
 
 def test_failures_pass(code):

@@ -27,7 +27,7 @@ def main() -> None:
     """Run torchrun with the arguments of this process.
 
     Raises:
-        SystemExit: With 2 if the environment is wrong; with 75 if the run has saved and can go on;
+        SystemExit: With 1 if machines are missing, with 2 if the environment is wrong; with 75 if the run has saved and can go on;
             with 128 and the number of the signal if it was ended before.
     """
     try:
@@ -40,6 +40,10 @@ def main() -> None:
     os.environ['TORCH_DISABLE_SHARE_RDZV_TCP_STORE'] = '1'
 
     from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.rendezvous.api import (
+        RendezvousConnectionError,
+        RendezvousTimeoutError,
+    )
     from torch.distributed.run import main as torchrun
 
     # It passes SIGTERM on to the processes, SIGUSR1 only in new versions.
@@ -53,7 +57,25 @@ def main() -> None:
             torchrun()
         except SignalException as stop:
             code = 128 + stop.sigval
+        except RendezvousTimeoutError:
+            code = _missing('too few machines have come in time (JOIN_TIMEOUT)')
+        except RendezvousConnectionError:
+            code = _missing('the machine with NODE_RANK=0 does not answer')
         sys.exit(SAVED if note.exists() else code)
+
+
+def _missing(what: str) -> int:
+    given = ', '.join(
+        f'{name}={os.environ[name]}'
+        for name in ('NNODES', 'NODE_RANK', 'MASTER_ADDR', 'PORT')
+        if name in os.environ
+    )
+    print(
+        f'torchrun: {what}: {given}; when all are there, start it on each, with --resume if it '
+        'had begun',
+        file=sys.stderr,
+    )
+    return 1
 
 
 def meeting(environment: Mapping[str, str]) -> list[str]:
