@@ -27,8 +27,9 @@ def main() -> None:
     """Run torchrun with the arguments of this process.
 
     Raises:
-        SystemExit: With 1 if machines are missing, with 2 if the environment is wrong; with 75 if the run has saved and can go on;
-            with 128 and the number of the signal if it was ended before.
+        SystemExit: With 1 if machines are missing; with 2 if the environment is wrong; with 75 if
+            the run has saved and can go on; with 128 and the number of the signal if it was ended
+            before.
     """
     try:
         sys.argv[1:1] = meeting(os.environ)
