@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.dataset import BaseDataset
 from torch import nn
 from torch.distributed import destroy_process_group, init_process_group
 from torch.nn.parallel import DistributedDataParallel
@@ -119,9 +120,9 @@ def test_the_first_process_decides(both, tmp_path):
         assert 'a checkpoint in ' in said and 'a file system that all machines share' in said
 
 
-class Images:
-    def __init__(self, *names, label=0):
-        self.names, self.label = names, label
+class Images(BaseDataset):
+    def __init__(self, *names, label=0, data_root='/a'):
+        self.names, self.label, self.data_root = names, label, data_root
 
     def __len__(self):
         return len(self.names)
@@ -142,17 +143,20 @@ def test_data(both):
         return both(check)[1]
 
     one = Images('/a/cat/1.jpg', '/a/cat/2.jpg')
-    assert said(one, Images('/b/c/cat/1.jpg', '/b/c/cat/2.jpg')) == 'None'
+    elsewhere = ('/b/c/cat/1.jpg', '/b/c/cat/2.jpg')
+    assert said(one, Images(*elsewhere, data_root='/b/c/')) == 'None'
+    assert said(Images(*one.names, data_root=''), Images(*elsewhere, data_root='')) == 'None'
     fewer = said(one, Images('/a/cat/1.jpg'))
     assert 'the number of images of train_dataloader is 1 there, and 2 on ' in fewer
     assert fewer.endswith('put the same data on all machines')
-    assert "image 1 of train_dataloader is ('cat', '3.jpg', '0') there" in said(
+    assert 'image 1 of train_dataloader is cat/3.jpg, label 0 there' in said(
         one, Images('/a/cat/1.jpg', '/a/cat/3.jpg')
     )
-    assert "image 0 of train_dataloader is ('cat', '1.jpg', '1') there" in said(
+    assert 'image 0 of train_dataloader is cat/1.jpg, label 1 there' in said(
         one, Images(*one.names, label=1)
     )
     assert said([1, 2], [1, 2]) == 'None'  # any data set of torch
+    assert said(iter([1]), iter([1, 2])) == 'None'  # one without a length
     assert 'is 3 there' in said([1, 2], [1, 2, 3])
 
 

@@ -47,7 +47,7 @@ def test_dist_train(root, scenes, tmp_path):
         started = time.monotonic()
         done = run(root, [*command, '--work-dir', tmp_path, '--resume'], environment)
     assert done.returncode != 0 and f'{tmp_path} is in use by process' in done.stderr
-    assert time.monotonic() - started < 60
+    assert time.monotonic() - started < 120  # mostly imports
 
 
 @pytest.mark.parametrize('name', ['dist_train', 'dist_test', 'slurm_train', 'slurm_test'])

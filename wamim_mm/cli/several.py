@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from mmengine.dataset import BaseDataset
 from mmengine.dist import all_gather_object, broadcast_object_list, get_dist_info, init_dist
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
@@ -193,22 +194,24 @@ def compare_data(runner: Runner, loaders: tuple[str, ...]) -> None:
     facts: dict[str, Any] = {}
     for name in loaders:
         loop = getattr(runner, f'_{name.replace("dataloader", "loop")}')
-        dataset = getattr(getattr(loop, 'dataloader', None), 'dataset', None)
-        if dataset is not None:
+        dataset: Any = getattr(getattr(loop, 'dataloader', None), 'dataset', None)
+        if hasattr(dataset, '__len__'):
             facts[f'the number of images of {name}'] = len(dataset)
             facts.update(_sample(name, dataset))
     compare(facts, 'put the same data on all machines')
 
 
 def _sample(name: str, dataset: Any) -> Iterator[tuple[str, Any]]:
-    """Names, without the folders above the last, and labels of some images."""
-    if not hasattr(dataset, 'get_data_info'):
+    """Names, under the data root, and labels of some images."""
+    if not isinstance(dataset, BaseDataset):
         return
+    root = str(dataset.data_root or '')
     for i in range(0, len(dataset), max(1, len(dataset) // SAMPLED)):
         info = dataset.get_data_info(i)
         if isinstance(info, dict) and isinstance(info.get('img_path'), str):
-            label = info.get('gt_label')
-            yield f'image {i} of {name}', (*Path(info['img_path']).parts[-2:], str(label))
+            path = info['img_path']
+            path = path.removeprefix(root).lstrip('/') if root else Path(path).name
+            yield f'image {i} of {name}', f'{path}, label {info.get("gt_label")}'
 
 
 class SameStateHook(Hook):
