@@ -13,6 +13,7 @@ from mmengine.dataset import BaseDataset
 from torch import nn
 from torch.distributed import destroy_process_group, init_process_group
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import Dataset
 
 from wamim_mm.cli import several
 from wamim_mm.cli.several import SameStateHook, agree, compare, compare_data, first_says
@@ -131,6 +132,16 @@ class Images(BaseDataset):
         return dict(img_path=self.names[i], gt_label=self.label)
 
 
+class Wrapper(Dataset):
+    """As training has one around each data set."""
+
+    def __init__(self, dataset):
+        self.dataset = dataset
+
+    def __len__(self):
+        return len(self.dataset)
+
+
 def test_data(both):
     def said(first, second):
         def check(rank):
@@ -155,6 +166,8 @@ def test_data(both):
     assert 'image 0 of train_dataloader is cat/1.jpg, label 1 there' in said(
         one, Images(*one.names, label=1)
     )
+    other = Images('/a/cat/1.jpg', '/a/cat/3.jpg')
+    assert 'image 1 of train_dataloader is cat/3.jpg' in said(Wrapper(one), Wrapper(other))
     assert said([1, 2], [1, 2]) == 'None'  # any data set of torch
     assert said(iter([1]), iter([1, 2])) == 'None'  # one without a length
     assert 'is 3 there' in said([1, 2], [1, 2, 3])

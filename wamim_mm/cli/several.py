@@ -26,6 +26,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 from mmengine.utils.dl_utils import set_multi_processing
 from torch.nn.parallel import DistributedDataParallel
 
+from ..data.classes import inner
 from ..interop.distributed import end_with_launcher, meet_anew, timeout_of, use_cpu_processes
 from .errors import explain
 from .work_dir import holds_checkpoint
@@ -197,7 +198,10 @@ def compare_data(runner: Runner, loaders: tuple[str, ...]) -> None:
         dataset: Any = getattr(getattr(loop, 'dataloader', None), 'dataset', None)
         if hasattr(dataset, '__len__'):
             facts[f'the number of images of {name}'] = len(dataset)
-            facts.update(_sample(name, dataset))
+            parts = list(inner(dataset))
+            for number, part in enumerate(parts):
+                called = name if len(parts) == 1 else f'part {number} of {name}'
+                facts.update(_sample(called, part))
     compare(facts, 'put the same data on all machines')
 
 
