@@ -93,6 +93,24 @@ RECIPES = [
         {'optimizer.not_decayed': TOKENS} | WAMIM,
     ),
     Recipe(
+        'pretrain/wamim_vit-h',
+        'MAE in mmpretrain (mae_vit-huge-p14_8xb512-amp-coslr-1600e_in1k.py)',
+        partial(upstream, 'mmpretrain', 'mae/mae_vit-huge-p14_8xb512-amp-coslr-1600e_in1k'),
+        {
+            'schedule.epochs': "LocalMIM's for ViT-L, the largest that it has",
+            'schedule.cosine.length': "LocalMIM's for ViT-L",
+            'schedule.cosine.lowest': "LocalMIM's",
+            'optimizer.not_decayed': 'the position embedding is fixed and not optimized',
+            'model.backbone.arch': 'two names of one size',
+            'model.*mask_ratio': HOW_SAID,
+            'model.target_generator.img_size': 'no power of two fits into patches of 14 pixels; at '
+            '256 x 256 a patch has 16, as in the smaller ViTs',
+            'start.*': "a config has no such numbers: held against MAE's formulas above",
+            'decoded_features_normed': METHOD,
+        }
+        | WAMIM,
+    ),
+    Recipe(
         'pretrain/wamim_vit-s',
         'our wamim_vit-b.py',
         partial(ours, 'pretrain/wamim_vit-b'),

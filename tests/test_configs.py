@@ -16,6 +16,7 @@ FACTS = {
     'wamim_vit-s': (22, 384, [3, 6, 9, 12], 8),
     'wamim_vit-b': (86, 768, [3, 6, 9, 12], 8),
     'wamim_vit-l': (303, 1024, [6, 12, 18, 24], 16),
+    'wamim_vit-h': (631, 1280, [8, 16, 24, 32], 16),
     'wamim_swin-t': (28, 768, [2, 4, 10, 12], 8),
     'wamim_swin-b': (87, 1024, [2, 4, 22, 24], 8),
     'wamim_swin-l': (195, 1536, [2, 4, 22, 24], 16),
@@ -56,7 +57,8 @@ def test_all_are_there():
 @pytest.mark.parametrize('path', PRETRAIN, ids=lambda path: path.stem)
 def test_pretraining_config(path):
     cfg = Config.fromfile(path)
-    model = MODELS.build(cfg.model)
+    with torch.device('meta'):  # without the numbers, which take gigabytes
+        model = MODELS.build(cfg.model)
     millions, width, blocks, gpus = FACTS[path.stem]
     encoder = model.backbone
     assert sum(p.numel() for p in encoder.parameters()) / 1e6 == pytest.approx(millions, rel=0.02)
@@ -77,6 +79,17 @@ def test_pretraining_config(path):
     assert sum(isinstance(norm, torch.nn.Identity) for norm in inputs) == normed
     assert cfg.auto_scale_lr.base_batch_size == gpus * cfg.train_dataloader.batch_size
     assert cfg.randomness.diff_rank_seed
+
+
+@pytest.mark.parametrize('name', ['wamim_vit-h'])
+def test_step_of_a_narrow_twin(name):
+    """Of models that are too large for a test: their grids, levels and depth at a small width."""
+    cfg = Config.fromfile(Path(__file__).parent.parent / f'configs/pretrain/{name}.py')
+    arch = MODELS.get(cfg.model.backbone.type).arch_zoo[cfg.model.backbone.arch]
+    cfg.model.backbone.arch = dict(arch, embed_dims=64, feedforward_channels=128)
+    take_a_step(cfg)
+    targets = MODELS.build(cfg.model).target_generator(torch.randn(1, 3, 224, 224))
+    assert [target.shape[-1] for target in targets] == [64, 32, 16, 8]  # patches: 16
 
 
 @pytest.mark.parametrize('path', MFM, ids=lambda path: path.stem)

@@ -136,7 +136,11 @@ def wamim_rows(model: WaMIM, inputs: Tensor) -> list[Row]:
     below = {'visible': inputs.masked_fill(hidden, float('nan'))}
     for first in range(len(targets.levels) - 1, -1, -1):
         part = WaveletTargetGenerator(
-            targets.wavelet, targets.levels[first:], targets.subbands, targets.norm
+            targets.wavelet,
+            targets.levels[first:],
+            targets.subbands,
+            targets.norm,
+            targets.img_size,
         )
         coarsest = first == len(targets.levels) - 1
         name = f'{"" if coarsest else "+ "}level {targets.levels[first]}'

@@ -181,6 +181,12 @@ def test_batch_of_one_and_autocast(backbone):
             'stride 14 and the 4 pixels of a coefficient of level 2',
         ),
         (
+            dict(
+                backbone=VIT | dict(patch_size=14, img_size=112), targets=dict(img_size=(128, 64))
+            ),
+            'targets of images of 128 x 64 do not fit the 8 x 8 mask units',
+        ),
+        (
             dict(backbone=VIT | dict(img_size=32), levels=(1, 2, 3, 5)),
             "level 5 of 32 x 32 images is 1 x 1, which norm='subband' turns to zero",
         ),
@@ -219,3 +225,22 @@ def test_subbands_change_the_channels():
     model = build(targets=dict(subbands=('cH', 'cV', 'cD')))
     assert all(t.shape[1] == 9 for t in model.target_generator(torch.randn(1, 3, 64, 64)))
     model.loss(torch.randn(1, 3, 64, 64))
+
+
+def test_patches_of_14_pixels():
+    """Targets at the size where a patch has 16; only what is hidden counts, as with those."""
+    model = build(
+        VIT | dict(img_size=(112, 56), patch_size=14),
+        levels=(2, 3, 4, 5),
+        neck=dict(strides=16),
+        targets=dict(img_size=(128, 64)),
+    )
+    images = torch.randn(2, 3, 112, 56)
+    masking = model.masking(images)
+    predictions = model.neck(model.backbone.encode_visible(images, masking.layout))
+    targets = model.target_generator(images)
+    assert [tuple(t.shape[-2:]) for t in targets] == [(32, 16), (16, 8), (8, 4), (4, 2)]
+    hidden = masking.mask.repeat_interleave(4, 1).repeat_interleave(4, 2)  # of level 2
+    error = (predictions[0] - targets[0]).square().mean(1)[hidden].mean()
+    torch.testing.assert_close(model.loss(images, masking=masking)['loss_level2'], 0.8 * error)
+    assert model.reconstruct(images).shape == images.shape

@@ -133,6 +133,8 @@ def test_no_gradient_flows_through_targets():
         (dict(subbands=('cA', 'cA')), 'each once'),
         (dict(subbands=()), 'subbands must be some of'),
         (dict(norm='image'), "norm must be one of .*got 'image'"),
+        (dict(img_size=0), r'img_size must be a height and a width above 0, got \(0, 0\)'),
+        (dict(img_size=(1, 2, 3)), 'img_size must be a height and a width'),
     ],
 )
 def test_refuses(kwargs, message):
@@ -143,6 +145,8 @@ def test_refuses(kwargs, message):
 def test_refuses_sizes():
     with pytest.raises(ValueError, match='level 5 needs sides divisible by 32, got 200 x 224'):
         WaveletTargetGenerator(levels=(3, 5))(torch.randn(1, 3, 200, 224))
+    with pytest.raises(ValueError, match='level 3 needs sides divisible by 8, got 100 x 100'):
+        WaveletTargetGenerator(levels=(2, 3), img_size=100)(torch.randn(1, 3, 224, 224))
 
 
 def test_real_images(shared_data):
@@ -155,3 +159,33 @@ def test_real_images(shared_data):
         expected = by_pywavelets(images, 'haar', level, ('cA', 'cH', 'cV', 'cD'))
         np.testing.assert_allclose(target.numpy(), expected, atol=1e-10)
         assert target.std((2, 3)).min() > 1e-3
+
+
+@pytest.mark.parametrize('norm', ['subband', 'none'])
+def test_targets_of_images_at_another_size(norm):
+    """They are those of images that Pillow has resized, and lead back to the size of before."""
+    rng = np.random.default_rng(0)
+    small = rng.normal(size=(2, 3, 7, 7)).repeat(8, 2).repeat(8, 3)  # 56 x 56
+    resized = np.stack(
+        [
+            [
+                np.asarray(Image.fromarray(part.astype(np.float32)).resize((64, 64), Image.BICUBIC))
+                for part in image
+            ]
+            for image in small
+        ]
+    )
+    images = torch.from_numpy(small).float()
+    generator = WaveletTargetGenerator(levels=(1, 2, 4), norm=norm, img_size=64)
+    expected = WaveletTargetGenerator(levels=(1, 2, 4), norm=norm)(torch.from_numpy(resized))
+    for target, other in zip(generator(images), expected, strict=True):
+        torch.testing.assert_close(target, other, rtol=1e-4, atol=1e-4)
+    full = WaveletTargetGenerator(levels=(1, 2, 3), norm=norm, img_size=(64, 64))
+    again = full.to_images(full(images), images)
+    assert again.shape == images.shape
+    assert (again - images).square().mean() < 0.02 * images.var()
+    # Without the approximation, the mean colour takes its place.
+    details = WaveletTargetGenerator(
+        levels=(2,), subbands=('cH', 'cV', 'cD'), norm=norm, img_size=64
+    )
+    assert details.to_images(details(images), images).shape == images.shape

@@ -63,22 +63,35 @@ class WaMIM(BaseSelfSupervisor):
                 'feature predicts the finest level'
             )
         in_channels = encoder.patch_embed.projection.in_channels
+        # Decoders count in the pixels of the transformed images.
+        size = targets.transformed_size(*encoder.img_size)
+        unit = size[0] // grid[0]
+        if size != (unit * grid[0], unit * grid[1]) or any(
+            unit * stride % encoder.mask_unit for stride in encoder.feature_strides
+        ):
+            raise ValueError(
+                f'WaMIM: targets of images of {size[0]} x {size[1]} do not fit the '
+                f'{grid[0]} x {grid[1]} mask units; set target_generator.img_size to a multiple of '
+                'these, the same on both sides'
+            )
         decoder = MODELS.build(
             dict(
                 neck,
                 in_channels=encoder.feature_channels,
-                feature_strides=encoder.feature_strides,
+                feature_strides=[
+                    unit * stride // encoder.mask_unit for stride in encoder.feature_strides
+                ],
                 features_normed=encoder.features_normed,
                 levels=targets.levels,
                 out_channels=in_channels * len(targets.subbands),
-                img_size=encoder.img_size,
+                img_size=size,
             )
         )
         for stride in decoder.strides:
-            if encoder.mask_unit % stride:
+            if unit % stride:
                 raise ValueError(
                     f'WaMIM: a decoder stride of {stride} does not divide the mask unit of '
-                    f'{encoder.mask_unit} pixels, so that its tokens would be partly hidden'
+                    f'{unit} pixels, so that its tokens would be partly hidden'
                 )
         super().__init__(
             backbone=encoder,

@@ -27,7 +27,7 @@ class WaMIMDecoder(BaseModule):
         features_normed: Whether the encoder has normed each feature.
         levels: Wavelet level that each feature predicts, finest first.
         out_channels: Channels of a level's target.
-        img_size: Height and width of the images.
+        img_size: Height and width of the images, at the size at which they are transformed.
         strides: Pixels per token of each decoder, a multiple of the feature's stride; one number
             is for all levels. A decoder that is coarser than its feature works on fewer tokens:
             each of them sees a block of the feature's tokens and predicts a block of coefficients.
@@ -131,8 +131,8 @@ class LevelDecoder(BaseModule):
         if stride % coeff_stride and coeff_stride % stride:
             raise ValueError(
                 f'WaMIMDecoder: stride {stride} and the {coeff_stride} pixels of a coefficient of '
-                f'level {level} do not divide one another; choose another patch size, or drop the '
-                'level'
+                f'level {level} do not divide one another; choose another patch size, set '
+                'target_generator.img_size to one at which a patch fits, or drop the level'
             )
         if any(side % max(stride, coeff_stride) for side in img_size):
             raise ValueError(

@@ -32,9 +32,13 @@ class WaveletTargetGenerator(BaseModule):
             subbands, targets are then a rotation of the normalized pixels of a block of 2 x 2 in
             the image averaged over ``2**(l - 1)`` pixels. ``'token'``: zero mean and unit variance
             over the channels at one position. ``'none'``: not at all.
+        img_size: Height and width, or one number for both, to which images are resized (bicubic)
+            before they are transformed; None leaves them. Where no power of two fits the encoder's
+            patches, 14 pixels, images are resized until a patch has one, 16.
 
     Raises:
-        ValueError: Unknown wavelet, subband or norm; levels not ascending, or under 1.
+        ValueError: Unknown wavelet, subband or norm; levels not ascending, or under 1; a size that
+            is not positive.
     """
 
     # Keeps a constant region, whose variance is zero, finite; as in MAE.
@@ -46,6 +50,7 @@ class WaveletTargetGenerator(BaseModule):
         levels: Sequence[int] = (2, 3, 4, 5),
         subbands: Sequence[str] = SUBBANDS,
         norm: str = 'subband',
+        img_size: int | Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         filter_bank(wavelet)
@@ -62,13 +67,26 @@ class WaveletTargetGenerator(BaseModule):
             )
         if norm not in NORMS:
             raise ValueError(f'WaveletTargetGenerator: norm must be one of {NORMS}, got {norm!r}')
+        if isinstance(img_size, int):
+            img_size = (img_size, img_size)
+        if img_size is not None and (len(img_size) != 2 or min(img_size) < 1):
+            raise ValueError(
+                'WaveletTargetGenerator: img_size must be a height and a width above 0, got '
+                f'{img_size}'
+            )
+        self.img_size = None if img_size is None else (img_size[0], img_size[1])
         self.wavelet = wavelet
         self.levels = tuple(levels)
         self.subbands = tuple(subbands)
         self.norm = norm
 
+    def transformed_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width at which an image is transformed."""
+        return self.img_size or (height, width)
+
     def check_size(self, height: int, width: int) -> None:
-        """Raise ValueError unless every level divides the sides of the image."""
+        """Raise ValueError unless every level divides the sides at which images are transformed."""
+        height, width = self.transformed_size(height, width)
         for level in self.levels:
             if height % 2**level or width % 2**level:
                 raise ValueError(
@@ -82,6 +100,7 @@ class WaveletTargetGenerator(BaseModule):
         With ``norm='subband'``, a level of one position is its own mean: its targets are all zero.
         """
         self.check_size(height, width)
+        height, width = self.transformed_size(height, width)
         for level in self.levels:
             if self.norm == 'subband' and height == width == 2**level:
                 raise ValueError(
@@ -100,6 +119,7 @@ class WaveletTargetGenerator(BaseModule):
         Returns:
             One ``(N, C * len(subbands), H / 2**level, W / 2**level)`` float tensor a level, finest
             level first, subbands outermost: all colours of the first subband, then of the next.
+            With an ``img_size``, H and W are that.
 
         Raises:
             ValueError: A level does not divide the sides of the image.
@@ -111,7 +131,7 @@ class WaveletTargetGenerator(BaseModule):
         """The same as :meth:`forward` before normalization."""
         self.check_size(*images.shape[-2:])
         depth = max(self.levels)
-        x, per_level = images, []
+        x, per_level = _resized(images, self.transformed_size(*images.shape[-2:])), []
         for level in range(1, depth + 1):
             if level not in self.levels:
                 x = approximation2(x, self.wavelet)
@@ -148,13 +168,15 @@ class WaveletTargetGenerator(BaseModule):
 
         approximation = predicted[depth].get('cA')
         if approximation is None:
-            grey = images.float().mean((2, 3), keepdim=True).expand_as(images)
+            grey = images.float().mean((2, 3), keepdim=True)
+            grey = grey.expand(-1, -1, *self.transformed_size(*images.shape[-2:]))
             approximation = wavedec2(grey, self.wavelet, level=depth)[0]
         details = [
             tuple(predicted.get(level, {}).get(name) for name in SUBBANDS[1:])
             for level in range(depth, 0, -1)
         ]
-        return waverec2([approximation, *details], self.wavelet)
+        found = waverec2([approximation, *details], self.wavelet)
+        return _resized(found, images.shape[-2:])
 
     def _normalized(self, target: Tensor, level: int) -> Tensor:
         """Normalize a level's coefficients as `norm` says; layer norm does it in one fused step."""
@@ -185,3 +207,10 @@ class WaveletTargetGenerator(BaseModule):
         dims = (2, 3) if self.norm == 'subband' else (1,)
         variance, mean = torch.var_mean(target, dims, correction=0, keepdim=True)
         return mean, (variance + self.eps).sqrt()
+
+
+def _resized(images: Tensor, size: tuple[int, ...]) -> Tensor:
+    """``(N, C, H, W)`` images at another height and width."""
+    if images.shape[-2:] == size:
+        return images
+    return F.interpolate(images.float(), size, mode='bicubic', antialias=True)
