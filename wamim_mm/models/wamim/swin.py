@@ -38,6 +38,8 @@ class WaMIMSwinTransformer(MaskedEncoder, SwinTransformer):
         super().__init__(*args, **kwargs)
         for stage in self.stages:
             _check_stage(stage)
+            for block in stage.blocks:
+                block.__class__ = _Block
 
     def init_weights(self) -> None:
         """Initialize as the host does, then the patch embedding as a linear layer (LocalMIM)."""
@@ -105,11 +107,7 @@ class WaMIMSwinTransformer(MaskedEncoder, SwinTransformer):
                 for windows, groups in zip(_windows(stage), layout.groups[i], strict=True)
             }
             for block in stage.blocks:
-                groups = grouped[_windows_of(block)]
-                if block.with_cp and x.requires_grad:
-                    x = checkpoint(_visible_block, block, x, groups, use_reentrant=False)
-                else:
-                    x = _visible_block(block, x, groups)
+                x = block(x, grouped[_windows_of(block)])
             out, positions = x, layout.positions[i]
             if stage.downsample is not None:
                 x = _merge_patches(stage.downsample, x, side)
@@ -150,10 +148,24 @@ def _index(groups: WindowGroups, window: int) -> _Groups:
     return _Groups(groups.slots, relative, groups.inverse)
 
 
-def _visible_block(block: SwinBlock, x: Tensor, groups: _Groups) -> Tensor:
-    """`SwinBlock.forward` on visible tokens."""
-    x = x + block.attn.drop(_group_attention(block.attn.w_msa, block.norm1(x), groups))
-    return block.ffn(block.norm2(x), identity=x)
+class _Block(SwinBlock):
+    """mmpretrain's block, which takes visible tokens in window groups too.
+
+    It is called as a module for both, as what wraps modules expects (`fully_shard`, MMEngine's
+    ``activation_checkpointing``).
+    """
+
+    def forward(self, x: Tensor, place: tuple[int, int] | _Groups) -> Tensor:
+        """The block's output for a dense map of this size, or for tokens of these groups."""
+        if not isinstance(place, _Groups):
+            return super().forward(x, place)
+        if self.with_cp and x.requires_grad:
+            return checkpoint(self._visible, x, place, use_reentrant=False)
+        return self._visible(x, place)
+
+    def _visible(self, x: Tensor, groups: _Groups) -> Tensor:
+        x = x + self.attn.drop(_group_attention(self.attn.w_msa, self.norm1(x), groups))
+        return self.ffn(self.norm2(x), identity=x)
 
 
 def _group_attention(msa: WindowMSA, x: Tensor, groups: _Groups) -> Tensor:
