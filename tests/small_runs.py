@@ -61,6 +61,7 @@ def small_run(
     note='lr',
     lr=1.0,
     model=None,
+    kind=QuietRunner,
     **options,
 ):
     """Train; return the runner and the learning rate of every step.
@@ -76,6 +77,7 @@ def small_run(
         note: What to note instead of the learning rate.
         lr: Of AdamW.
         model: The model.
+        kind: The class of the Runner.
         options: Of the Runner.
     """
     length = {'type': 'EpochBasedTrainLoop', **length}
@@ -83,7 +85,7 @@ def small_run(
         length['type'] = 'IterBasedTrainLoop'
     by_epoch = 'max_epochs' in length
     options.setdefault('optim_wrapper', {'optimizer': {'type': 'AdamW', 'lr': lr}})
-    runner = QuietRunner(
+    runner = kind(
         model=model or Line(),
         work_dir=str(work_dir),
         train_dataloader={

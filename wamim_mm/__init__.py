@@ -28,6 +28,7 @@ _ROOMS = {
     'EpochPositionHook': 'hooks',
     'EpochSampler': 'data',
     'FiniteWeightsHook': 'hooks',
+    'FSDP2Strategy': 'strategies',
     'FrequencyFilter': 'models',
     'FrequencyLoss': 'models',
     'HealthHook': 'hooks',
@@ -74,7 +75,7 @@ def register() -> None:
     from .interop.versions import check_versions
 
     check_versions()
-    for room in ('data', 'evaluation', 'hooks', 'models', 'optim'):
+    for room in ('data', 'evaluation', 'hooks', 'models', 'optim', 'strategies'):
         import_module(f'{__name__}.{room}')
 
 

@@ -190,6 +190,7 @@ def _class(cfg: Config, path: list[str], place: dict) -> Any:
             'param_scheduler': registry.PARAM_SCHEDULERS,
             'custom_hooks': registry.HOOKS,
             'log_processor': registry.LOG_PROCESSORS,
+            'strategy': registry.STRATEGIES,
             'val_evaluator': registry.METRICS,
             'test_evaluator': registry.METRICS,
         }.get(top)

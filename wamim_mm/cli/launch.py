@@ -206,7 +206,6 @@ def build_runner(
 
     # From here on torch and the libraries that the config needs are imported.
     from mmengine.dist import sync_random_seed
-    from mmengine.registry import RUNNERS
 
     from .. import register
     from ..data.bad_files import LIST
@@ -220,8 +219,9 @@ def build_runner(
         timeout_of,
         use_cpu_processes,
     )
+    from .flexible import make_runner
     from .precision import use_amp
-    from .screen import FirstStepHook, QuietRunner
+    from .screen import FirstStepHook
 
     if amp:
         use_amp(cfg, amp)
@@ -232,7 +232,7 @@ def build_runner(
     if cfg.launcher == 'pytorch':
         end_with_launcher()
         meet_anew()
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else QuietRunner.from_cfg(cfg)
+    runner = make_runner(cfg, trains='train_dataloader' in loaders)
     # Behind the config, which is saved with the run and may be used again as it was given.
     for hook in (
         dict(type='CheckpointFitHook', strict=strict),

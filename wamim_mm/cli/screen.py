@@ -106,19 +106,23 @@ def _is_no_step(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith(('Epoch(', 'Iter(', 'Saving checkpoint', 'Exp name'))
 
 
+def quiet(logger: MMLogger) -> MMLogger:
+    """Let a logger put on the screen only the messages that matter."""
+    for handler in logger.handlers:
+        if isinstance(handler, logging.FileHandler):
+            # On a full disk every line would put a traceback on the screen.
+            handler.handleError = _ignore  # type: ignore[method-assign]
+        else:
+            handler.addFilter(matters)
+    return logger
+
+
 class QuietRunner(Runner):
     """MMEngine's Runner with a shorter screen, and schedules that know fractions of epochs."""
 
     def build_logger(self, *args, **kwargs) -> MMLogger:
         """MMEngine's logger; messages that are for files only are written to files only."""
-        logger = super().build_logger(*args, **kwargs)
-        for handler in logger.handlers:
-            if isinstance(handler, logging.FileHandler):
-                # On a full disk every line would put a traceback on the screen.
-                handler.handleError = _ignore  # type: ignore[method-assign]
-            else:
-                handler.addFilter(matters)
-        return logger
+        return quiet(super().build_logger(*args, **kwargs))
 
     def _build_param_scheduler(self, scheduler, optim_wrapper):
         # Only here is known how many iterations an epoch has.

@@ -5,7 +5,6 @@ from pathlib import Path
 import torch
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
@@ -14,6 +13,7 @@ from ..data.images import train_pipeline
 from ..data.seeding import seeded
 from ..data.shards import shard_uris
 from ..models import MFM, WaMIM
+from ..models.features import whole_model
 from .reconstructions import as_array, read_some, rows_of
 
 
@@ -83,10 +83,11 @@ class PicturesHook(Hook):
         return [path for path in found if path.is_file() and not path.name.startswith('.')]
 
     def _model(self, runner: Runner) -> WaMIM | MFM:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        if not isinstance(model, WaMIM | MFM):
+        model = whole_model(runner.model)
+        if model is None:
             raise ValueError(
-                f'PicturesHook: {type(model).__name__} reconstructs nothing, WaMIM and MFM do'
+                f'PicturesHook: {type(runner.model).__name__} reconstructs nothing, WaMIM and MFM '
+                'do, whole on one process'
             )
         return model
 

@@ -4,15 +4,18 @@ from functools import partial, wraps
 from typing import Any
 
 import torch
-from mmengine.dist import all_gather_object
+from mmengine.dist import all_gather_object, all_reduce
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import get_total_norm
+
+from ..ops.sharding import own_part
 
 #: The methods of an OptimWrapper between which the check is.
 PARTS = ('backward', 'step')
@@ -55,6 +58,7 @@ class FiniteStepsHook(Hook):
         if not isinstance(wrapper, OptimWrapper):
             return
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self._sharded = isinstance(model, FSDPModule)
         self._statistics = _running_statistics(model)
         self._before = [part.clone() for part in self._statistics]
         # Schedulers have put a counter around the step, and look for it there.
@@ -78,13 +82,17 @@ class FiniteStepsHook(Hook):
 
     def _step(self, wrapper: OptimWrapper, step: Any, **kwargs: Any) -> None:
         gradients = [
-            parameter.grad
+            own_part(parameter.grad)
             for group in wrapper.optimizer.param_groups
             for parameter in group['params']
             if parameter.grad is not None
         ]
+        largest = get_total_norm([part for part in gradients if part.numel()], torch.inf)
+        infinite = (~largest.isfinite()).float()
+        if self._sharded:  # else all processes have the same gradients
+            all_reduce(infinite, 'max')
         self._stepped = True
-        self._skips = not bool(get_total_norm(gradients, torch.inf).isfinite())
+        self._skips = bool(infinite)
         scaler = getattr(wrapper, 'loss_scaler', None)
         if not self._skips or (scaler is not None and scaler.is_enabled()):
             step(**kwargs)  # a scaler skips by itself, and lowers its scale

@@ -4,6 +4,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+from torch.distributed.fsdp import FSDPModule
 
 
 @HOOKS.register_module()
@@ -22,9 +23,12 @@ class FiniteWeightsHook(Hook):
         """
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         parameters = dict(model.named_parameters())
+        # Of a sharded model the checkpoint alone is whole.
+        sharded = isinstance(model, FSDPModule)
+        weights = checkpoint['state_dict'] if sharded else model.state_dict()
         bad = [
             name
-            for name, weight in model.state_dict().items()
+            for name, weight in weights.items()
             if weight.isnan().any()
             or (
                 (name in parameters or name.endswith(('running_mean', 'running_var')))

@@ -4,6 +4,7 @@ from typing import Any
 
 from mmengine.dist import get_world_size, master_only
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
@@ -26,8 +27,9 @@ class HealthHook(Hook):
 
     It warns where the batch is not the recipe's and the learning rate was not scaled; where a level
     of WaMIM's targets is predicted no better than by nothing, or another loss has not fallen; and
-    where the features of different images become alike. (Of losses and gradients that are not
-    finite, `FiniteStepsHook` speaks.) Models that are neither WaMIM nor MFM are left alone.
+    where the features of different images become alike, unless the model is sharded: a process
+    cannot compute them alone. (Of losses and gradients that are not finite, `FiniteStepsHook`
+    speaks.) Models that are neither WaMIM nor MFM are left alone.
 
     Args:
         interval: Steps between two looks, a third of the run at most. The first is after two.
@@ -50,7 +52,7 @@ class HealthHook(Hook):
     @master_only
     def before_train(self, runner: Runner) -> None:
         """Hold the batch against the recipe's."""
-        if whole_model(runner.model) is None:
+        if _pretrained(runner) is None:
             return
         scale = runner.cfg.get('auto_scale_lr') or {}
         recipe = scale.get('base_batch_size')
@@ -76,7 +78,7 @@ class HealthHook(Hook):
         outputs: dict[str, Tensor] | None = None,
     ) -> None:
         """Add up the losses; look at them, and at features of this batch, every so often."""
-        model = whole_model(runner.model)
+        model = _pretrained(runner)
         if model is None:
             return
         for name, value in (outputs or {}).items():
@@ -89,7 +91,8 @@ class HealthHook(Hook):
         means = {name: float(value) / self._steps for name, value in self._sums.items()}
         if self._first:
             self._look_at_losses(runner, model, means, step)
-            self._look_at_features(runner, model, data_batch, step)
+            if whole_model(runner.model) is not None:
+                self._look_at_features(runner, model, data_batch, step)
         self._first = self._first or means
         self._sums, self._steps = {}, 0
 
@@ -141,6 +144,12 @@ class HealthHook(Hook):
         if about not in self._said:
             self._said.add(about)
             runner.logger.warning(sentence)
+
+
+def _pretrained(runner: Runner) -> WaMIM | MFM | None:
+    """The run's model, sharded or not; None for other models."""
+    model: Any = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    return model if isinstance(model, WaMIM | MFM) else None
 
 
 def feature_spread(features: Tensor) -> float:

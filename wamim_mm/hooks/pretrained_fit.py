@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..class_names import pretrained_init
 from ..models.position_grid import Move, find_move
+from ..ops.sharding import whole
 
 # What hosts resize to another input or window size while they load.
 RESIZED = ('pos_embed', 'relative_position_bias_table')
@@ -138,7 +139,7 @@ class PretrainedFitHook(Hook):
         loaded = [
             name
             for name in common
-            if name in resized or torch.equal(ours[name].cpu(), theirs[name].to(ours[name].dtype))
+            if name in resized or _equal(whole(ours[name]).cpu(), theirs[name])
         ]
         report = f'loaded {len(loaded)} of {len(ours)} backbone tensors'
         if resized:
@@ -180,6 +181,10 @@ def _pretrained_backbone(runner: Runner) -> tuple[BaseModule | None, dict]:
 
 def _float_tensors(backbone: BaseModule) -> dict[str, Tensor]:
     return {name: t for name, t in backbone.state_dict().items() if t.is_floating_point()}
+
+
+def _equal(ours: Tensor, theirs: Tensor) -> bool:
+    return torch.equal(ours, theirs.to(ours.dtype))
 
 
 def _backbone_tensors(checkpoint: dict, init_cfg: dict) -> tuple[dict[str, Tensor], bool]:

@@ -37,8 +37,8 @@ class ResumeHook(Hook):
             ValueError: It is no checkpoint of a run, or of one that cannot be gone on with: another
                 optimizer, other groups of parameters, iterations instead of epochs.
         """
-        if not isinstance(runner, Runner) or not runner._resume:
-            return  # a FlexibleRunner has other checkpoints
+        if not runner._resume:
+            return
         if not {'meta', 'optimizer', 'message_hub'} <= checkpoint.keys():
             raise ValueError(
                 f'--resume: the checkpoint holds weights alone, and no state of a run; {ANEW[3:]}'

@@ -19,7 +19,7 @@ _PATCHES = (
     ('mmengine.runner.checkpoint', 'checkpoints'),
     ('mmengine.runner.checkpoint', 'saving'),
     ('mmengine.runner.runner', 'accumulation'),
-    ('mmengine.runner.runner', 'data_workers'),
+    ('mmengine.runner', 'data_workers'),
     ('mmengine.runner', 'meta_config'),
     ('mmengine.runner.activation_checkpointing', 'activation_checkpointing'),
     ('mmengine.registry.registry', 'untrusted'),

@@ -17,19 +17,22 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 def install() -> None:
     """Give the workers of MMEngine's data loaders our beginning; calling it again is harmless."""
-    from mmengine.runner.runner import Runner
+    from mmengine.runner import FlexibleRunner, Runner
 
-    build = Runner.build_dataloader
-    if hasattr(build, '__wrapped__') or not hasattr(signal, 'sigwaitinfo'):  # macOS has none
-        return
+    for cls in (Runner, FlexibleRunner):
+        build = cls.build_dataloader
+        if not hasattr(build, '__wrapped__') and hasattr(signal, 'sigwaitinfo'):  # macOS has none
+            cls.build_dataloader = staticmethod(_with_beginning(build))
 
+
+def _with_beginning(build: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(build)
     def built(*args: Any, **kwargs: Any) -> Any:
         loader = build(*args, **kwargs)
         loader.worker_init_fn = functools.partial(_begin, loader.worker_init_fn)
         return loader
 
-    Runner.build_dataloader = staticmethod(built)
+    return built
 
 
 def _begin(begin: Callable[[int], None] | None, worker: int) -> None:

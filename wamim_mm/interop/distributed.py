@@ -34,6 +34,8 @@ def use_cpu_processes(cfg: Config) -> None:
         broadcast_buffers=False,
         find_unused_parameters=cfg.get('find_unused_parameters', False),
     )
+    if (cfg.get('strategy') or {}).get('type') == 'DDPStrategy':
+        cfg.strategy.setdefault('model_wrapper', cfg.model_wrapper_cfg)
 
 
 def timeout_of(cfg: Config) -> float:

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from mmengine.model import MMDistributedDataParallel
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 
 from .mfm import MFM
 from .wamim import WaMIM
@@ -47,9 +48,9 @@ def whole_model(model: nn.Module) -> WaMIM | MFM | None:
         model: A Runner's model, in its wrapper.
 
     Returns:
-        None for other models, and in wrappers other than DDP: those of FSDP compute nothing unless
-        all processes do.
+        None for other models, and for those that are sharded, or in wrappers other than DDP: they
+        compute nothing unless all processes do.
     """
     if isinstance(model, MMDistributedDataParallel):
         model = model.module
-    return model if isinstance(model, WaMIM | MFM) else None
+    return model if isinstance(model, WaMIM | MFM) and not isinstance(model, FSDPModule) else None

@@ -1,0 +1,109 @@
+"""A config's ``strategy``: MMEngine's FlexibleRunner, with all that its Runner has."""
+
+import pytest
+import torch
+from mmengine._strategy import SingleDeviceStrategy
+from mmengine.config import Config
+
+from wamim_mm.cli.arguments import check_arguments
+from wamim_mm.cli.errors import explain
+from wamim_mm.cli.flexible import QuietFlexibleRunner, check_strategy, make_runner
+from wamim_mm.cli.screen import QuietRunner
+from wamim_mm.hooks import CheckpointFitHook, ResumeHook
+
+from ..small_runs import Line, small_run
+
+pytestmark = pytest.mark.usefixtures('own_instances')
+
+
+SCHEDULE = [dict(type='LinearLR', start_factor=0.1, begin=0, end=0.5, convert_to_iter_based=True)]
+ONE_DEVICE = dict(kind=QuietFlexibleRunner, strategy=dict(type='SingleDeviceStrategy'))
+
+
+def run(folder, epochs, resume=None, again=(), **options):
+    """Train a line; what its last checkpoint holds, and the learning rates."""
+    runner, rates = small_run(
+        folder,
+        SCHEDULE,
+        dict(max_epochs=epochs),
+        hooks=[ResumeHook(), CheckpointFitHook(strict=bool(resume))],
+        model=Line(2),
+        lr=0.01,
+        resume=bool(resume),
+        cfg=Config(dict(activation_checkpointing=list(again))),
+        **dict(dict(load_from=resume), **options),
+    )
+    assert type(runner) is options.get('kind', QuietRunner)
+    assert all(hasattr(runner.model.get_submodule(name).forward, '__wrapped__') for name in again)
+    return torch.load(folder / f'epoch_{epochs}.pth', weights_only=False), rates
+
+
+def assert_same(one, other):
+    (ours, rates), (theirs, other_rates) = one, other
+    for part in ('state_dict', 'optimizer'):
+        torch.testing.assert_close(ours[part], theirs[part], rtol=0, atol=0)
+    assert ours['param_schedulers'] == theirs['param_schedulers']
+    assert ours['meta']['iter'] == theirs['meta']['iter'] and rates == other_rates
+
+
+def test_it_takes_the_steps_of_the_runner(tmp_path):
+    """With activations that are computed again, and a schedule in a fraction of an epoch."""
+    one = run(tmp_path / 'runner', 2)
+    assert_same(one, run(tmp_path / 'ours', 2, again=['layers.1'], **ONE_DEVICE))
+    assert one[1][0] == pytest.approx(0.001) and one[1][3] == pytest.approx(0.01)
+    # It goes on from the other's checkpoint, and follows another length.
+    path = str(tmp_path / 'runner/epoch_2.pth')
+    assert_same(
+        run(tmp_path / 'longer', 3, resume=path),
+        run(tmp_path / 'ours_longer', 3, resume=path, **ONE_DEVICE),
+    )
+    assert_same(
+        run(tmp_path / 'from', 1, load_from=path),
+        run(tmp_path / 'ours_from', 1, load_from=path, **ONE_DEVICE),
+    )
+
+
+def test_jobs_that_do_not_train_need_no_strategy(tmp_path):
+    cfg = Config.fromfile('configs/demo/wamim_vit.py')
+    cfg.merge_from_dict(dict(work_dir=str(tmp_path), strategy=dict(type='FSDP2Strategy')))
+    cfg.launcher = 'none'
+    assert type(make_runner(cfg, trains=False)) is QuietRunner
+    with pytest.raises(ValueError, match='there is one process alone') as error:
+        make_runner(cfg, trains=True)
+    assert explain(error.value) == str(error.value) and '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ('strategy', 'error', 'message'),
+    [
+        (
+            dict(type='DeepSpeedStrategy'),
+            ImportError,
+            'pip install deepspeed, or set',
+        ),
+        (dict(type='ColossalAIStrategy'), ImportError, 'colossalai is not installed'),
+        (dict(type='FSDPStrategy'), ValueError, 'set strategy.type=FSDP2Strategy'),
+        (dict(blocks=['A']), ValueError, 'strategy: it has no type'),
+    ],
+)
+def test_refused_strategies(strategy, error, message):
+    with pytest.raises(error, match=message):
+        check_strategy(strategy)
+
+
+def test_mistyped_arguments_of_a_strategy():
+    cfg = Config(dict(strategy=dict(type='FSDP2Strategy', block=['A'])))
+    with pytest.raises(ValueError, match=r'has no block; did you mean strategy\.blocks\?'):
+        check_arguments(cfg, ['strategy.block'])
+
+
+def test_refused_hooks(tmp_path, monkeypatch):
+    refused = {'EMAHook': 'it is alone', 'compile': 'it is a graph'}
+    monkeypatch.setattr(SingleDeviceStrategy, 'refused', refused, raising=False)
+    message = 'EMAHook does not work with strategy.type=SingleDeviceStrategy: it is alone'
+    length = dict(max_epochs=1)
+    with pytest.raises(ValueError, match=message):
+        small_run(tmp_path / 'hook', [], length, custom_hooks=[dict(type='EMAHook')], **ONE_DEVICE)
+    compiled = Config(dict(compile=True))
+    with pytest.raises(ValueError, match=r'compile does not work with .* it is a graph'):
+        small_run(tmp_path / 'compiled', [], length, cfg=compiled, **ONE_DEVICE)
