@@ -1,5 +1,7 @@
 """A config's ``strategy``: MMEngine's FlexibleRunner, with all that its Runner has."""
 
+import copy
+
 import pytest
 import torch
 from mmengine._strategy import SingleDeviceStrategy
@@ -31,7 +33,8 @@ def run(folder, epochs, resume=None, again=(), **options):
         lr=0.01,
         resume=bool(resume),
         cfg=Config(dict(activation_checkpointing=list(again))),
-        **dict(dict(load_from=resume), **options),
+        # MMEngine adds to the strategy's dict.
+        **copy.deepcopy(dict(load_from=resume) | options),
     )
     assert type(runner) is options.get('kind', QuietRunner)
     assert all(hasattr(runner.model.get_submodule(name).forward, '__wrapped__') for name in again)
@@ -61,6 +64,19 @@ def test_it_takes_the_steps_of_the_runner(tmp_path):
         run(tmp_path / 'from', 1, load_from=path),
         run(tmp_path / 'ours_from', 1, load_from=path, **ONE_DEVICE),
     )
+
+
+def test_all_batches_of_a_step_count(tmp_path):
+    """Where the learning rate is scaled to the batch."""
+
+    def run_it(name, **options):
+        wrapper = dict(optimizer=dict(type='AdamW', lr=0.01), accumulative_counts=3)
+        scale = dict(enable=True, base_batch_size=6)
+        return run(tmp_path / name, 1, auto_scale_lr=scale, optim_wrapper=wrapper, **options)
+
+    one = run_it('runner')
+    assert_same(one, run_it('ours', **ONE_DEVICE))
+    assert one[1][-1] == pytest.approx(0.005)
 
 
 def test_jobs_that_do_not_train_need_no_strategy(tmp_path):

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections import Counter
 
 import pytest
 import torch
@@ -39,6 +40,25 @@ def test_gradients_are_the_same(root, config, modules):
     plain, twice = found
     for name, gradient in plain.items():
         assert gradient is None or torch.equal(gradient, twice[name]), name
+
+
+@pytest.mark.parametrize(
+    ('config', 'modules', 'count'),
+    [('wamim_vit', ['backbone.layers'], 6), ('wamim_swin', ['backbone.stages.1.blocks'], 3)],
+)
+def test_all_blocks_of_a_list(root, config, modules, count):
+    cfg = Config.fromfile(root / f'configs/demo/{config}.py')
+    model = MODELS.build(cfg.model)
+    calls = Counter()
+    for name, module in model.named_modules():
+        module.register_forward_pre_hook(lambda *_, name=name: calls.update([name]))
+    turn_on_activation_checkpointing(model, modules)
+    loss, _ = model.parse_losses(model.loss(torch.randn(1, 3, 128, 128), None))
+    loss.backward()
+    twice = {name for name, times in calls.items() if times == 2}
+    (prefix,) = modules
+    assert sum(name.endswith(('.ln1', '.norm1')) for name in twice) == count
+    assert all(name.startswith(prefix) for name in twice)
 
 
 def test_options_take_what_the_runner_reads():

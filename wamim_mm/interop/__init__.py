@@ -18,7 +18,7 @@ _PATCHES = (
     ('mmengine.hooks.checkpoint_hook', 'checkpoint_hook'),
     ('mmengine.runner.checkpoint', 'checkpoints'),
     ('mmengine.runner.checkpoint', 'saving'),
-    ('mmengine.runner.runner', 'accumulation'),
+    ('mmengine.runner', 'accumulation'),
     ('mmengine.runner', 'data_workers'),
     ('mmengine.runner', 'meta_config'),
     ('mmengine.runner.activation_checkpointing', 'activation_checkpointing'),

@@ -5,10 +5,11 @@ from typing import Any
 
 
 def install() -> None:
-    """Let ``Runner.scale_lr`` count all batches of a step, ``accumulative_counts`` of them."""
+    """Let both Runners count all batches of a step, ``accumulative_counts`` of them."""
+    from mmengine._strategy import BaseStrategy
     from mmengine.runner.runner import Runner
 
-    scale_lr = Runner.scale_lr
+    scale_lr, of_strategy = Runner.scale_lr, BaseStrategy._scale_lr
     if hasattr(scale_lr, '__wrapped__'):
         return
 
@@ -23,3 +24,14 @@ def install() -> None:
         return scale_lr(runner, optim_wrapper, auto_scale_lr)
 
     Runner.scale_lr = with_accumulation
+
+    @functools.wraps(of_strategy)
+    def with_accumulation_too(strategy: Any) -> None:
+        counts = getattr(strategy.optim_wrapper, '_accumulative_counts', 1)
+        auto_scale_lr = strategy._auto_scale_lr
+        if auto_scale_lr and 'base_batch_size' in auto_scale_lr:
+            base = auto_scale_lr['base_batch_size'] / counts
+            strategy._auto_scale_lr = dict(auto_scale_lr, base_batch_size=base)
+        of_strategy(strategy)
+
+    BaseStrategy._scale_lr = with_accumulation_too
