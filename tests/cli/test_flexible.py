@@ -90,21 +90,19 @@ def test_jobs_that_do_not_train_need_no_strategy(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('strategy', 'error', 'message'),
+    ('kind', 'launcher', 'error', 'message'),
     [
-        (
-            dict(type='DeepSpeedStrategy'),
-            ImportError,
-            'pip install deepspeed, or set',
-        ),
-        (dict(type='ColossalAIStrategy'), ImportError, 'colossalai is not installed'),
-        (dict(type='FSDPStrategy'), ValueError, 'set strategy.type=FSDP2Strategy'),
-        (dict(blocks=['A']), ValueError, 'strategy: it has no type'),
+        ('DeepSpeedStrategy', 'pytorch', ImportError, 'pip install deepspeed, or set'),
+        ('ColossalAIStrategy', 'none', ImportError, 'colossalai is not installed'),
+        ('FSDPStrategy', 'slurm', ValueError, 'set strategy.type=FSDP2Strategy'),
+        ('DDPStrategy', 'none', ValueError, 'DDPStrategy: there is one process alone'),
+        ('SingleDeviceStrategy', 'mpi', ValueError, 'of --launcher mpi would train a model of its'),
+        (None, 'none', ValueError, 'strategy: it has no type'),
     ],
 )
-def test_refused_strategies(strategy, error, message):
+def test_refused_strategies(kind, launcher, error, message):
     with pytest.raises(error, match=message):
-        check_strategy(strategy)
+        check_strategy(dict(type=kind), launcher)
 
 
 def test_mistyped_arguments_of_a_strategy():

@@ -18,6 +18,7 @@ from .screen import QuietRunner, quiet
 
 #: MMEngine's strategies that are the engines of other packages.
 PACKAGES = {'DeepSpeedStrategy': 'deepspeed', 'ColossalAIStrategy': 'colossalai'}
+OF_SEVERAL = (*PACKAGES, 'DDPStrategy', 'FSDP2Strategy')
 
 
 def make_runner(cfg: Config, trains: bool) -> Runner | FlexibleRunner:
@@ -38,17 +39,21 @@ def make_runner(cfg: Config, trains: bool) -> Runner | FlexibleRunner:
     if kind == 'Runner' or not trains:
         return QuietRunner.from_cfg(cfg)
     if strategy:
-        check_strategy(strategy)
+        check_strategy(strategy, cfg.get('launcher') or 'none')
     cfg.setdefault('env_cfg', {})
     return QuietFlexibleRunner.from_cfg(cfg)
 
 
-def check_strategy(strategy: dict) -> None:
+def check_strategy(strategy: dict, launcher: str) -> None:
     """Refuse a strategy that cannot work here.
+
+    Args:
+        strategy: The config's.
+        launcher: What has started this process; ``'none'`` for one process alone.
 
     Raises:
         ImportError: It is the engine of a package that is not installed.
-        ValueError: It has no type, or is MMEngine's for FSDP's first version.
+        ValueError: It has no type, is of FSDP's first version, or of another number of processes.
     """
     kind = strategy.get('type')
     name = getattr(kind, '__name__', kind)
@@ -62,8 +67,18 @@ def check_strategy(strategy: dict) -> None:
         )
     if name == 'FSDPStrategy':
         raise ValueError(
-            "strategy.type=FSDPStrategy: MMEngine's strategy for the first version of FSDP does "
-            'not work with our optimizers and hooks; set strategy.type=FSDP2Strategy'
+            "strategy.type=FSDPStrategy: it is of FSDP's first version, whose flattened parameters "
+            'our checks and checkpoints cannot read; set strategy.type=FSDP2Strategy'
+        )
+    if launcher == 'none' and name in OF_SEVERAL:
+        raise ValueError(
+            f'strategy.type={name}: there is one process alone; start several with '
+            'tools/dist_train.sh CONFIG GPUS, or leave the strategy out'
+        )
+    if launcher != 'none' and name == 'SingleDeviceStrategy':
+        raise ValueError(
+            f'strategy.type={name}: each of the processes of --launcher {launcher} would train a '
+            'model of its own; set strategy.type=FSDP2Strategy, or leave the strategy out'
         )
 
 
