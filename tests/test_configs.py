@@ -57,7 +57,8 @@ def test_all_are_there():
 @pytest.mark.parametrize('path', PRETRAIN, ids=lambda path: path.stem)
 def test_pretraining_config(path):
     cfg = Config.fromfile(path)
-    with torch.device('meta'):  # without the numbers, which take gigabytes
+    # Without the numbers, which take gigabytes; mmpretrain's Swin needs some.
+    with torch.device('meta' if 'vit' in path.stem else 'cpu'):
         model = MODELS.build(cfg.model)
     millions, width, blocks, gpus = FACTS[path.stem]
     encoder = model.backbone
