@@ -4,9 +4,11 @@ import json
 
 import pytest
 import torch
+from mmengine.optim import AmpOptimWrapper
 
 from wamim_mm.demo.scenes import make_scenes
 from wamim_mm.export import export_backbone
+from wamim_mm.strategies.fsdp2 import autocast_dtype
 
 from .two_ranks import train
 
@@ -46,6 +48,21 @@ def command(scenes, tmp_path):
         ]
 
     return arguments
+
+
+@pytest.mark.parametrize(
+    ('wrapper', 'dtype'),
+    [
+        ({}, None),
+        (dict(type='OptimWrapper'), None),
+        (dict(type='AmpOptimWrapper', dtype='float16'), torch.float16),
+        (dict(type=AmpOptimWrapper, dtype='bfloat16'), torch.bfloat16),
+        (dict(type='CPUAmpOptimWrapper'), torch.bfloat16),
+    ],
+)
+def test_type_in_which_blocks_are_gathered(wrapper, dtype, monkeypatch):
+    monkeypatch.setattr('wamim_mm.strategies.fsdp2.get_device', lambda: 'cpu')
+    assert autocast_dtype(wrapper) is dtype
 
 
 def losses(work_dir):

@@ -12,7 +12,7 @@ from mmengine.optim import OptimWrapperDict
 from mmengine.registry import STRATEGIES
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.utils._pytree import tree_map_only
 
@@ -86,7 +86,11 @@ class FSDP2Strategy(DDPStrategy):
             cast_forward_inputs=False,  # autocast does it where it is needed
         )
         for block in reversed(blocks):  # inner ones first
-            norms = [part for part in block.modules() if is_norm(part)]
+            norms = [
+                part
+                for part in block.modules()
+                if is_norm(part) and not isinstance(part, FSDPModule)  # of an inner block
+            ]
             if norms and self._dtype is not None:
                 fully_shard(norms, mesh=mesh)  # in float32, as autocast has them
             fully_shard(block, mesh=mesh, mp_policy=policy)
