@@ -19,7 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from mmengine.dataset import BaseDataset
-from mmengine.dist import all_gather_object, broadcast_object_list, get_dist_info, init_dist
+from mmengine.dist import (
+    all_gather_object,
+    broadcast_object_list,
+    get_dist_info,
+    init_dist,
+    is_distributed,
+)
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner, find_latest_checkpoint
@@ -81,7 +87,8 @@ def _meet(cfg: Config) -> Any:
     settings = cfg.get('env_cfg') or {}
     set_multi_processing(**settings.get('mp_cfg', {}), distributed=True)
     try:
-        init_dist(cfg.launcher, **settings.get('dist_cfg', {}))
+        if not is_distributed():  # a program may train more than once
+            init_dist(cfg.launcher, **settings.get('dist_cfg', {}))
     except RuntimeError as error:
         raise RuntimeError(
             f'the processes of the job do not reach each other at MASTER_ADDR='
