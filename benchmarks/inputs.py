@@ -92,7 +92,10 @@ def dali(paths: list[str]) -> Callable[[], Iterable[object]]:
 
     size = min(16, len(paths))
 
-    @pipeline_def(batch_size=size, num_threads=1, device_id=None)
+    # Nothing is prepared beforehand, in the others' turns.
+    @pipeline_def(
+        batch_size=size, num_threads=1, device_id=None, exec_async=False, exec_pipelined=False
+    )
     def build():
         files, _ = fn.readers.file(files=paths)
         images = fn.decoders.image_random_crop(

@@ -77,7 +77,7 @@ def litdata(out: Path, images: list[bytes]) -> Pass:
     writer.done()
     writer.merge()
     dataset = StreamingDataset(str(out), shuffle=True)
-    return lambda: iter(dataset)
+    return lambda: map(bytes, dataset)
 
 
 def mosaicml(out: Path, images: list[bytes]) -> Pass:
