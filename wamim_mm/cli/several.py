@@ -45,7 +45,7 @@ ALIKE = 'start all machines with the same software, config and options'
 SOFTWARE = ('torch', 'torchvision', 'numpy', 'pillow', 'PyWavelets')
 OPENMMLAB = ('mmengine', 'mmcv', 'mmpretrain', 'mmdet', 'mmdetection', 'mmsegmentation')
 #: Where the data lie may differ; what they are is compared when they have been read.
-PLACES = ('data_root', 'data_prefix', 'ann_file')
+PLACES = ('data_root', 'data_prefix', 'ann_file', 'shards')
 #: Images of a data set whose names and labels are compared.
 SAMPLED = 100
 

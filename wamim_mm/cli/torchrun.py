@@ -1,8 +1,8 @@
 """torchrun, for a run that may be told to stop, on one machine or on several.
 
-tools/dist_train.sh and tools/dist_test.sh start it. torchrun ends with 1 whatever the processes of
-a run end with, and SIGUSR1 would end it without them. Which machines there are, and where they
-meet, it is told by variables of the environment; see docs/several-processes.md.
+It is what tools/dist_train.sh and tools/dist_test.sh start. torchrun ends with 1 whatever the
+processes of a run end with, and SIGUSR1 would end it without them. Which machines there are, and
+where they meet, it is told by variables of the environment; see docs/several-processes.md.
 """
 
 from __future__ import annotations
