@@ -254,6 +254,13 @@ def test_shard_that_changes(packed):
         LoadImage()(dict(img_path=uri))
 
 
+def test_files_are_open_while_they_are_read(packed, images, monkeypatch):
+    """Whether or not they are kept: of two threads that open a shard at once, one's is not."""
+    monkeypatch.setattr(module, '_open_shard', module._open_shard.__wrapped__)
+    uri = index_shard(str(packed / '000.tar')).uri(0)
+    assert fileio.get(uri) == (images / 'a' / '00.png').read_bytes()
+
+
 def test_shard_of_another_size_is_indexed_anew(packed, images):
     before = index_shard(str(packed / '000.tar')).count
     pack(images, packed, shards=2)

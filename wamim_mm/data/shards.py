@@ -392,8 +392,9 @@ def _read(shard: str, start: int, end: int) -> bytes:
     if _remote(shard):
         system, path = url_to_fs(shard)
         return system.cat_file(path, start, end)
+    file = _open_shard(shard)  # held while it is read: another thread's may be the one that is kept
     # No position is kept: processes that were forked share it.
-    return os.pread(_open_shard(shard).fileno(), end - start, start)
+    return os.pread(file.fileno(), end - start, start)
 
 
 def _content(name: str) -> bytes:
