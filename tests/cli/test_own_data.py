@@ -66,7 +66,7 @@ def test_shards(scenes, tmp_path, monkeypatch, capsys):
     assert (found.images, found.short_side, found.unreadable) == (24, 32, [])
     pattern = str(tmp_path / 'train' / '{000000..000000}.tar')
     cfg = config('wamim_mm::pretrain/wamim_vit-s.py', '--data', pattern)
-    use_shards(cfg.train_dataloader.dataset, cfg)
+    use_shards(cfg.train_dataloader.dataset)
     assert len(built(CLASSIFICATION, cfg, 'train_dataloader')) == 24
 
     shutil.rmtree(tmp_path / 'val')
@@ -79,7 +79,7 @@ def test_shards(scenes, tmp_path, monkeypatch, capsys):
     cfg = config('wamim_mm::cls/wamim_vit-s_finetune.py', '--data', tmp_path)
     assert counts(cfg) == {'12'}
     for loader in LOADERS:
-        use_shards(cfg[loader].dataset, cfg)
+        use_shards(cfg[loader].dataset)
         data = built(CLASSIFICATION, cfg, loader)
         assert sorted(data.CLASSES) == sorted(CLASSES)
         training = loader == 'train_dataloader'

@@ -65,6 +65,15 @@ def test_all_images_then_go_on_then_other_images(images, tmp_path):
     ]
     assert before == {path.name: path.read_bytes() for path in out.iterdir()}
 
+    # One that was cut off, and one that lacked an image, are written again.
+    with open(out / '000001.tar', 'r+b') as file:
+        file.truncate(3000)
+    _write_shard(images, members(out, 2)[1:], tmp_path / 'x.tar')
+    (tmp_path / 'x.tar').rename(out / '000002.tar')
+    again = write(images, out)
+    assert [written.shard.name for written in again if written.new] == ['000001.tar', '000002.tar']
+    assert len(content(out)) == COUNT
+
     (images / '0' / 'new.png').write_bytes(b'1')
     with pytest.raises(ValueError, match=r'has shards of 40 images .* now has 41'):
         next(write_shards(images, names(images), out, 1, shard_bytes=20_000))
@@ -85,6 +94,26 @@ def test_not_into_shards_of_others(images, tmp_path):
 def test_image_that_is_gone(images, tmp_path):
     written = _write_shard(images, ['0/ü 0.png', '0/none.png'], tmp_path / '0.tar')
     assert written.images == 1 and written.skipped == ['0/none.png: No such file or directory']
+
+
+def test_storage_that_fails(images, tmp_path, monkeypatch):
+    """Images are not passed over for it."""
+
+    def fail(path):
+        raise OSError(116, 'Stale file handle')
+
+    monkeypatch.setattr(Path, 'read_bytes', fail)
+    with pytest.raises(OSError, match='Stale file handle'):
+        _write_shard(images, ['0/ü 4.png'], tmp_path / '0.tar')
+    assert not list(tmp_path.glob('0.tar*'))
+
+
+def test_two_writers(images, tmp_path):
+    first = write_shards(images, names(images), tmp_path / 'out', 1, shard_bytes=20_000)
+    next(first)
+    with pytest.raises(ValueError, match='another wamim shards writes to'):
+        next(write_shards(images, names(images), tmp_path / 'out', 1, shard_bytes=20_000))
+    first.close()
 
 
 @pytest.mark.parametrize('where', ['body', 'header', 'end'])

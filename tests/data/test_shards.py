@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import shutil
 import tarfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -261,6 +262,96 @@ def test_files_are_open_while_they_are_read(packed, images, monkeypatch):
     assert fileio.get(uri) == (images / 'a' / '00.png').read_bytes()
 
 
+def test_newer_shard_is_indexed_anew(tmp_path, images):
+    """Of the same size too, as shards often are."""
+    data = next(images.rglob('*.png')).read_bytes()
+    for label in ('3', '7'):
+        with tarfile.open(tmp_path / '0.tar', 'w') as tar:
+            add(tar, 'a.png', data)
+            add(tar, 'a.cls', label.encode())
+        assert index_shard(str(tmp_path / '0.tar')).records['label'].tolist() == [int(label)]
+
+
+def test_index_of_another_shard(tmp_path):
+    """Of the same size, with a member of the same size at the same place."""
+    for number, name in enumerate(('a.png', 'b.png')):
+        with tarfile.open(tmp_path / f'{number}.tar', 'w') as tar:
+            add(tar, name, bytes([number]) * 600)
+        index_shard(str(tmp_path / f'{number}.tar'))
+    shutil.copy(tmp_path / f'0.tar{INDEX}', tmp_path / f'1.tar{INDEX}')
+    uri = index_shard(str(tmp_path / '1.tar')).uri(0)
+    with pytest.raises(OSError, match='has changed since it was indexed'):
+        fileio.get(uri)
+
+
+@pytest.mark.parametrize('damage', ['zeros', 'a header missing', 'two in one'])
+def test_what_is_missing_at_the_end_is_noticed(packed, damage):
+    data = (packed / '000.tar').read_bytes()
+    at = int(index_shard(str(packed / '000.tar')).records[5]['offset'])
+    broken = dict(
+        zeros=data[:at] + bytes(2 << 20),
+        **{'a header missing': data[: at - 3 * 512], 'two in one': data + data},
+    )[damage]
+    (packed / '001.tar').write_bytes(broken)
+    assert 'is cut off or damaged' in str(index_shard(str(packed / '001.tar')).fault)
+
+
+@pytest.mark.parametrize('label', ['99999999999999999999', '300000000', '-1', 'cat', ''])
+def test_what_is_no_label(tmp_path, images, label):
+    data = next(images.rglob('*.png')).read_bytes()
+    with tarfile.open(tmp_path / '0.tar', 'w') as tar:
+        add(tar, 'a.png', data)
+        add(tar, 'a.cls', label.encode())
+    assert len(ShardDataset(str(tmp_path / '0.tar'))) == 1
+    with pytest.raises(ValueError, match='have no labels'):
+        ShardDataset(str(tmp_path / '0.tar'), with_label=True)
+
+
+def test_labels_and_classes_differ(packed, tmp_path, images):
+    with pytest.raises(ValueError, match="has the class 'b', which is none of the 1"):
+        ShardDataset(str(packed), with_label=True, metainfo=dict(classes=('a',)))
+    with tarfile.open(tmp_path / '0.tar', 'w') as tar:
+        add(tar, 'a.png', next(images.rglob('*.png')).read_bytes())
+        add(tar, 'a.cls', b'3')
+    with pytest.raises(ValueError, match='has the label 3, and there are 2 classes'):
+        ShardDataset(str(tmp_path / '0.tar'), with_label=True, metainfo=dict(classes=('a', 'b')))
+
+
+def test_index_that_can_be_kept_nowhere(packed, monkeypatch):
+    def refuse(path, content):
+        raise PermissionError('read only')
+
+    monkeypatch.setattr(module, '_write', refuse)
+    with pytest.warns(UserWarning, match='cannot be kept: read only'):
+        assert index_shard(str(packed / '000.tar')).count == 10
+
+
+def test_full_disk_leaves_nothing_behind(packed, monkeypatch):
+    def full(*args):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(module.os, 'replace', full)
+    with pytest.warns(UserWarning, match='No space left'):
+        index_shard(str(packed / '000.tar'))
+    assert sorted(path.name for path in packed.iterdir()) == ['000.tar', '001.tar', '002.tar']
+
+
+def test_storage_that_answers_later(monkeypatch):
+    monkeypatch.setattr(module, 'WAITS', (0, 0))
+    answers = [RuntimeError('503'), ConnectionError('gone'), b'x']
+
+    def ask():
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert module._asked(ask) == b'x'
+    answers.extend([RuntimeError('503')] * 3)
+    with pytest.raises(OSError, match='RuntimeError: 503'):
+        module._asked(ask)
+
+
 def test_shard_of_another_size_is_indexed_anew(packed, images):
     before = index_shard(str(packed / '000.tar')).count
     pack(images, packed, shards=2)
@@ -424,6 +515,36 @@ def test_what_is_no_set_of_shards(images, packed, tmp_path):
     folder = dict(type='CustomDataset', data_root=str(images), pipeline=[])
     use_shards(folder)
     assert folder['type'] == 'CustomDataset'
+    # A prefix is what is meant, where labels are.
+    labelled = dict(type='CustomDataset', data_root=str(packed), data_prefix='train')
+    use_shards(labelled)
+    assert labelled['type'] == 'CustomDataset'
+    with pytest.raises(ValueError, match='for which indices is not there'):
+        use_shards(dict(type='CustomDataset', data_root=str(packed), indices=3))
+    classes = dict(type='CustomDataset', data_root=str(packed), classes=['b', 'a'])
+    use_shards(classes)
+    assert classes['metainfo'] == dict(classes=['b', 'a'])
+
+
+def test_folders_with_odd_names(packed, tmp_path):
+    for name in ('q[0]', 'b{1,2}', 'h#1::x', 'ü *'):
+        shutil.copytree(packed, tmp_path / name)
+        assert len(shard_uris(str(tmp_path / name))) == COUNT
+    (packed / 'README.md').touch()
+    (packed / '003.tar.partial').touch()
+    assert is_shards(packed)
+
+
+def test_names_lead_nowhere_else(tmp_path):
+    for folder in ('a', 'b'):
+        (tmp_path / folder).mkdir()
+        with tarfile.open(tmp_path / folder / '0.tar', 'w') as tar:
+            for name in ('../../evil.jpg', '/etc/x.jpg', 'same.jpg', 'same.jpg'):
+                add(tar, name, b'1')
+    pattern = str(tmp_path / '{a,b}' / '0.tar')
+    names = image_names(find_images(pattern), pattern)
+    assert len(set(names)) == 8 and all(name.startswith('0.tar/') for name in names)
+    assert not any('..' in name or name.startswith('/') for name in names)
 
 
 def test_commands_look_into_shards(packed, images):

@@ -101,14 +101,16 @@ def library_config(name: str) -> str:
 
 
 def is_shards(images: str | Path) -> bool:
-    """Whether images are given as tar shards: by a pattern, or a folder with nothing else in it."""
+    """Whether images are given as tar shards: by a pattern, or a folder of no images or folders."""
     if str(images).endswith('.tar'):
         return True
     folder = Path(images)
     if not folder.is_dir():
         return False
-    suffixes = {entry.suffix for entry in folder.iterdir() if not entry.name.startswith('.')}
-    return '.tar' in suffixes and suffixes <= {'.tar', '.npy', '.json', '.parquet', '.txt'}
+    entries = [entry for entry in folder.iterdir() if not entry.name.startswith('.')]
+    suffixes = {entry.suffix.lower() for entry in entries}
+    shards = bool(suffixes & {'.tar', '.partial'}) and suffixes.isdisjoint(SUFFIXES)
+    return shards and not any(is_one(entry.is_dir) for entry in entries)
 
 
 def find_images(images: str | Path) -> list[Path | str]:
@@ -147,34 +149,55 @@ def image_names(paths: Sequence[Path | str], images: str | Path) -> list[str]:
     """Names for people of what `find_images` has found, each once, with ``/`` between folders."""
     root = Path(images)
     root = root if root.is_dir() else root.parent
-    return [
-        path.relative_to(root).as_posix() if isinstance(path, Path) else _name_in_shard(path)
-        for path in paths
-    ]
+    names: Counter[str] = Counter()
+    found = []
+    for path in paths:
+        name = path.relative_to(root) if isinstance(path, Path) else _name_in_shard(path)
+        names[str(name)] += 1
+        if names[str(name)] > 1:  # shards of one name in two folders, or a member twice
+            name = name.with_name(f'{name.stem}~{names[str(name)]}{name.suffix}')
+        found.append(name.as_posix())
+    return found
 
 
-def _name_in_shard(uri: str) -> str:
+def _name_in_shard(uri: str) -> Path:
+    """Shard and member, as a path that leads nowhere else: shards come from strangers."""
     name, _, shard = uri.removeprefix('tar://').rpartition('#')[0].rpartition('::')
-    return f'{shard.rpartition("/")[2]}/{name}'
+    parts = [part for part in name.split('/') if part not in ('', '.', '..')]
+    return Path(shard.rpartition('/')[2], *parts)
 
 
-def use_shards(dataset: dict, cfg: dict | None = None) -> None:
+def use_shards(dataset: dict) -> None:
     """Read images from tar shards where a folder of images has, or is named as, such.
 
     Args:
-        dataset: Config of a data set, changed in place if its ``data_root``, or the folder
-            ``data_root/data_prefix``, are shards.
-        cfg: As for `use_image_folder`.
+        dataset: Config of a data set, changed in place if it is mmpretrain's ``CustomDataset`` and
+            its ``data_root``, or the folder ``data_root/data_prefix``, are shards.
+
+    Raises:
+        ValueError: It has a setting that shards have not.
     """
     root, prefix = dataset.get('data_root'), dataset.get('data_prefix') or ''
     if dataset.get('ann_file') or not root or isinstance(prefix, dict):
         return
-    places = [root] if root.endswith('.tar') else [os.path.join(root, prefix), root]
+    with_label = dataset.get('with_label', True)
+    folder = os.path.join(root, prefix)
+    places = [root] if root.endswith('.tar') else [folder]
+    if not with_label and not os.path.isdir(folder):
+        places.append(root)
     shards = next((place for place in places if is_shards(place)), None)
-    if shards is None or not _is_custom_dataset(dataset, cfg or {}):
+    if shards is None or name_of(dataset).split('.')[-1] != 'CustomDataset':
         return
     kept = {key: dataset[key] for key in ('pipeline', 'test_mode', 'metainfo') if key in dataset}
-    with_label = dataset.get('with_label', True)
+    if dataset.get('classes'):
+        kept['metainfo'] = dict(kept.get('metainfo') or {}, classes=dataset['classes'])
+    known = {'type', 'data_root', 'data_prefix', 'ann_file', 'extensions', 'with_label', 'classes'}
+    known |= {'lazy_init', 'serialize_data', 'max_refetch', 'backend_args', '_scope_', *kept}
+    unknown = sorted(key for key in dataset if key not in known and dataset[key] is not None)
+    if unknown:
+        raise ValueError(
+            f'{shards!r} are tar shards, for which {unknown[0]} is not there; leave it out'
+        )
     dataset.clear()
     dataset.update(type='ShardDataset', shards=shards, with_label=with_label, **kept)
 

@@ -194,7 +194,7 @@ def build_runner(
         if cfg.get(name) is not None:
             check_loader(name, cfg[name])
             dataset = cfg[name].dataset
-            use_shards(dataset, cfg)
+            use_shards(dataset)
             folder = use_image_folder(dataset, cfg)
             if folder is not None and is_first_process():  # a million names, once
                 count, line = count_images(folder, dataset.extensions)

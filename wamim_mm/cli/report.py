@@ -279,6 +279,10 @@ def pictures_section(run: Run, images: str | None, count: int) -> str:
     root = images or dataset.get('shards') or dataset.get('data_root', '')
     if run.checkpoint is None or not (is_shards(root) or Path(root).exists()):
         return ''
+    try:
+        paths = find_images(root)
+    except FileNotFoundError:  # shards that have gone
+        return ''
     from base64 import b64encode
 
     from ..class_names import import_custom_modules
@@ -289,7 +293,7 @@ def pictures_section(run: Run, images: str | None, count: int) -> str:
         return ''
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder, 'reconstruction.png')
-        draw_reconstructions(run.cfg, str(run.checkpoint), find_images(root), picture, count)
+        draw_reconstructions(run.cfg, str(run.checkpoint), paths, picture, count)
         source = b64encode(picture.read_bytes()).decode()
     text = (
         'What the encoder sees of some images, and what the decoders make of it, by '

@@ -14,7 +14,9 @@ import os
 import shutil
 from pathlib import Path
 
-from .checks import find_images, image_names
+from ..image_suffixes import SUFFIXES
+from ..interop.folders import is_one, walk
+from .checks import is_shards
 from .errors import CommandParser, command, positive
 from .settings import check_folder, existing_part
 
@@ -43,7 +45,15 @@ def main() -> None:
     if not args.images.is_dir():
         raise FileNotFoundError(f'{args.images} is no folder; give one with images')
     check_folder(str(args.out), 'OUT')
-    names = image_names(find_images(args.images), args.images)
+    if is_shards(args.images):
+        raise ValueError(f'{args.images} has shards already; give a folder with images')
+    names = [
+        os.path.relpath(entry.path, args.images)
+        for entry in walk(args.images)
+        if os.path.splitext(entry.name)[1].lower() in SUFFIXES and is_one(entry.is_file)
+    ]
+    if not names:
+        raise FileNotFoundError(f'no image in {args.images}')
     needed = sum((args.images / name).stat().st_size for name in names)
     there = sum(path.stat().st_size for path in args.out.glob('*.tar'))
     free = shutil.disk_usage(existing_part(args.out)).free
@@ -55,13 +65,16 @@ def main() -> None:
 
     from ..data.shard_writing import write_shards
 
-    shards, skipped = 0, []
+    shards, kept, images, skipped = 0, 0, 0, []
     with tqdm(total=len(names), unit='image') as bar:
         for written in write_shards(args.images, names, args.out, args.workers):
             shards += 1
+            kept += not written.new
+            images += written.images
             skipped += written.skipped
             bar.update(written.images + len(written.skipped))
-    print(f'{len(names) - len(skipped):,} images in {shards:,} shards, read back and compared')
+    there = f', {kept:,} of which were there' if kept else ''
+    print(f'{images:,} images in {shards:,} shards, read back and compared when written{there}')
     for line in skipped[:3]:
         print(f'passed over {line}')
     if len(skipped) > 3:

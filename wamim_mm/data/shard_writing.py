@@ -1,5 +1,6 @@
 """Write images into tar shards: in parallel, each shard whole or not at all, and read back."""
 
+import fcntl
 import hashlib
 import io
 import json
@@ -23,6 +24,8 @@ __all__ = ['Written', 'write_shards']
 SHARD_BYTES = 500_000_000
 #: Says what the shards are made of, once all are written; other images are refused.
 PLAN = 'plan.json'
+#: Who writes holds it.
+LOCK = '.writing'
 #: Ends the name of a shard that is being written.
 PARTIAL = '.partial'
 
@@ -53,7 +56,7 @@ def write_shards(
     """Write images into ``out/000000.tar`` and so on, and yield each shard when it is done.
 
     The images are in random order, the same for the same images, so that each shard is a sample of
-    all. Shards that an earlier call has finished are kept.
+    all. Shards that an earlier call has finished, with all of their images, are kept.
 
     Args:
         root: A folder.
@@ -67,7 +70,16 @@ def write_shards(
         ValueError: ``out`` has shards of other images, or what was read back is not what was
             written.
     """
-    shards = _plan(root, names, out, shard_bytes)
+    out.mkdir(parents=True, exist_ok=True)
+    with open(out / LOCK, 'w') as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f'another wamim shards writes to {out}; wait for its end') from None
+        yield from _write_all(_plan(root, names, out, shard_bytes), root, out, threads)
+
+
+def _write_all(shards: list[list[str]], root: Path, out: Path, threads: int) -> Iterator[Written]:
     for partial in out.glob(f'*{PARTIAL}'):
         partial.unlink()  # of a call that was stopped
     jobs = [(root, some, out / f'{number:06}.tar') for number, some in enumerate(shards)]
@@ -120,8 +132,10 @@ def _plan(root: Path, names: Sequence[str], out: Path, shard_bytes: int) -> list
 
 
 def _write_shard(root: Path, names: list[str], shard: Path) -> Written:
-    if shard.is_file() and Path(f'{shard}{INDEX}').is_file():
-        return Written(shard, index_shard(str(shard)).count, [], False)
+    if shard.is_file():
+        index = index_shard(str(shard))
+        if index.fault is None and index.count == len(names):
+            return Written(shard, index.count, [], False)
     partial = shard.with_name(shard.name + PARTIAL)
     sums: dict[str, int] = {}
     skipped = []
@@ -131,7 +145,7 @@ def _write_shard(root: Path, names: list[str], shard: Path) -> Written:
                 for name in names:
                     try:
                         data = (root / name).read_bytes()
-                    except OSError as error:
+                    except (FileNotFoundError, PermissionError) as error:  # not a failing storage
                         skipped.append(f'{name}: {error.strerror or error}')
                         continue
                     member = tarfile.TarInfo(name)

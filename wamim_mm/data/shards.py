@@ -4,15 +4,19 @@ An index says where the images of a shard are. It lies beside the shard, or in a
 place cannot be written to. So shards are read as a folder is, in any order and from any place in an
 epoch. Bytes come from the disk or, by `fsspec`, from whatever it reads, http and s3 for example.
 
-An image is named as fsspec names it, and by its first byte and its size:
-``tar://n01440764/1.jpg::/data/000.tar#1536+110231``.
+An image is named as fsspec names it, and by its first byte, its size and a checksum:
+``tar://n01440764/1.jpg::/data/000.tar#1536+110231+9c0e2f71``, the last being a checksum of its
+header, so that another shard under the same name is noticed.
 """
 
 import hashlib
 import os
 import tarfile
 import tempfile
-from collections.abc import Sequence
+import time
+import warnings
+import zlib
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -50,6 +54,12 @@ INDEX = '.index.npy'
 BLOCK = tarfile.BLOCKSIZE
 #: Shards that are looked at together; most of the time is spent waiting.
 THREADS = 16
+#: Of a class. Larger numbers beside images are no labels.
+LARGEST_LABEL = 10_000_000
+#: Bytes of zeros at the end of a shard; more are a download that has stopped.
+LARGEST_RECORD = 1 << 20
+#: Seconds between two questions to a storage that does not answer.
+WAITS = (0.5, 2, 5)
 #: Shards that a process keeps open.
 OPEN = 256
 
@@ -69,12 +79,17 @@ def shard_names(pattern: str) -> list[str]:
         ImportError: fsspec lacks what it needs for such an address.
         ValueError: The writing of the shards in the folder was stopped.
     """
+    if '://' not in pattern and Path(pattern).is_file():
+        return [pattern]
     if '://' not in pattern and Path(pattern).is_dir():
         if Path(pattern, UNFINISHED).is_file():
             raise ValueError(
                 f'the shards in {pattern} are not all written: wamim shards DIR {pattern} goes on'
             )
-        pattern = os.path.join(pattern, '*.tar')
+        found = [entry.path for entry in os.scandir(pattern) if entry.name.lower().endswith('.tar')]
+        if not found:
+            raise FileNotFoundError(f'no .tar file in {pattern!r}; give a folder with some')
+        return sorted(found)
     names = []
     for name in braceexpand(pattern):
         if '*' not in name:
@@ -98,8 +113,8 @@ class ShardIndex:
     Attributes:
         shard: Its name.
         records: Of its images: ``name`` in the shard, ``offset`` of the first byte, ``size`` in
-            bytes, and ``label``, the number in the member of the same name that ends in ``.cls``,
-            or -1.
+            bytes, ``label``, the number in the member of the same name that ends in ``.cls``, or
+            -1, and ``check``, the CRC-32 of its header.
         fault: What is wrong with the shard.
     """
 
@@ -122,7 +137,8 @@ class ShardIndex:
         name = record['name'].decode(errors='surrogateescape')
         # MMEngine wants one '://' in a name.
         shard = self.shard.replace('://', ':%2F%2F')
-        return f'tar://{name.replace("://", ":/")}::{shard}#{record["offset"]}+{record["size"]}'
+        bytes_of_it = f'{record["offset"]}+{record["size"]}+{record["check"]:08x}'
+        return f'tar://{name.replace("://", ":/")}::{shard}#{bytes_of_it}'
 
 
 def index_shard(shard: str) -> ShardIndex:
@@ -132,13 +148,15 @@ def index_shard(shard: str) -> ShardIndex:
     """
     try:
         size = _size(shard)
+        changed = None if _remote(shard) else os.stat(shard).st_mtime_ns
         kept = _cached(shard)
         places = (kept,) if _remote(shard) else (shard + INDEX, kept)
-        records = next((r for place in places if (r := _load(place, size)) is not None), None)
+        loaded = (_load(place, size, changed) for place in places)
+        records = next((found for found in loaded if found is not None), None)
         if records is None and _remote(shard):
             with suppress(OSError):  # most shards have none
                 _write(kept, _content(shard + INDEX))
-                records = _load(kept, size)
+                records = _load(kept, size, None)
         if records is None:
             records = _scan(shard, size)
             _keep(shard, kept, records)
@@ -159,7 +177,7 @@ def shard_uris(pattern: str) -> list[str]:
     Raises:
         FileNotFoundError: There is none.
     """
-    indexes = [index_shard(shard) for shard in shard_names(pattern)]
+    indexes = _indexes(shard_names(pattern))
     uris = [index.uri(place) for index in indexes for place in range(index.count)]
     if not uris:
         raise FileNotFoundError(_no_image(indexes))
@@ -179,16 +197,12 @@ class ShardBackend(BaseStorageBackend):
         Raises:
             OSError: They cannot be read, or the shard is not the one that the index is of.
         """
-        shard, offset, size = _parsed(filepath)
+        shard, offset, size, check = _parsed(filepath)
         data = _fetched.pop(filepath, None)
         if not isinstance(data, bytes):  # what has failed among many is tried once more
             data = _read(shard, offset - BLOCK, offset + size)
         header, content = data[:BLOCK], data[BLOCK:]
-        try:
-            whole = tarfile.TarInfo.frombuf(header, 'utf-8', 'surrogateescape').size == size
-        except tarfile.TarError:
-            whole = False
-        if not whole or len(content) != size:
+        if zlib.crc32(header) != check or len(content) != size:
             raise OSError(f'{shard} has changed since it was indexed; remove {shard}{INDEX}')
         return content
 
@@ -249,8 +263,7 @@ class ShardDataset(BaseDataset):
         if not is_main_process():
             barrier()
         try:
-            with ThreadPoolExecutor(THREADS) as pool:
-                found = list(pool.map(index_shard, names))
+            found = _indexes(names)
         finally:
             if is_main_process():
                 barrier()
@@ -297,7 +310,7 @@ class ShardDataset(BaseDataset):
         places = [place for place in places if _remote(place[1])]
         if not places:
             return
-        names, shards, offsets, sizes = zip(*places, strict=True)
+        names, shards, offsets, sizes, _ = zip(*places, strict=True)
         system, _ = url_to_fs(shards[0])
         starts = [offset - BLOCK for offset in offsets]
         ends = [offset + size for offset, size in zip(offsets, sizes, strict=True)]
@@ -315,7 +328,12 @@ class ShardDataset(BaseDataset):
         """Labels of all images; they say the names of the classes too, unless those are known."""
         given = np.concatenate([index.records['label'] for index in self._indexes])
         if (given >= 0).all():
-            self._metainfo.setdefault('classes', tuple(map(str, range(given.max() + 1))))
+            classes = self._metainfo.setdefault('classes', tuple(map(str, range(given.max() + 1))))
+            if given.max() >= len(classes):
+                raise ValueError(
+                    f'{self.shards!r} has the label {given.max()}, and there are {len(classes)} '
+                    f'classes: labels are 0 to {len(classes) - 1}'
+                )
             return given.astype(np.int64)
         if (given >= 0).any():
             raise ValueError(
@@ -335,6 +353,12 @@ class ShardDataset(BaseDataset):
             )
         classes = list(self._metainfo.setdefault('classes', tuple(classes)))
         places = {name: place for place, name in enumerate(classes)}
+        unknown = sorted({folder for folder, _ in folders} - places.keys())
+        if unknown:
+            raise ValueError(
+                f'{self.shards!r} has the class {unknown[0]!r}, which is none of the '
+                f'{len(classes)} that the training set has'
+            )
         return np.array([places[folder] for folder, _ in folders], np.int64)
 
 
@@ -356,6 +380,11 @@ def check_shards(dataset: Any, max_bad_share: float) -> None:
             )
 
 
+def _indexes(shards: Sequence[str]) -> list[ShardIndex]:
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(index_shard, shards))
+
+
 def _no_image(indexes: Sequence[ShardIndex]) -> str:
     why = next((f'; {index.fault}' for index in indexes if index.fault), '')
     return f'no image in {len(indexes):,} shards, {indexes[0].shard!r} for one{why}'
@@ -365,18 +394,36 @@ def _remote(name: str) -> bool:
     return '://' in name
 
 
-def _parsed(uri: str) -> tuple[str, int, int]:
-    """Shard, offset and size that a name means."""
+def _parsed(uri: str) -> tuple[str, int, int, int]:
+    """Shard, offset, size and checksum that a name means."""
     where, _, place = uri.rpartition('#')
-    offset, _, size = place.partition('+')
-    return where.rpartition('::')[2].replace(':%2F%2F', '://'), int(offset), int(size)
+    offset, size, check = place.split('+')
+    shard = where.rpartition('::')[2].replace(':%2F%2F', '://')
+    return shard, int(offset), int(size), int(check, 16)
+
+
+def _asked(what: Callable[[], Any]) -> Any:
+    """What a storage answers, which is asked again where the network or the storage fails.
+
+    Raises:
+        OSError: It does not answer, or there is no such file.
+    """
+    for wait in (*WAITS, None):
+        try:
+            return what()
+        except (FileNotFoundError, PermissionError):
+            raise
+        except Exception as error:  # libraries for storages have errors of their own
+            if wait is None:
+                raise OSError(f'{type(error).__name__}: {error}') from error
+            time.sleep(wait)
 
 
 def _size(shard: str) -> int:
     if not _remote(shard):
         return os.stat(shard).st_size
     system, path = url_to_fs(shard)
-    size = system.size(path)
+    size = _asked(lambda: system.size(path))
     if size is None:
         raise OSError('the server does not say how large it is, so that parts cannot be read')
     return size
@@ -391,7 +438,10 @@ def _read(shard: str, start: int, end: int) -> bytes:
     """Some bytes of a shard; fewer where it is shorter."""
     if _remote(shard):
         system, path = url_to_fs(shard)
-        return system.cat_file(path, start, end)
+        data = _asked(lambda: system.cat_file(path, start, end))
+        if len(data) > end - start:
+            raise OSError('the server gives whole files and no parts of them (HTTP Range)')
+        return data
     file = _open_shard(shard)  # held while it is read: another thread's may be the one that is kept
     # No position is kept: processes that were forked share it.
     return os.pread(file.fileno(), end - start, start)
@@ -399,27 +449,42 @@ def _read(shard: str, start: int, end: int) -> bytes:
 
 def _content(name: str) -> bytes:
     system, path = url_to_fs(name)
-    return system.cat_file(path)
+    return _asked(lambda: system.cat_file(path))
 
 
 def _cached(shard: str) -> str:
-    cache = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
+    try:
+        cache = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
+    except RuntimeError:  # nobody's home
+        cache = tempfile.gettempdir()
     key = hashlib.sha256(os.fsencode(shard if _remote(shard) else os.path.abspath(shard)))
     return str(Path(cache, 'wamim_mm', 'shards', key.hexdigest()[:32] + INDEX))
 
 
 def _dtype(longest: int) -> np.dtype:
-    return np.dtype([('name', f'S{longest}'), ('offset', '<u8'), ('size', '<u8'), ('label', '<i8')])
+    return np.dtype(
+        [
+            ('name', f'S{longest}'),
+            ('offset', '<u8'),
+            ('size', '<u8'),
+            ('label', '<i8'),
+            ('check', '<u4'),
+        ]
+    )
 
 
-def _load(file: str, size: int) -> np.ndarray | None:
-    """The records in a file, if they are of a shard of that size.
+def _load(file: str, size: int, newer_than: int | None) -> np.ndarray | None:
+    """The records in a file, if they are of a shard of that size that is not newer (ns).
 
     One more than there are images: it has the size, and what is wrong with the shard as its name.
     """
     try:
+        if newer_than is not None and os.stat(file).st_mtime_ns < newer_than:
+            return None
         records = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError):
+        return None
+    if not isinstance(records, np.ndarray):
         return None
     of_it = records.dtype.names == _dtype(1).names and records.ndim == 1 and len(records)
     return records if of_it and int(records[-1]['offset']) == size else None
@@ -435,17 +500,25 @@ def _keep(shard: str, elsewhere: str, records: np.ndarray) -> None:
         with suppress(OSError):
             _write(shard + INDEX, content)
             return
-    _write(elsewhere, content)
+    try:
+        _write(elsewhere, content)
+    except OSError as error:  # it is made anew at the next start
+        warnings.warn(f'the index of {shard} cannot be kept: {error}', stacklevel=1)
 
 
 def _write(path: str, content: bytes) -> None:
     """Write a file at once: another process finds the whole of it or nothing."""
     folder = Path(path).parent
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
-        file.write(content)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
+    with tempfile.NamedTemporaryFile(dir=folder, prefix='.', delete=False) as file:
+        try:
+            file.write(content)
+            file.flush()
+            os.chmod(file.name, 0o644)
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
 
 
 def _scan(shard: str, size: int) -> np.ndarray:
@@ -460,7 +533,7 @@ def _scan(shard: str, size: int) -> np.ndarray:
 
 
 def _scan_file(file: BinaryIO, size: int) -> np.ndarray:
-    found: list[tuple[str, int, int]] = []
+    found: list[tuple[str, int, int, int]] = []
     labels: dict[str, int] = {}
     whole = False
     if file.read(2) == b'\x1f\x8b':
@@ -476,27 +549,29 @@ def _scan_file(file: BinaryIO, size: int) -> np.ndarray:
                     break
                 path = PurePosixPath(member.name)
                 if path.suffix.lower() in SUFFIXES and not path.name.startswith('.'):
-                    found.append((member.name.removeprefix('./'), member.offset_data, member.size))
-                elif path.suffix == '.cls':
+                    file.seek(member.offset_data - BLOCK)
+                    check = zlib.crc32(file.read(BLOCK))
+                    name = member.name.removeprefix('./')
+                    found.append((name, member.offset_data, member.size, check))
+                elif path.suffix == '.cls' and member.size < 32:
                     file.seek(member.offset_data)
-                    with suppress(ValueError):
-                        labels[str(path.with_suffix(''))] = int(file.read(member.size))
+                    given = file.read(member.size).strip()
+                    if given.isdigit() and int(given) <= LARGEST_LABEL:
+                        labels[str(path.with_suffix(''))] = int(given)
             else:
-                # At some damaged headers the module stops as it does at the end.
+                # At some damaged headers the module stops as it does at the end. That is a block
+                # of zeros, and no more than a record of them.
                 file.seek(tar.offset)
-                whole = not any(file.read(BLOCK))
+                end = file.read(LARGEST_RECORD)
+                whole = BLOCK <= len(end) < LARGEST_RECORD and not any(end)
         except tarfile.TarError:
             pass
     fault = '' if whole else f'is cut off or damaged after {len(found):,} images'
-    names = [os.fsencode(name) for name, _, _ in found]
+    names = [os.fsencode(name) for name, *_ in found]
     records = np.zeros(len(found) + 1, _dtype(max(map(len, [*names, fault, b'1']))))
-    for record, name, (text, offset, length) in zip(records, names, found, strict=False):
-        label = labels.get(str(PurePosixPath(text).with_suffix('')), -1)
-        record['name'], record['offset'], record['size'], record['label'] = (
-            name,
-            offset,
-            length,
-            label,
-        )
+    for record, encoded, (name, offset, length, check) in zip(records, names, found, strict=False):
+        label = labels.get(str(PurePosixPath(name).with_suffix('')), -1)
+        record['name'], record['label'], record['check'] = encoded, label, check
+        record['offset'], record['size'] = offset, length
     records[-1]['name'], records[-1]['offset'] = fault.encode(), size
     return records

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..data.images import train_pipeline
 from ..data.seeding import seeded
 from ..data.shards import shard_uris
+from ..image_suffixes import SUFFIXES
 from ..models import MFM, WaMIM
 from ..models.features import whole_model
 from .reconstructions import as_array, read_some, rows_of
@@ -77,10 +78,14 @@ class PicturesHook(Hook):
 
     def _paths(self) -> list[Path | str]:
         root = Path(self.images)
-        if root.suffix == '.tar' or (root.is_dir() and any(root.glob('*.tar'))):
+        if self.images.endswith('.tar'):
             return [*shard_uris(self.images)]
         found = [root] if root.is_file() else sorted(root.rglob('*'))
-        return [path for path in found if path.is_file() and not path.name.startswith('.')]
+        files = [path for path in found if path.is_file() and not path.name.startswith('.')]
+        images = [path for path in files if path.suffix.lower() in SUFFIXES]
+        if not images and any(path.suffix == '.tar' for path in files):
+            return [*shard_uris(self.images)]
+        return [*(images or files)]
 
     def _model(self, runner: Runner) -> WaMIM | MFM:
         model = whole_model(runner.model)
