@@ -30,6 +30,7 @@ from wamim_mm.data.shards import (
     index_shard,
     shard_names,
     shard_uris,
+    some_uris,
 )
 
 COUNT, SHARDS = 30, 3
@@ -524,6 +525,14 @@ def test_what_is_no_set_of_shards(images, packed, tmp_path):
     classes = dict(type='CustomDataset', data_root=str(packed), classes=['b', 'a'])
     use_shards(classes)
     assert classes['metainfo'] == dict(classes=['b', 'a'])
+
+
+def test_some_of_many(packed):
+    """Names are made of those alone that are drawn."""
+    every = shard_uris(str(packed))
+    count, some = some_uris(str(packed), 7)
+    assert count == COUNT == len(every) and len(set(some)) == 7 and set(some) < set(every)
+    assert some == sorted(some, key=every.index) and some_uris(str(packed), 100)[1] == every
 
 
 def test_folders_with_odd_names(packed, tmp_path):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from .checks import find_images
+from .checks import find_images, is_shards
 
 #: Files whose headers are read; of more, so many are drawn.
 SAMPLED = 5000
@@ -58,8 +59,15 @@ def look(images: str | Path, sampled: int = SAMPLED) -> Folder:
         FileNotFoundError: There is no image.
         ValueError: None of them can be opened.
     """
-    paths = find_images(images)
-    some = paths if len(paths) <= sampled else random.Random(0).sample(paths, sampled)
+    some: Sequence[Path | str]
+    if is_shards(images):
+        from ..data.shards import some_uris
+
+        count, some = some_uris(str(images), sampled)
+    else:
+        paths = find_images(images)
+        count = len(paths)
+        some = paths if count <= sampled else random.Random(0).sample(paths, sampled)
     with ThreadPoolExecutor(4 * (os.cpu_count() or 1)) as pool:
         sizes = list(pool.map(_size, some))
     names = [path.name if isinstance(path, Path) else path for path in some]
@@ -67,10 +75,10 @@ def look(images: str | Path, sampled: int = SAMPLED) -> Folder:
     known = [size for size in sizes if size is not None]
     if not known:
         raise ValueError(
-            f'none of the {len(paths):,} files in {str(images)!r} can be opened as an image, '
+            f'none of the {count:,} files in {str(images)!r} can be opened as an image, '
             f'{unreadable[0]} for one'
         )
-    return Folder(len(paths), known, unreadable, len(some))
+    return Folder(count, known, unreadable, len(some))
 
 
 def _size(path: Path | str) -> tuple[int, int] | None:

@@ -11,6 +11,7 @@ header, so that another shard under the same name is noticed.
 
 import hashlib
 import os
+import random
 import tarfile
 import tempfile
 import time
@@ -45,6 +46,7 @@ __all__ = [
     'index_shard',
     'shard_names',
     'shard_uris',
+    'some_uris',
 ]
 
 #: What is in a folder until all of its shards are written (`shard_writing`).
@@ -177,11 +179,32 @@ def shard_uris(pattern: str) -> list[str]:
     Raises:
         FileNotFoundError: There is none.
     """
+    return some_uris(pattern, None)[1]
+
+
+def some_uris(pattern: str, most: int | None) -> tuple[int, list[str]]:
+    """The number of all images in shards, and the names of so many of them, drawn at random.
+
+    Args:
+        pattern: As for `shard_names`.
+        most: How many are drawn where there are more; None for all.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
     indexes = _indexes(shard_names(pattern))
-    uris = [index.uri(place) for index in indexes for place in range(index.count)]
-    if not uris:
+    ends = np.cumsum([index.count for index in indexes])
+    count = int(ends[-1])
+    if not count:
         raise FileNotFoundError(_no_image(indexes))
-    return uris
+    places: Sequence[int] = range(count)
+    if most is not None and most < count:
+        places = sorted(random.Random(0).sample(places, most))
+    owners = np.searchsorted(ends, places, side='right')
+    return count, [
+        indexes[owner].uri(place - int(ends[owner]) + indexes[owner].count)
+        for owner, place in zip(owners, places, strict=True)
+    ]
 
 
 @register_backend('tar', prefixes='tar')

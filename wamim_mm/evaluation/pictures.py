@@ -11,11 +11,14 @@ from torch import Tensor
 
 from ..data.images import train_pipeline
 from ..data.seeding import seeded
-from ..data.shards import shard_uris
+from ..data.shards import some_uris
 from ..image_suffixes import SUFFIXES
 from ..models import MFM, WaMIM
 from ..models.features import whole_model
 from .reconstructions import as_array, read_some, rows_of
+
+#: Images of shards among which those to draw are looked for.
+DRAWN = 1000
 
 
 @HOOKS.register_module()
@@ -79,12 +82,12 @@ class PicturesHook(Hook):
     def _paths(self) -> list[Path | str]:
         root = Path(self.images)
         if self.images.endswith('.tar'):
-            return [*shard_uris(self.images)]
+            return [*some_uris(self.images, DRAWN)[1]]
         found = [root] if root.is_file() else sorted(root.rglob('*'))
         files = [path for path in found if path.is_file() and not path.name.startswith('.')]
         images = [path for path in files if path.suffix.lower() in SUFFIXES]
         if not images and any(path.suffix == '.tar' for path in files):
-            return [*shard_uris(self.images)]
+            return [*some_uris(self.images, DRAWN)[1]]
         return [*(images or files)]
 
     def _model(self, runner: Runner) -> WaMIM | MFM:
