@@ -322,7 +322,7 @@ def test_index_that_can_be_kept_nowhere(packed, monkeypatch):
     def refuse(path, content):
         raise PermissionError('read only')
 
-    monkeypatch.setattr(module, '_write', refuse)
+    monkeypatch.setattr(module, 'write_whole', refuse)
     with pytest.warns(UserWarning, match='cannot be kept: read only'):
         assert index_shard(str(packed / '000.tar')).count == 10
 
@@ -361,14 +361,14 @@ def test_shard_of_another_size_is_indexed_anew(packed, images):
 
 def test_index_where_nothing_can_be_written(packed, cache, monkeypatch):
     """Shards are often on storage that is read only."""
-    write = module._write
+    write = module.write_whole
 
     def refuse(path, content):
         if path.startswith(str(packed)):
             raise PermissionError('read only')
         write(path, content)
 
-    monkeypatch.setattr(module, '_write', refuse)
+    monkeypatch.setattr(module, 'write_whole', refuse)
     index = index_shard(str(packed / '000.tar'))
     assert index.count == 10 and len(list(cache.rglob(f'*{INDEX}'))) == 1
     assert not list(packed.glob(f'*{INDEX}'))

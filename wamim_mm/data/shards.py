@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -36,6 +36,7 @@ from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
 from ..image_suffixes import SUFFIXES
+from ..interop.saving import write_whole
 from .bad_files import BadImage
 from .classes import inner
 
@@ -157,7 +158,8 @@ def index_shard(shard: str) -> ShardIndex:
         records = next((found for found in loaded if found is not None), None)
         if records is None and _remote(shard):
             with suppress(OSError):  # most shards have none
-                _write(kept, _content(shard + INDEX))
+                content = _content(shard + INDEX)
+                write_whole(kept, lambda file: file.write(content))
                 records = _load(kept, size, None)
         if records is None:
             records = _scan(shard, size)
@@ -200,11 +202,7 @@ def some_uris(pattern: str, most: int | None) -> tuple[int, list[str]]:
     places: Sequence[int] = range(count)
     if most is not None and most < count:
         places = sorted(random.Random(0).sample(places, most))
-    owners = np.searchsorted(ends, places, side='right')
-    return count, [
-        indexes[owner].uri(place - int(ends[owner]) + indexes[owner].count)
-        for owner, place in zip(owners, places, strict=True)
-    ]
+    return count, [_uri_at(indexes, ends, place) for place in places]
 
 
 @register_backend('tar', prefixes='tar')
@@ -240,8 +238,7 @@ class ShardDataset(BaseDataset):
 
     What no ``.tar`` of the pattern holds, or cannot be read, is counted, listed in ``bad_shards``
     and left out. With the samplers of MMEngine every order is one of all images, whatever shard
-    they are in. A process needs about 60 bytes of memory for
-    each image, which its workers share.
+    they are in. A process needs about 60 bytes of memory for each image, which its workers share.
 
     Args:
         shards: Paths or addresses of the shards, see `shard_names`.
@@ -342,10 +339,7 @@ class ShardDataset(BaseDataset):
         _fetched.update(zip(names, found, strict=True))
 
     def _uri(self, idx: int) -> str:
-        idx = range(len(self))[idx]
-        shard = int(np.searchsorted(self._ends, idx, side='right'))
-        index = self._indexes[shard]
-        return index.uri(idx - int(self._ends[shard]) + index.count)
+        return _uri_at(self._indexes, self._ends, range(len(self))[idx])
 
     def _read_labels(self) -> np.ndarray:
         """Labels of all images; they say the names of the classes too, unless those are known."""
@@ -406,6 +400,13 @@ def check_shards(dataset: Any, max_bad_share: float) -> None:
 def _indexes(shards: Sequence[str]) -> list[ShardIndex]:
     with ThreadPoolExecutor(THREADS) as pool:
         return list(pool.map(index_shard, shards))
+
+
+def _uri_at(indexes: Sequence[ShardIndex], ends: np.ndarray, place: int) -> str:
+    """The name of the image at a place among all, whose counts add up to ``ends``."""
+    owner = int(np.searchsorted(ends, place, side='right'))
+    index = indexes[owner]
+    return index.uri(place - int(ends[owner]) + index.count)
 
 
 def _no_image(indexes: Sequence[ShardIndex]) -> str:
@@ -515,33 +516,15 @@ def _load(file: str, size: int, newer_than: int | None) -> np.ndarray | None:
 
 def _keep(shard: str, elsewhere: str, records: np.ndarray) -> None:
     """Write an index beside its shard or, where that cannot be, elsewhere."""
-    with tempfile.SpooledTemporaryFile() as file:
-        np.save(file, records, allow_pickle=False)
-        file.seek(0)
-        content = file.read()
+    save = partial(np.save, arr=records, allow_pickle=False)
     if not _remote(shard):
         with suppress(OSError):
-            _write(shard + INDEX, content)
+            write_whole(shard + INDEX, save)
             return
     try:
-        _write(elsewhere, content)
+        write_whole(elsewhere, save)
     except OSError as error:  # it is made anew at the next start
         warnings.warn(f'the index of {shard} cannot be kept: {error}', stacklevel=1)
-
-
-def _write(path: str, content: bytes) -> None:
-    """Write a file at once: another process finds the whole of it or nothing."""
-    folder = Path(path).parent
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder, prefix='.', delete=False) as file:
-        try:
-            file.write(content)
-            file.flush()
-            os.chmod(file.name, 0o644)
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
 
 
 def _scan(shard: str, size: int) -> np.ndarray:
