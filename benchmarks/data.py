@@ -46,11 +46,14 @@ CONFIG = Path(__file__).parent.parent / 'configs' / 'pretrain' / 'wamim_vit-b.py
 PEER = 'mmpretrain::mae/mae_vit-base-p16_8xb512-amp-coslr-300e_in1k.py'
 
 
-def draw_images(out: Path, count: int) -> None:
-    """Write built-in scenes as JPEG files of ImageNet's usual size."""
+def draw_images(out: Path, count: int, size: tuple[int, int] = (500, 375)) -> None:
+    """Write built-in scenes as JPEG files; the size, (width, height), is ImageNet's usual one."""
     for i in range(count):
         scene = draw_scene(np.random.default_rng(i), size=500)
-        Image.fromarray(scene.image[:375]).save(out / f'{i:05}.jpg', quality=90)
+        picture = Image.fromarray(scene.image[:375])
+        if picture.size != size:
+            picture = picture.resize(size, Image.Resampling.BICUBIC)
+        picture.save(out / f'{i:05}.jpg', quality=90)
 
 
 def loader(cfg: Config, images: Path, batch: int, workers: int) -> DataLoader:

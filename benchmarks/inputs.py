@@ -24,7 +24,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 import wamim_mm  # noqa: F401  (before mm packages: it makes up for what mmcv lacks)
 
@@ -37,10 +36,10 @@ from mmpretrain.registry import TRANSFORMS
 from torchvision.io import ImageReadMode, decode_image, read_file
 from torchvision.transforms import InterpolationMode, v2
 
+from benchmarks.data import draw_images
 from benchmarks.measure import OUT, aligned, alternate, environment, ratio, show_ratio, write
 from wamim_mm.data.shard_writing import write_shards
 from wamim_mm.data.shards import shard_uris
-from wamim_mm.demo.scenes import draw_scene
 
 CROP = 224
 OURS = [dict(type='LoadRandomResizedCrop', scale=CROP, crop_ratio_range=(0.2, 1.0))]
@@ -60,13 +59,8 @@ LAST = [dict(type='RandomFlip', prob=0.5), dict(type='mmpretrain.PackInputs')]
 def draw(out: Path, width: int, height: int, count: int) -> list[str]:
     """Write scenes as JPEG files; their paths."""
     out.mkdir(parents=True)
-    paths = []
-    for i in range(count):
-        scene = draw_scene(np.random.default_rng(i), size=500).image[:375]
-        picture = Image.fromarray(scene).resize((width, height), Image.Resampling.BICUBIC)
-        paths.append(str(out / f'{i:05}.jpg'))
-        picture.save(paths[-1], quality=90)
-    return paths
+    draw_images(out, count, (width, height))
+    return sorted(str(path) for path in out.iterdir())
 
 
 def transforms(steps: list[dict], paths: list[str]) -> Iterable[torch.Tensor]:

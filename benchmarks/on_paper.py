@@ -27,19 +27,18 @@ from mmengine.registry import init_default_scope
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.measure import OUT, aligned, environment, write
-from benchmarks.scaling import PEAK, UTILIZATION
+from benchmarks.scaling import BANDWIDTH, IMAGENET, PEAK, UTILIZATION, reduce_seconds
 from benchmarks.training import Settings, Training, load_pretraining
 
 ENCODERS = ('vit-b', 'vit-l', 'swin-b', 'swin-l')
 GPUS = (1, 8, 64, 512)
 #: Images of a data set, and passes over it: the recipe's 400, and what large sets usually get.
-DATA = {1_281_167: 400, 100_000_000: 10, 1_000_000_000: 2}
+DATA = {IMAGENET: 400, 100_000_000: 10, 1_000_000_000: 2}
 BATCH, LEAST, MOST = 2048, 8, 256
 # Assumed; nothing of this was measured on a GPU.
 LAUNCH = 5e-6  # seconds of a CPU for an operator
 WAIT = 50e-6  # seconds until a scalar is read after the GPU is done with it
 CORES = 12  # CPU cores a GPU
-BANDWIDTH = {8: 200e9, 64: 25e9, 512: 25e9}  # bytes/s of a process: NVLink, then InfiniBand
 IMAGE_BYTES = 110_000  # of ImageNet's files on average
 DOLLARS = 2.0  # for an hour of a GPU
 
@@ -112,9 +111,7 @@ def step(found: Facts, family: str, gpus: int) -> dict:
     each = min(MOST, max(LEAST, BATCH // gpus))
     # Where the GPUs do not reach the recipe's batch, gradients are accumulated.
     passes = max(1, BATCH // (each * gpus))
-    reduce = 0.0
-    if gpus > 1:
-        reduce = 2 * (gpus - 1) / gpus * 4 * found.parameters / BANDWIDTH[gpus]
+    reduce = reduce_seconds(found.parameters, gpus)
     times = dict(
         computation=passes * each * found.flops / (PEAK * UTILIZATION[family]),
         launches=passes * found.operators * LAUNCH,

@@ -33,7 +33,7 @@ UTILIZATION = {'vit': 0.40, 'swin': 0.25}
 BATCH = 256
 # Bytes a second at which a process takes part in an all-reduce: NVLink inside a machine of 8, an
 # InfiniBand port of 200 Gb/s for each GPU between machines. The latter is what counts from 9 on.
-BANDWIDTH = {8: 200e9, 64: 25e9}
+BANDWIDTH = {8: 200e9, 64: 25e9, 512: 25e9}
 
 
 def config(encoder: str, img_size: int) -> Config:
@@ -93,6 +93,13 @@ def assumed_seconds(encoder: str, flops_per_image: float) -> float:
     return flops_per_image / (PEAK * UTILIZATION[encoder.partition('-')[0]])
 
 
+def reduce_seconds(parameters: int, processes: int) -> float:
+    """Seconds of a ring all-reduce of float32 gradients at `BANDWIDTH`; none in one process."""
+    if processes == 1:
+        return 0.0
+    return 2 * (processes - 1) / processes * 4 * parameters / BANDWIDTH[processes]
+
+
 def epoch_hours(seconds: float, parameters: int, processes: int) -> tuple[float, float]:
     """Estimated hours of an ImageNet-1K epoch on GPUs.
 
@@ -107,9 +114,7 @@ def epoch_hours(seconds: float, parameters: int, processes: int) -> tuple[float,
     Returns:
         Hours that pass, and GPU hours.
     """
-    reduce = 0.0
-    if processes > 1:
-        reduce = 2 * (processes - 1) / processes * 4 * parameters / BANDWIDTH[processes]
+    reduce = reduce_seconds(parameters, processes)
     hours = IMAGENET / (BATCH * processes) * (BATCH * seconds + reduce) / 3600
     return hours, hours * processes
 
