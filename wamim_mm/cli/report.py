@@ -279,10 +279,6 @@ def pictures_section(run: Run, images: str | None, count: int) -> str:
     root = images or dataset.get('shards') or dataset.get('data_root', '')
     if run.checkpoint is None or not (is_shards(root) or Path(root).exists()):
         return ''
-    try:
-        paths = find_images(root)
-    except FileNotFoundError:  # shards that have gone
-        return ''
     from base64 import b64encode
 
     from ..class_names import import_custom_modules
@@ -290,6 +286,10 @@ def pictures_section(run: Run, images: str | None, count: int) -> str:
 
     import_custom_modules(run.cfg)
     if not is_pretraining(run.cfg):
+        return ''
+    try:
+        paths = find_images(root)
+    except FileNotFoundError:  # shards that have gone
         return ''
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder, 'reconstruction.png')

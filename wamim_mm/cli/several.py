@@ -13,7 +13,6 @@ import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +33,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..data.classes import inner
 from ..interop.distributed import end_with_launcher, meet_anew, timeout_of, use_cpu_processes
+from ..interop.versions import installed_version
 from .errors import explain
 from .work_dir import holds_checkpoint
 
@@ -160,22 +160,15 @@ def _facts(cfg: Config) -> dict[str, Any]:
     """The software, and all of the config but where the data lie."""
     facts: dict[str, Any] = {'Python': platform.python_version()}
     for name in SOFTWARE:
-        facts[name] = _version(name)
+        facts[name] = installed_version(name)
     for name in OPENMMLAB:
-        facts[name] = _version(f'onedl-{name}') or _version(name)
+        facts[name] = installed_version(f'onedl-{name}') or installed_version(name)
     package = Path(__file__).resolve().parent.parent
     for file in sorted(package.rglob('*.py')):
         name = file.relative_to(package.parent).as_posix()
         facts[f'the file {name}'] = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
     facts.update(_flat(cfg.to_dict(), ''))
     return facts
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 def _flat(config: Any, name: str) -> Iterator[tuple[str, str]]:

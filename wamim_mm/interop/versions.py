@@ -30,7 +30,8 @@ in a clone of wamim_mm's repository
   pip install ".[openmmlab]"  (the official packages)"""
 
 
-def _version(distribution: str) -> str | None:
+def installed_version(distribution: str) -> str | None:
+    """Of a distribution; None where it is not installed."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
@@ -49,7 +50,7 @@ def _older(version: str, lowest: str) -> bool:
 def _library_problems() -> list[str]:
     problems = []
     for module, lowest in _LOWEST.items():
-        found = {name: version for name in lowest if (version := _version(name))}
+        found = {name: version for name in lowest if (version := installed_version(name))}
         needed = ' or '.join(f'{name}>={version}' for name, version in lowest.items())
         if len(found) > 1:
             both = ' and '.join(f'{name} {version}' for name, version in found.items())
@@ -68,9 +69,12 @@ def _library_problems() -> list[str]:
 
 def _setuptools_problems() -> list[str]:
     """The official mmengine 0.10.7 imports `pkg_resources`; the fork does not."""
-    if _version('mmengine') is None or importlib.util.find_spec('pkg_resources') is not None:
+    if (
+        installed_version('mmengine') is None
+        or importlib.util.find_spec('pkg_resources') is not None
+    ):
         return []
-    found = _version('setuptools')
+    found = installed_version('setuptools')
     return [
         'pkg_resources: not installed, the official mmengine imports it; run '
         f'`pip install "setuptools<81"` ({f"setuptools {found}" if found else "none"} found)'
@@ -83,7 +87,7 @@ def _torchvision_problems() -> list[str]:
     A torch of another build (`+cpu` beside the CUDA torchvision) has fitting version numbers and
     fails only here, with `operator torchvision::nms does not exist`. mmpretrain imports it anyway.
     """
-    found = _version('torch'), _version('torchvision')
+    found = installed_version('torch'), installed_version('torchvision')
     if None in found:
         return []
     try:
