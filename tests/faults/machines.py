@@ -5,14 +5,12 @@ python -m tests.faults.machines [--out FILE] [CASE ...]
 It needs Linux, root and iproute2.
 """
 
-import argparse
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,10 +18,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.measure import environment, write
-from wamim_mm.demo.scenes import make_scenes
-
-from .ranks import CONFIG, ROOT, STEPS, Job, unbroken
+from .ranks import CONFIG, ROOT, STEPS, Job, run_cases
 
 PORT = '29500'  # of their own, as their networks are
 LOST = (
@@ -416,36 +411,14 @@ CASES: dict[str, Callable[[Network, Path, Path, dict], str]] = {
 }
 
 
-def main() -> None:
-    """Run the cases that are named, or all; end with 1 if one fails."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('cases', nargs='*', metavar='CASE', help=', '.join(CASES))
-    parser.add_argument('--out', type=Path)
-    args = parser.parse_args()
-    for name in set(args.cases) - CASES.keys():
-        parser.error(f'no case {name!r}')
+@contextmanager
+def two_machines() -> Iterator[tuple[Network]]:
+    """What the cases are given; the program ends with the reason where there can be no machines."""
     if why := missing():
         sys.exit(f'tests.faults.machines: {why}')
-    found: dict[str, str] = {}
-    failed = []
-    with tempfile.TemporaryDirectory() as name, network() as net:
-        folder = Path(name)
-        scenes = folder / 'scenes'
-        make_scenes(scenes, 60, size=128, val_fraction=0.2)
-        weights = unbroken(folder, scenes)
-        names = args.cases or list(CASES)
-        for i, case in enumerate(names):
-            try:
-                found[case] = CASES[case](net, folder / f'case{i}', scenes, weights)
-                print(f'{case}: {found[case]}', flush=True)
-            except AssertionError as error:
-                failed.append(case)
-                print(f'{case}: FAILED: {str(error)[-6000:]}', flush=True)
-    if args.out:
-        results = dict(cases=len(names), failed=len(failed), failures=failed, found=found)
-        write(dict(environment=environment('tests.faults.machines'), **results), args.out)
-    sys.exit(bool(failed))
+    with network() as net:
+        yield (net,)
 
 
 if __name__ == '__main__':
-    main()
+    run_cases('tests.faults.machines', __doc__, CASES, two_machines())

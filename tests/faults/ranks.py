@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import psutil
@@ -334,32 +334,47 @@ CASES: dict[str, Callable[[Path, Path, dict], str]] = {
 }
 
 
-def main() -> None:
-    """Run the cases that are named, or all; end with 1 if one fails."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('cases', nargs='*', metavar='CASE', help=', '.join(CASES))
+def run_cases(
+    module: str,
+    doc: str,
+    cases: dict[str, Callable[..., str]],
+    where: AbstractContextManager[tuple],
+) -> None:
+    """A command that runs the cases that are named, or all; it ends with 1 if one fails.
+
+    Args:
+        module: The script's name.
+        doc: Its docstring.
+        cases: What is tried, by name: given what ``where`` yields, a folder, the images and the
+            weights of an unbroken run, it returns what it has seen.
+        where: Open while cases run.
+    """
+    parser = argparse.ArgumentParser(prog=f'python -m {module}', description=doc.splitlines()[0])
+    parser.add_argument('cases', nargs='*', metavar='CASE', help=', '.join(cases))
     parser.add_argument('--out', type=Path)
     args = parser.parse_args()
-    for name in set(args.cases) - CASES.keys():
+    for name in set(args.cases) - cases.keys():
         parser.error(f'no case {name!r}')
+    found: dict[str, str] = {}
     failed = []
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, where as given:
         folder = Path(name)
         scenes = folder / 'scenes'
         make_scenes(scenes, 60, size=128, val_fraction=0.2)
         weights = unbroken(folder, scenes)
-        names = args.cases or list(CASES)
+        names = args.cases or list(cases)
         for i, case in enumerate(names):
             try:
-                print(f'{case}: {CASES[case](folder / str(i), scenes, weights)}', flush=True)
+                found[case] = cases[case](*given, folder / f'case{i}', scenes, weights)
+                print(f'{case}: {found[case]}', flush=True)
             except AssertionError as error:
                 failed.append(case)
-                print(f'{case}: FAILED: {str(error)[-3000:]}', flush=True)
+                print(f'{case}: FAILED: {str(error)[-6000:]}', flush=True)
     if args.out:
-        results = dict(cases=len(names), failed=len(failed), failures=failed)
-        write(dict(environment=environment('tests.faults.ranks'), **results), args.out)
+        results = dict(cases=len(names), failed=len(failed), failures=failed, found=found)
+        write(dict(environment=environment(module), **results), args.out)
     sys.exit(bool(failed))
 
 
 if __name__ == '__main__':
-    main()
+    run_cases('tests.faults.ranks', __doc__, CASES, nullcontext(()))
