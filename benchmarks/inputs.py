@@ -38,8 +38,8 @@ from torchvision.transforms import InterpolationMode, v2
 
 from benchmarks.data import draw_images
 from benchmarks.measure import OUT, aligned, alternate, environment, ratio, show_ratio, write
+from wamim_mm.data.shard_index import shard_uris
 from wamim_mm.data.shard_writing import write_shards
-from wamim_mm.data.shards import shard_uris
 
 CROP = 224
 OURS = [dict(type='LoadRandomResizedCrop', scale=CROP, crop_ratio_range=(0.2, 1.0))]

@@ -10,26 +10,26 @@ PACKAGE = ROOT / 'wamim_mm'
 #: Room -> the rooms that it may import. Modules of the package itself are rooms of one file.
 ARROWS = {
     'version': set(),
-    'image_suffixes': set(),
+    'image_files': {'interop'},
     'imagenet_c': set(),
     'class_names': set(),
     'saved_config': set(),
     'ops': set(),
     'interop': {'saved_config'},
     'models': {'ops', 'interop', 'class_names', 'saved_config'},
-    'data': {'ops', 'interop', 'imagenet_c', 'class_names', 'image_suffixes'},
+    'data': {'ops', 'interop', 'imagenet_c', 'class_names', 'image_files'},
     # One ties the loader to the model, and one a checkpoint's positions.
     'hooks': {'ops', 'interop', 'models', 'data', 'class_names', 'saved_config'},
     'optim': {'ops', 'interop'},
     'strategies': {'ops'},
     'evaluation': {
         *('ops', 'interop', 'models', 'data', 'hooks', 'imagenet_c', 'class_names'),
-        *('saved_config', 'image_suffixes'),
+        *('saved_config', 'image_files'),
     },
     'export': {'ops', 'interop', 'class_names', 'saved_config'},
     'cli': {
         *('interop', 'data', 'evaluation', 'export', 'imagenet_c', 'class_names'),
-        'image_suffixes',
+        'image_files',
     },
     'demo': {'cli'},
     '__main__': {'cli', 'demo', 'version'},

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from wamim_mm.cli.checks import is_shards
 from wamim_mm.data import shard_writing
+from wamim_mm.data.shard_index import INDEX, UNFINISHED, shard_names
 from wamim_mm.data.shard_writing import PARTIAL, PLAN, _write_shard, write_shards
-from wamim_mm.data.shards import INDEX, UNFINISHED, ShardDataset, shard_names
+from wamim_mm.data.shards import ShardDataset
+from wamim_mm.image_files import is_shards
 
 COUNT = 40
 

@@ -18,20 +18,20 @@ from mmengine.config import ConfigDict
 from mmengine.runner import Runner
 from PIL import Image
 
-from wamim_mm.cli.checks import find_images, image_names, is_shards, use_shards
-from wamim_mm.data import shards as module
+from wamim_mm.cli.checks import find_images, image_names, use_shards
+from wamim_mm.data import shard_index, storage
 from wamim_mm.data.bad_files import BadFiles, BadImage
 from wamim_mm.data.loading import LoadImage
 from wamim_mm.data.seeding import seed_draws
-from wamim_mm.data.shards import (
+from wamim_mm.data.shard_index import (
     INDEX,
-    ShardDataset,
-    check_shards,
     index_shard,
     shard_names,
     shard_uris,
     some_uris,
 )
+from wamim_mm.data.shards import ShardDataset, check_shards
+from wamim_mm.image_files import is_shards
 
 COUNT, SHARDS = 30, 3
 PIPELINE = [
@@ -45,7 +45,7 @@ PIPELINE = [
 def cache(tmp_path, monkeypatch):
     """Where indexes go that cannot lie beside their shards."""
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
-    module._open_shard.cache_clear()
+    storage._open_local.cache_clear()
     return tmp_path / 'cache'
 
 
@@ -62,7 +62,7 @@ def images(tmp_path_factory):
 
 
 def pack(root, out, shards=SHARDS, format=tarfile.PAX_FORMAT):
-    """The images in the order of a folder's listing, by Python's own module."""
+    """The images in the order of a folder's listing, by Python's own shard_index."""
     out.mkdir(exist_ok=True)
     paths = sorted(root.rglob('*.png'))
     each = -(-len(paths) // shards)
@@ -244,13 +244,13 @@ def test_shard_that_changes(packed):
     uri = index_shard(str(shard)).uri(4)
     data = shard.read_bytes()
     for other in (bytes(len(data)), data[: len(data) // 3]):
-        module._open_shard.cache_clear()
+        storage._open_local.cache_clear()
         shard.write_bytes(other)
         with pytest.raises(
             BadImage, match=r'has changed since it was indexed; remove .*index\.npy'
         ):
             LoadImage()(dict(img_path=uri))
-    module._open_shard.cache_clear()
+    storage._open_local.cache_clear()
     shard.unlink()
     with pytest.raises(BadImage, match='No such file'):
         LoadImage()(dict(img_path=uri))
@@ -258,7 +258,7 @@ def test_shard_that_changes(packed):
 
 def test_files_are_open_while_they_are_read(packed, images, monkeypatch):
     """Whether or not they are kept: of two threads that open a shard at once, one's is not."""
-    monkeypatch.setattr(module, '_open_shard', module._open_shard.__wrapped__)
+    monkeypatch.setattr(storage, '_open_local', storage._open_local.__wrapped__)
     uri = index_shard(str(packed / '000.tar')).uri(0)
     assert fileio.get(uri) == (images / 'a' / '00.png').read_bytes()
 
@@ -322,7 +322,7 @@ def test_index_that_can_be_kept_nowhere(packed, monkeypatch):
     def refuse(path, content):
         raise PermissionError('read only')
 
-    monkeypatch.setattr(module, 'write_whole', refuse)
+    monkeypatch.setattr(shard_index, 'write_whole', refuse)
     with pytest.warns(UserWarning, match='cannot be kept: read only'):
         assert index_shard(str(packed / '000.tar')).count == 10
 
@@ -331,14 +331,14 @@ def test_full_disk_leaves_nothing_behind(packed, monkeypatch):
     def full(*args):
         raise OSError(28, 'No space left on device')
 
-    monkeypatch.setattr(module.os, 'replace', full)
+    monkeypatch.setattr(shard_index.os, 'replace', full)
     with pytest.warns(UserWarning, match='No space left'):
         index_shard(str(packed / '000.tar'))
     assert sorted(path.name for path in packed.iterdir()) == ['000.tar', '001.tar', '002.tar']
 
 
 def test_storage_that_answers_later(monkeypatch):
-    monkeypatch.setattr(module, 'WAITS', (0, 0))
+    monkeypatch.setattr(storage, 'WAITS', (0, 0))
     answers = [RuntimeError('503'), ConnectionError('gone'), b'x']
 
     def ask():
@@ -347,10 +347,10 @@ def test_storage_that_answers_later(monkeypatch):
             raise answer
         return answer
 
-    assert module._asked(ask) == b'x'
+    assert storage._asked(ask) == b'x'
     answers.extend([RuntimeError('503')] * 3)
     with pytest.raises(OSError, match='RuntimeError: 503'):
-        module._asked(ask)
+        storage._asked(ask)
 
 
 def test_shard_of_another_size_is_indexed_anew(packed, images):
@@ -361,18 +361,18 @@ def test_shard_of_another_size_is_indexed_anew(packed, images):
 
 def test_index_where_nothing_can_be_written(packed, cache, monkeypatch):
     """Shards are often on storage that is read only."""
-    write = module.write_whole
+    write = shard_index.write_whole
 
     def refuse(path, content):
         if path.startswith(str(packed)):
             raise PermissionError('read only')
         write(path, content)
 
-    monkeypatch.setattr(module, 'write_whole', refuse)
+    monkeypatch.setattr(shard_index, 'write_whole', refuse)
     index = index_shard(str(packed / '000.tar'))
     assert index.count == 10 and len(list(cache.rglob(f'*{INDEX}'))) == 1
     assert not list(packed.glob(f'*{INDEX}'))
-    monkeypatch.setattr(module, '_scan', None)  # it is not made twice
+    monkeypatch.setattr(shard_index, '_scan', None)  # it is not made twice
     assert (index_shard(str(packed / '000.tar')).records == index.records).all()
 
 

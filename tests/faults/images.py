@@ -26,7 +26,7 @@ from benchmarks.measure import environment, write
 from tests.tools.commands import TINY, train
 from wamim_mm import LoadImage, LoadRandomResizedCrop
 from wamim_mm.data.bad_files import BadImage
-from wamim_mm.image_suffixes import SUFFIXES
+from wamim_mm.image_files import SUFFIXES
 
 from .image_kinds import DECODED, PASSED_OVER, SKIPPED, Kind, bomb, encoded, make_folder, picture
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..class_names import LIBRARIES, class_of, import_custom_modules, library_class, name_of
-from ..image_suffixes import SUFFIXES
+from ..image_files import SUFFIXES, is_shards
 from ..interop.folders import is_one, walk
 
 if TYPE_CHECKING:
@@ -100,24 +100,11 @@ def library_config(name: str) -> str:
     return str(home / file)
 
 
-def is_shards(images: str | Path) -> bool:
-    """Whether images are given as tar shards: by a pattern, or a folder of no images or folders."""
-    if str(images).endswith('.tar'):
-        return True
-    folder = Path(images)
-    if not folder.is_dir():
-        return False
-    entries = [entry for entry in folder.iterdir() if not entry.name.startswith('.')]
-    suffixes = {entry.suffix.lower() for entry in entries}
-    shards = bool(suffixes & {'.tar', '.partial'}) and suffixes.isdisjoint(SUFFIXES)
-    return shards and not any(is_one(entry.is_dir) for entry in entries)
-
-
 def find_images(images: str | Path) -> list[Path | str]:
     """The image itself, all images under a folder, in order, or those in shards.
 
     Args:
-        images: A file, a folder, or shards as `data.shards.shard_names` takes them.
+        images: A file, a folder, or shards as `data.shard_index.shard_names` takes them.
 
     Returns:
         Paths, or for shards what a loading transform takes in place of a path.
@@ -126,7 +113,7 @@ def find_images(images: str | Path) -> list[Path | str]:
         FileNotFoundError: There is none.
     """
     if is_shards(images):
-        from ..data.shards import shard_uris
+        from ..data.shard_index import shard_uris
 
         return [*shard_uris(str(images))]
     path = Path(images)

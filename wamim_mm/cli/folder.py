@@ -10,7 +10,8 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from .checks import find_images, is_shards
+from ..image_files import is_shards
+from .checks import find_images
 
 #: Files whose headers are read; of more, so many are drawn.
 SAMPLED = 5000
@@ -61,7 +62,7 @@ def look(images: str | Path, sampled: int = SAMPLED) -> Folder:
     """
     some: Sequence[Path | str]
     if is_shards(images):
-        from ..data.shards import some_uris
+        from ..data.shard_index import some_uris
 
         count, some = some_uris(str(images), sampled)
     else:

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..class_names import library_of
-from ..image_suffixes import SUFFIXES
+from ..image_files import SUFFIXES, is_shards
 from ..interop.data_root import move_data_root
-from .checks import is_shards
 from .own_classes import inner_datasets, use_own_classes
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from ..image_files import is_shards
 from . import presets
-from .checks import is_shards
 from .errors import CommandParser, command, positive
 from .folder import look
 from .launch import add_cfg_options, load_config

@@ -14,7 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .checks import find_images, is_shards
+from ..image_files import is_shards
+from .checks import find_images
 from .curves import as_svg, logged, machine, pyplot, scalars, versions
 from .errors import CommandParser, command, positive
 from .progress import duration

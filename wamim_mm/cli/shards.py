@@ -14,9 +14,8 @@ import os
 import shutil
 from pathlib import Path
 
-from ..image_suffixes import SUFFIXES
+from ..image_files import SUFFIXES, is_shards
 from ..interop.folders import is_one, walk
-from .checks import is_shards
 from .errors import CommandParser, command, positive
 from .settings import check_folder, existing_part
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .shards import INDEX, UNFINISHED, index_shard
+from .shard_index import INDEX, UNFINISHED, index_shard
 
 __all__ = ['Written', 'write_shards']
 

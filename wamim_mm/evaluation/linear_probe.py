@@ -20,7 +20,7 @@ from ..data.checks import build_dataset
 from ..data.classes import Trained, check_training_folders, name_folders
 from ..data.corruptions import corrupted
 from ..data.images import centre_crop_pipeline
-from ..image_suffixes import SUFFIXES
+from ..image_files import SUFFIXES
 from ..models.features import mean_features
 from .models import build_model
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ..data.images import train_pipeline
 from ..data.seeding import seeded
-from ..data.shards import some_uris
-from ..image_suffixes import SUFFIXES
+from ..data.shard_index import some_uris
+from ..image_files import SUFFIXES, is_shards
 from ..models import MFM, WaMIM
 from ..models.features import whole_model
 from .reconstructions import as_array, read_some, rows_of
@@ -80,14 +80,12 @@ class PicturesHook(Hook):
             self._draw(runner, runner.iter)
 
     def _paths(self) -> list[Path | str]:
-        root = Path(self.images)
-        if self.images.endswith('.tar'):
+        if is_shards(self.images):
             return [*some_uris(self.images, DRAWN)[1]]
+        root = Path(self.images)
         found = [root] if root.is_file() else sorted(root.rglob('*'))
         files = [path for path in found if path.is_file() and not path.name.startswith('.')]
         images = [path for path in files if path.suffix.lower() in SUFFIXES]
-        if not images and any(path.suffix == '.tar' for path in files):
-            return [*some_uris(self.images, DRAWN)[1]]
         return [*(images or files)]
 
     def _model(self, runner: Runner) -> WaMIM | MFM:

@@ -1,0 +1,24 @@
+"""Which files are images, and which folders hold them in tar shards."""
+
+from pathlib import Path
+
+from .interop.folders import is_one
+
+#: The ends of the names of what OpenCV or Pillow decodes, in lower case.
+SUFFIXES = (
+    *('.jpg', '.jpeg', '.jfif', '.png', '.webp', '.bmp', '.tif', '.tiff', '.ppm', '.pgm'),
+    *('.gif', '.jp2', '.avif'),
+)
+
+
+def is_shards(images: str | Path) -> bool:
+    """Whether images are given as tar shards: by a pattern, or a folder of no images or folders."""
+    if str(images).endswith('.tar'):
+        return True
+    folder = Path(images)
+    if not folder.is_dir():
+        return False
+    entries = [entry for entry in folder.iterdir() if not entry.name.startswith('.')]
+    suffixes = {entry.suffix.lower() for entry in entries}
+    shards = bool(suffixes & {'.tar', '.partial'}) and suffixes.isdisjoint(SUFFIXES)
+    return shards and not any(is_one(entry.is_dir) for entry in entries)
