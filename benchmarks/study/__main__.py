@@ -155,15 +155,15 @@ class Study:
             self.budget.workers,
             say=lambda text: say(f'{run.key}: {text}'),
         )
-        backbone = found.pop('backbone')
+        weights = {part: found.pop(part) for part in ('model', 'backbone')}
         found = dict(
             steps=steps,
             curve=[[seen, rounded(losses, 4)] for seen, losses in found['curve']],
             training_seconds=round(found['seconds'], 1),
         )
-        write_whole(kept, partial(torch.save, dict(backbone=backbone, found=found)))
+        write_whole(kept, partial(torch.save, dict(weights, found=found)))
         (folder / 'state.pt').unlink(missing_ok=True)
-        return backbone, found
+        return weights['backbone'], found
 
 
 def where() -> dict:

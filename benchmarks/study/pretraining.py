@@ -126,7 +126,7 @@ def pretrain(
         say: Told how far the run is.
 
     Returns:
-        ``backbone``: the encoder's state dict. ``curve``: ``[images seen, {loss: mean since the
+        ``model``: the state dict; ``backbone``: the encoder's. ``curve``: ``[images seen, {loss: mean since the
         entry before}]``, about 50 entries. ``seconds``: how long the steps took.
 
     Raises:
@@ -181,8 +181,11 @@ def pretrain(
                 last_save = now
                 save(saved, model, wrapper, step, curve, seconds + now - started)
     seconds += time.monotonic() - started
-    backbone = {name: tensor.cpu() for name, tensor in model.backbone.state_dict().items()}
-    return dict(backbone=backbone, curve=curve, seconds=seconds)
+    whole, backbone = (
+        {name: tensor.cpu() for name, tensor in part.state_dict().items()}
+        for part in (model, model.backbone)
+    )
+    return dict(model=whole, backbone=backbone, curve=curve, seconds=seconds)
 
 
 def save(path: Path, model, wrapper, step: int, curve: list, seconds: float) -> None:
