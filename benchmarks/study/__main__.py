@@ -142,7 +142,7 @@ class Study:
         if kept.is_file():
             stored = torch.load(kept, weights_only=True)
             return stored['backbone'], stored['found']
-        images = self.data['train'].images
+        images = self.data['train'].images[: run.images]
         steps = round(run.epochs * (len(images) // self.budget.batch))
         found = pretrain(
             load_config(run.config),

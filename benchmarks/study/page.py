@@ -14,13 +14,16 @@ from . import records
 from .cost import key as cost_key
 from .plan import (
     ABLATION_EPOCHS,
+    ALL_IMAGES,
     BUDGETS,
+    FEW_IMAGES,
     FINETUNING,
     HEADLINE,
     ONE_SEED,
     PARTS,
     PUBLISHED_MFM,
     RANDOM,
+    SAME_RATE,
     SOURCES,
     TRANSFER_TASKS,
     Budget,
@@ -58,14 +61,17 @@ class Found:
         self.tried = records.current(results / f'{budget.name}.jsonl')
         self.done = {key: r for key, r in self.tried.items() if r['status'] == 'done'}
 
-    def scores(self, config: str, epochs: float, score: str, share: float = 0.1) -> list[float]:
-        """A score of every seed of a method at its chosen learning rate."""
+    def scores(
+        self, config: str, epochs: float, score: str, share: float = 0.1, images: int | None = None
+    ) -> list[float]:
+        """A score of every seed of a method at its chosen learning rate, on so many images."""
         rate = 0.0 if epochs == 0 else chosen_lr(config, self.budget, self.tried)
         return [
             record['scores'][score]
             for record in self.done.values()
             if record['kind'] in ('pretraining', 'finetuning')
             and (record['config'], record['epochs'], record['lr']) == (config, epochs, rate)
+            and record.get('images') == images
             and score in record['scores']
             and record.get('share', share) == share
         ]
@@ -75,7 +81,7 @@ class Found:
         record = self.done.get(cost_key(config))
         if record is None:
             return None
-        steps = round(epochs * (50_000 // self.budget.batch))
+        steps = round(epochs * (ALL_IMAGES // self.budget.batch))
         return steps * record['seconds_per_step'] / 60
 
     def curve(self, config: str, score: str) -> list[tuple[float, list[float]]]:
@@ -145,6 +151,8 @@ def tuned(found: Found) -> str:
     rows = []
     for encoder, title in ENCODERS.items():
         for config in methods(encoder):
+            if config in SAME_RATE:
+                continue
             cells = []
             best = chosen_lr(config, found.budget, found.tried)
             tasks = tuning(config, found.budget)
@@ -266,6 +274,8 @@ def changed(record: dict, own: str, chosen: float | None) -> str | None:
     """
     if record['kind'] != 'pretraining' or record['epochs'] != ABLATION_EPOCHS or record['seed']:
         return None
+    if record.get('images'):
+        return None
     if record['config'].startswith('ablation/'):
         return Path(record['config']).name.rpartition('_')[0]
     rate = f'learning rate {record["lr"]:g}'
@@ -274,6 +284,24 @@ def changed(record: dict, own: str, chosen: float | None) -> str | None:
     if record['config'] == own.replace('wamim', 'wamim-subband'):
         return f'norm by subband, {rate}'
     return None
+
+
+def few_images(found: Found) -> str:
+    """Scores of WaMIM on few images, at the same cost for all."""
+    config, lengths = CONTENDER['vit'], found.budget.epochs[:-1]
+    if not any(record.get('images') for record in found.done.values()):
+        return 'Not run yet.\n'
+    rows = []
+    for images in (*FEW_IMAGES, None):
+        there = images or ALL_IMAGES
+        for score in CHARTED:
+            cells = [
+                mean(found.scores(config, epochs * ALL_IMAGES / there, score, images=images))
+                for epochs in lengths
+            ]
+            rows.append([f'{there:,}', SCORES[score], *cells])
+    heads = ['images', 'score', *(f'{epochs * ALL_IMAGES:,.0f} seen' for epochs in lengths)]
+    return table(heads, rows)
 
 
 def mfm_rows(found: Found) -> str:
@@ -329,7 +357,8 @@ def kind(task: Task) -> str:
         return f'{"validation of" if task.validates else "fine-tuning on"} {task.share:.0%}'
     if isinstance(task, Stage):
         return f'{task.task} on scenes'
-    return f'pre-training for {task.epochs:g} epochs'
+    few = f' of {task.images:,} images' if task.images else ''
+    return f'pre-training for {task.epochs:g} epochs{few}'
 
 
 def missing(found: Found) -> str:
@@ -423,6 +452,7 @@ def outcome(found: Found) -> str:
         f'Epochs: {ABLATION_EPOCHS}, one seed; in brackets the difference to WaMIM.\n\n'
         + ablation_rows(found),
         f'### MFM\n\n{mfm_rows(found)}',
+        f'### Few images\n\n{few_images(found)}',
         '### Transfer\n',
         'Small ViTs on the built-in scenes: mean, standard deviation and number of seeds.\n\n'
         f'{transferred(found)}',

@@ -24,6 +24,16 @@ ONE_SEED = {
     ),
     'swin': ('study/wamim-subband_swin', 'study/pixels_swin', 'study/mfm_swin'),
 }
+# What is another method but for one thing, and takes its learning rate.
+SAME_RATE = {
+    **dict.fromkeys(
+        ('study/wamim-subband_vit', 'study/pixels_vit', 'study/pixels-subband_vit'),
+        'study/wamim_vit',
+    ),
+    'study/wamim-one-level_vit': 'study/wamim_vit',
+    'study/mae-light_vit': 'study/mae_vit',
+    **dict.fromkeys(('study/wamim-subband_swin', 'study/pixels_swin'), 'study/wamim_swin'),
+}
 # MFM as published, for whose lengths there is a part of its own.
 PUBLISHED_MFM = ('study/mfm_vit', 'study/mfm_resnet')
 RANDOM = {'vit': 'random_vit', 'swin': 'random_swin', 'resnet': 'random_resnet'}
@@ -31,6 +41,9 @@ RANDOM = {'vit': 'random_vit', 'swin': 'random_swin', 'resnet': 'random_resnet'}
 SOURCES = ('wamim', 'mae')
 TRANSFER_TASKS = ('upernet', 'mask-rcnn')
 ABLATION_EPOCHS = 1
+# Of small data: how many images there are.
+FEW_IMAGES = (1000, 10_000)
+ALL_IMAGES = 50_000
 LAYER_DECAY = 0.75
 # Epochs of fine-tuning on a share of the labels.
 FINETUNING = {0.01: 30, 0.1: 5, 1.0: 2}
@@ -72,19 +85,22 @@ class Run:
         epochs: Passes over the images; 0 for an encoder at random.
         lr: Learning rate.
         seed: Of everything.
+        images: It has the first so many training images; None for all.
     """
 
     config: str
     epochs: float
     lr: float
     seed: int
+    images: int | None = None
 
     kind = 'pretraining'
 
     @property
     def key(self) -> str:
         """What names the run in the records, and its folder."""
-        return f'{self.config}/{self.epochs:g}ep/lr{self.lr:g}/seed{self.seed}'
+        few = f'first{self.images}/' if self.images else ''
+        return f'{self.config}/{few}{self.epochs:g}ep/lr{self.lr:g}/seed{self.seed}'
 
     @property
     def lock(self) -> str:
@@ -99,7 +115,8 @@ class Run:
     @property
     def facts(self) -> dict:
         """What the record says of it."""
-        return dict(epochs=self.epochs, lr=self.lr, seed=self.seed)
+        few = dict(images=self.images) if self.images else {}
+        return dict(epochs=self.epochs, lr=self.lr, seed=self.seed, **few)
 
 
 @dataclass(frozen=True)
@@ -224,8 +241,11 @@ def configs_by_hash() -> dict[str, str]:
 def tuning(config: str, budget: Budget) -> list[Task]:
     """What chooses a learning rate: the shortest pre-training, fine-tuned with a tenth of labels.
 
-    The part of MFM asks what a probe sees, of a ResNet too, which is chosen by the probe.
+    The part of MFM asks what a probe sees, of a ResNet too, which is chosen by the probe. Nothing
+    is tried for what takes another method's rate.
     """
+    if config in SAME_RATE:
+        return []
     found = [Run(config, budget.epochs[0], lr, SEEDS[0]) for lr in budget.lrs]
     if config.endswith('_resnet'):
         return [*found]
@@ -240,6 +260,7 @@ def chosen_lr(config: str, budget: Budget, tried: dict[str, dict]) -> float | No
     Returns:
         None until all were tried, and where all failed.
     """
+    config = SAME_RATE.get(config, config)
     found = [tried.get(task.key) for task in tuning(config, budget)]
     if None in found:
         return None
@@ -320,6 +341,17 @@ def ablations(budget: Budget, tried: dict[str, dict]) -> Iterator[Task]:
             yield Run(config, ABLATION_EPOCHS, rate, SEEDS[0])
 
 
+def small(budget: Budget, tried: dict[str, dict]) -> Iterator[Task]:
+    """How many epochs pay where there are few images: as many steps as with all of them."""
+    config = HEADLINE['vit'][0]
+    for run in runs([config], 0, SEEDS[0], budget, tried):
+        for images in FEW_IMAGES:
+            for epochs in budget.epochs[:-1]:
+                few = Run(config, epochs * ALL_IMAGES / images, run.lr, run.seed, images)
+                yield few
+                yield Finetuning(few, 0.1, FINETUNING[0.1])
+
+
 def mfm(budget: Budget, tried: dict[str, dict]) -> Iterator[Task]:
     """What MFM needs in order to beat an encoder at random: one change at a time, then length."""
     for config in PUBLISHED_MFM:
@@ -345,4 +377,10 @@ def transfer(budget: Budget, tried: dict[str, dict]) -> Iterator[Task]:
                     yield Stage(task, source, seed)
 
 
-PARTS = {'headline': headline, 'ablations': ablations, 'mfm': mfm, 'transfer': transfer}
+PARTS = {
+    'headline': headline,
+    'ablations': ablations,
+    'mfm': mfm,
+    'small': small,
+    'transfer': transfer,
+}

@@ -126,8 +126,8 @@ def pretrain(
         say: Told how far the run is.
 
     Returns:
-        ``model``: the state dict; ``backbone``: the encoder's. ``curve``: ``[images seen, {loss: mean since the
-        entry before}]``, about 50 entries. ``seconds``: how long the steps took.
+        ``model``: the state dict; ``backbone``: the encoder's. ``curve``: ``[images seen, {loss:
+        mean since the entry before}]``, about 50 entries. ``seconds``: how long the steps took.
 
     Raises:
         FloatingPointError: A loss is not finite.

@@ -39,27 +39,28 @@ def test_where_a_curve_reaches_a_score():
     assert page.reached(curve, 52.1) is None
 
 
+def entry(task):
+    """A task's record, without what it found."""
+    return dict(
+        key=task.key,
+        status='done',
+        kind=task.kind,
+        config=task.config,
+        config_hash=plan.config_hash(task.config),
+        encoder=task.encoder,
+        **task.facts,
+        machine=dict(cores=2, cpu='a CPU', gpus=[]),
+        versions=dict(python='3', torch='2'),
+    )
+
+
 @pytest.fixture
 def results(tmp_path):
     """Records in which WaMIM reaches MAE's final score at a quarter of its cost."""
     path = tmp_path / 'cpu.jsonl'
 
     def add(task, **found):
-        run = task.run if isinstance(task, Finetuning) else task
-        given = dict(
-            key=task.key,
-            status='done',
-            kind=task.kind,
-            config=run.config,
-            config_hash=plan.config_hash(run.config),
-            encoder=run.encoder,
-            epochs=run.epochs,
-            lr=run.lr,
-            seed=run.seed,
-            machine=dict(cores=2, cpu='a CPU', gpus=[]),
-            versions=dict(python='3', torch='2'),
-        )
-        records.append(path, given | found)
+        records.append(path, entry(task) | found)
 
     for config, seconds in (('study/wamim_vit', 0.1), ('study/mae_vit', 0.2)):
         for lr in BUDGET.lrs:
@@ -89,6 +90,22 @@ def test_tables(results):
     assert '| ViT, MAE | 200 | 2.00 (2.00 to 2.00) | 1.00 | 1.0 |' in page.costs(found)
     assert 'failed: `study/mae_vit/8ep/lr0.001/seed2` (ValueError: no)' in page.missing(found)
     assert page.chart(found, 'vit')[:4] == b'\x89PNG' and page.chart(found, 'swin') is None
+
+
+def test_few_images(results):
+    assert page.few_images(page.Found(BUDGET, results)) == 'Not run yet.\n'
+    few = list(plan.small(BUDGET, records.current(results / 'cpu.jsonl')))
+    before = page.accuracies(page.Found(BUDGET, results), 'vit')
+    for task in few:
+        if isinstance(task, Run) and task.images == 1000:
+            found = dict(scores=dict(probe_all=33.0, probe_last=1, knn=1), status='done')
+            records.append(results / 'cpu.jsonl', entry(task) | found)
+    found = page.Found(BUDGET, results)
+    rows = page.few_images(found).splitlines()
+    assert rows[0] == '| images | score | 25,000 seen | 50,000 seen | 100,000 seen | 200,000 seen |'
+    assert '| 1,000 | probe, all features | 33.0 | 33.0 | 33.0 | 33.0 |' in rows
+    assert '| 50,000 | probe, all features | 40.0 ± 0.0 (2) |' in page.few_images(found)
+    assert page.accuracies(found, 'vit') == before
 
 
 def test_records_of_another_config_do_not_count(results):

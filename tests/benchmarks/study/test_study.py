@@ -222,7 +222,7 @@ def tuned(budget, *configs):
     return {
         task.key: record(task, 40 + 5 * (lr == budget.lrs[1]))
         for config in configs
-        for lr, task in zip(budget.lrs, plan.tuning(config, budget), strict=True)
+        for lr, task in zip(budget.lrs, plan.tuning(config, budget), strict=False)
     }
 
 
@@ -235,6 +235,41 @@ def test_the_learning_rate_is_the_best_of_all_tried():
     assert plan.chosen_lr(config, TINY, tried | {second: failed}) == 1e-3
     assert plan.chosen_lr(config, TINY, {first: failed, second: failed}) is None
     assert plan.chosen_lr(config, TINY, {first: tried[first]}) is None
+
+
+def test_what_differs_in_one_thing_has_the_same_rate():
+    tried = tuned(TINY, 'study/wamim_vit')
+    for config, other in plan.SAME_RATE.items():
+        assert {config, other} <= {*CONFIGS} and plan.tuning(config, TINY) == []
+        expected = 2e-3 if other == 'study/wamim_vit' else None
+        assert plan.chosen_lr(config, TINY, tried) == expected
+
+
+def test_few_images():
+    """As many steps as with all, and as many lengths but for the longest."""
+    budget = BUDGETS['cpu']
+    assert list(plan.small(budget, {})) == []
+    tasks = list(plan.small(budget, tuned(budget, 'study/wamim_vit')))
+    runs = [task for task in tasks if isinstance(task, Run)]
+    seen = [run.images * run.epochs for run in runs]
+    assert seen == 2 * [25_000, 50_000, 100_000, 200_000]
+    assert runs[0].key == 'study/wamim_vit/first1000/25ep/lr0.001/seed0'
+    assert {task.run for task in tasks if isinstance(task, Finetuning)} == {*runs}
+
+
+def test_a_run_of_few_images_sees_those_alone(study, monkeypatch):
+    run, trained = Run('study/wamim_vit', 3, 1e-3, 0, images=16), []
+
+    def keep(cfg, images, steps, *arguments, **options):
+        trained.append((images, steps))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, 'pretrain', keep)
+    own = study()
+    with pytest.raises(KeyboardInterrupt):
+        own.encoder(run)
+    ((images, steps),) = trained
+    assert steps == 6 and torch.equal(images, own.data['train'].images[:16])
 
 
 def test_plan():
