@@ -21,7 +21,7 @@ def test_sizes_and_files_that_cannot_be_opened(tmp_path):
     assert (found.images, found.short_side) == (5, 30)
     assert found.lines() == [
         '5 images, 40 x 30 to 400 x 300, median 40 x 30 pixels',
-        '1 cannot be opened (bad.jpg): they are skipped',
+        '1 cannot be opened (bad.jpg): skipped',
     ]
 
 

@@ -63,8 +63,13 @@ def test_levels_that_are_not_learned_are_said_once(root, images, tmp_path):
 
 
 def test_a_short_run_is_looked_at_too(root, images, tmp_path):
-    _, said = run(root, images, tmp_path / 'a', lr=1e-9, epochs=2, interval=500)
-    assert said and said[0].startswith('after 2 steps')
+    _, said = run(root, images, tmp_path / 'a', lr=1e-9, epochs=50, interval=500)
+    assert len(said) == 1 and said[0].startswith('after 100 steps')
+
+
+def test_a_run_of_a_few_steps_is_not_judged(root, images, tmp_path):
+    _, said = run(root, images, tmp_path / 'a', lr=1e-9, epochs=49, interval=500)
+    assert not said
 
 
 def test_a_loss_that_does_not_fall(root, images, tmp_path, monkeypatch):

@@ -52,7 +52,7 @@ def test_it_says_what_it_does_in_few_lines(run, images):
     _, printed = run
     lines = printed.splitlines()
     assert lines[0] == '41 images, median 36 x 40 pixels'
-    assert lines[1] == '1 cannot be opened (broken.jpg): they are skipped'
+    assert lines[1] == '1 cannot be opened (broken.jpg): skipped'
     assert re.match(r'wamim vit-\w+, \d.* crops of 32 x 32 pixels', lines[2])
     assert 'images/s' in lines[3] and lines[4] == 'batches of 4, learning rate 0.0005'
     assert lines[5].startswith('2 epochs: 82 images seen, about ')

@@ -47,9 +47,7 @@ class Folder(NamedTuple):
         if self.unreadable:
             names = ', '.join(self.unreadable[:3])
             more = ', ...' if len(self.unreadable) > 3 else ''
-            found.append(
-                f'{len(self.unreadable):,} cannot be opened ({names}{more}): they are skipped'
-            )
+            found.append(f'{len(self.unreadable):,} cannot be opened ({names}{more}): skipped')
         return found
 
 

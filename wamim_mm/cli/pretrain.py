@@ -182,7 +182,7 @@ def plan(args: argparse.Namespace) -> Path:
         f'{device}: {trial.batch_size / trial.seconds:,.0f} images/s, '
         f'{trial.memory / 1e9:.1f} GB of memory; {disk / 1e9:.1f} GB of disk for checkpoints',
         f'batches of {recipe.batch_size}, learning rate {recipe.lr:g}',
-        f'{epochs} epochs: {seen}'
+        f'{epochs} {"epoch" if epochs == 1 else "epochs"}: {seen}'
         + (f'; so many fit an hour without a GPU, --epochs {worth} would be better' if cut else ''),
     )
     scenes = None if args.probe or seconds < PROBED_SECONDS else out.resolve() / 'scenes'

@@ -14,6 +14,8 @@ from ..models.features import mean_features, whole_model
 
 #: A loss of level from here on is that of predicting zero, with the noise of a few hundred steps.
 NOTHING = 0.99
+#: Steps between two looks in short runs: in fewer, chance and the warm-up are all there is to see.
+FEWEST_STEPS = 50
 #: Of a batch, so many images' features are compared.
 IMAGES = 64
 #: Of features. Healthy encoders have 0.1 to 0.7 in docs/study.md's runs, and 0.006 where images are
@@ -32,7 +34,8 @@ class HealthHook(Hook):
     speaks.) Models that are neither WaMIM nor MFM are left alone.
 
     Args:
-        interval: Steps between two looks, a third of the run at most. The first is after two.
+        interval: Steps between two looks, at most a third of a run of 150 steps or more, and 50 in
+            shorter ones. The first look is after two intervals.
 
     Raises:
         ValueError: The interval is not positive.
@@ -85,7 +88,7 @@ class HealthHook(Hook):
             if 'loss' in name:
                 self._sums[name] = self._sums.get(name, 0) + value.detach()
         self._steps += 1
-        if self._steps < min(self.interval, max(1, runner.max_iters // 3)):
+        if self._steps < min(self.interval, max(FEWEST_STEPS, runner.max_iters // 3)):
             return
         step = runner.iter + 1
         means = {name: float(value) / self._steps for name, value in self._sums.items()}
