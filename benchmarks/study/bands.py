@@ -14,7 +14,8 @@ from pathlib import Path
 from wamim_mm.evaluation.healthy_losses import BANDS
 
 from . import records
-from .page import CONTENDER, ROOT, Found
+from .found import CONTENDER, Found
+from .page import ROOT
 from .plan import BUDGETS, load
 
 POINTS_PER_OCTAVE = 2

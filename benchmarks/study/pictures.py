@@ -15,7 +15,8 @@ from wamim_mm.evaluation.reconstructions import draw, wamim_rows
 from . import records
 from .__main__ import WORK
 from .data import load_cifar10
-from .page import CONTENDER, IMAGES
+from .found import CONTENDER
+from .page import IMAGES
 from .plan import BUDGETS, load
 from .pretraining import normalized
 

@@ -5,7 +5,8 @@ import math
 
 import pytest
 
-from benchmarks.study import bands, page, plan, records
+from benchmarks.study import bands, page, plan, records, tables
+from benchmarks.study.found import Found, methods, name
 from benchmarks.study.plan import BUDGETS, HEADLINE, Finetuning, Run
 from wamim_mm.evaluation.healthy_losses import BANDS
 
@@ -33,10 +34,10 @@ def test_a_band_is_of_all_runs():
 
 def test_where_a_curve_reaches_a_score():
     curve = [(1.0, [40.0]), (4.0, [49.0, 51.0]), (16.0, [52.0])]
-    assert page.reached(curve, 45.0) == (pytest.approx(2.0), False)  # half-way on a log axis
-    assert page.reached(curve, 50.0) == (pytest.approx(4.0), False)
-    assert page.reached(curve, 39.0) == (1.0, True)
-    assert page.reached(curve, 52.1) is None
+    assert tables.reached(curve, 45.0) == (pytest.approx(2.0), False)  # half-way on a log axis
+    assert tables.reached(curve, 50.0) == (pytest.approx(4.0), False)
+    assert tables.reached(curve, 39.0) == (1.0, True)
+    assert tables.reached(curve, 52.1) is None
 
 
 def entry(task):
@@ -82,41 +83,41 @@ def results(tmp_path):
 
 
 def test_tables(results):
-    found = page.Found(BUDGET, results)
+    found = Found(BUDGET, results)
     # Half of MAE's epochs at half the cost of a step.
-    assert '**0.25** of its cost' in page.ratios(found)
-    assert '| MAE | 8 | 20.8 | 49.0 ± 0.7 (2) |' in page.accuracies(found, 'vit')
-    assert '| ViT, MAE | 30.0 | **31.0** | 30.0 |' in page.tuned(found)
-    assert '| ViT, MAE | 200 | 2.00 (2.00 to 2.00) | 1.00 | 1.0 |' in page.costs(found)
-    assert 'failed: `study/mae_vit/8ep/lr0.001/seed2` (ValueError: no)' in page.missing(found)
+    assert '**0.25** of its cost' in tables.ratios(found)
+    assert '| MAE | 8 | 20.8 | 49.0 ± 0.7 (2) |' in tables.accuracies(found, 'vit')
+    assert '| ViT, MAE | 30.0 | **31.0** | 30.0 |' in tables.tuned(found)
+    assert '| ViT, MAE | 200 | 2.00 (2.00 to 2.00) | 1.00 | 1.0 |' in tables.costs(found)
+    assert 'failed: `study/mae_vit/8ep/lr0.001/seed2` (ValueError: no)' in tables.missing(found)
     assert page.chart(found, 'vit')[:4] == b'\x89PNG' and page.chart(found, 'swin') is None
 
 
 def test_few_images(results):
-    assert page.few_images(page.Found(BUDGET, results)) == 'Not run yet.\n'
+    assert tables.few_images(Found(BUDGET, results)) == 'Not run yet.\n'
     few = list(plan.small(BUDGET, records.current(results / 'cpu.jsonl')))
-    before = page.accuracies(page.Found(BUDGET, results), 'vit')
+    before = tables.accuracies(Found(BUDGET, results), 'vit')
     for task in few:
         if isinstance(task, Run) and task.images == 1000:
             found = dict(scores=dict(probe_all=33.0, probe_last=1, knn=1), status='done')
             records.append(results / 'cpu.jsonl', entry(task) | found)
-    found = page.Found(BUDGET, results)
-    rows = page.few_images(found).splitlines()
+    found = Found(BUDGET, results)
+    rows = tables.few_images(found).splitlines()
     assert rows[0] == '| images | score | 25,000 seen | 50,000 seen | 100,000 seen | 200,000 seen |'
     assert '| 1,000 | probe, all features | 33.0 | 33.0 | 33.0 | 33.0 |' in rows
-    assert '| 50,000 | probe, all features | 40.0 ± 0.0 (2) |' in page.few_images(found)
-    assert page.accuracies(found, 'vit') == before
+    assert '| 50,000 | probe, all features | 40.0 ± 0.0 (2) |' in tables.few_images(found)
+    assert tables.accuracies(found, 'vit') == before
 
 
 def test_records_of_another_config_do_not_count(results):
     lines = (results / 'cpu.jsonl').read_text().splitlines()
     changed = [json.dumps(json.loads(line) | dict(config_hash='other')) for line in lines]
     (results / 'cpu.jsonl').write_text('\n'.join(changed) + '\n')
-    assert page.Found(BUDGET, results).done == {}
+    assert Found(BUDGET, results).done == {}
 
 
 def test_every_method_has_a_name():
-    names = [page.name(c) for e in HEADLINE for c in page.methods(e)]
+    names = [name(c) for e in HEADLINE for c in methods(e)]
     assert 'WaMIM' in names and 'WaMIM, one level' in names and len(set(names)) == 10
 
 
@@ -135,7 +136,7 @@ def test_every_method_has_a_name():
 )
 def test_what_a_run_changes(run, change):
     own = dict(kind='pretraining', config='study/wamim_vit', epochs=1, lr=1e-3, seed=0)
-    assert page.changed(own | run, 'study/wamim_vit', 1e-3) == change
+    assert tables.changed(own | run, 'study/wamim_vit', 1e-3) == change
 
 
 def test_a_record_follows_its_config_to_another_name(tmp_path):

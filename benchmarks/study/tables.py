@@ -1,0 +1,303 @@
+"""The study's tables in Markdown."""
+
+import math
+import statistics
+from collections import Counter
+from pathlib import Path
+
+from .cost import key as cost_key
+from .found import CHARTED, CONTENDER, ENCODERS, SCORES, Found, methods, name
+from .plan import (
+    ABLATION_EPOCHS,
+    ALL_IMAGES,
+    FEW_IMAGES,
+    FINETUNING,
+    HEADLINE,
+    PARTS,
+    PUBLISHED_MFM,
+    RANDOM,
+    SAME_RATE,
+    SOURCES,
+    TRANSFER_TASKS,
+    Finetuning,
+    Stage,
+    Task,
+    chosen_lr,
+    tuning,
+)
+
+FROZEN = ('probe_all', 'probe_last', 'knn')  # what runs have without fine-tuning
+
+
+def mean(scores: list[float]) -> str:
+    """``52.3 ± 0.4 (3)``: mean, standard deviation and number of seeds."""
+    if not scores:
+        return '-'
+    if len(scores) == 1:
+        return f'{scores[0]:.1f}'
+    return f'{statistics.mean(scores):.1f} ± {statistics.stdev(scores):.1f} ({len(scores)})'
+
+
+def table(heads: list[str], rows: list[list[str]]) -> str:
+    lines = [heads, ['---'] * len(heads), *rows]
+    return '\n'.join('| ' + ' | '.join(cells) + ' |' for cells in lines) + '\n'
+
+
+def costs(found: Found) -> str:
+    """The time of a step, and what it is of WaMIM's."""
+    parts = []
+    for encoder, title in ENCODERS.items():
+        own = found.done.get(cost_key(CONTENDER[encoder]))
+        rows = []
+        for config in methods(encoder):
+            record = found.done.get(cost_key(config))
+            if record and own:
+                paired = [a / b for a, b in zip(record['seconds'], own['seconds'], strict=True)]
+                rows.append(
+                    [
+                        f'{title}, {name(config)}',
+                        f'{1000 * record["seconds_per_step"]:.0f}',
+                        f'{statistics.median(paired):.2f} ({min(paired):.2f} to {max(paired):.2f})',
+                        f'{record["flops_per_image"] / 1e9:.2f}',
+                        f'{record["parameters"] / 1e6:.1f}',
+                    ]
+                )
+        parts += rows
+    if not parts:
+        return 'Not measured yet.\n'
+    heads = ['method', 'ms a step', "of WaMIM's", 'GFLOP an image', 'million parameters']
+    return table(heads, parts)
+
+
+def tuned(found: Found) -> str:
+    """Validation accuracy of every learning rate."""
+    rows = []
+    for encoder, title in ENCODERS.items():
+        for config in methods(encoder):
+            if config in SAME_RATE:
+                continue
+            cells = []
+            best = chosen_lr(config, found.budget, found.tried)
+            tasks = tuning(config, found.budget)
+            for lr, task in zip(found.budget.lrs, tasks, strict=True):
+                record = found.done.get(task.key)
+                text = f'{record["scores"]["validation"]:.1f}' if record else '-'
+                cells.append(f'**{text}**' if lr == best else text)
+            rows.append([f'{title}, {name(config)}', *cells])
+    return table(['method', *(f'{lr:g}' for lr in found.budget.lrs)], rows)
+
+
+def accuracies(found: Found, encoder: str) -> str:
+    """Every score of every method and length."""
+    rows = []
+    for config in (RANDOM[encoder], *methods(encoder)):
+        for epochs in (0,) if config in RANDOM.values() else found.budget.epochs:
+            cells = [mean(found.scores(config, epochs, score)) for score in SCORES]
+            if set(cells) != {'-'}:
+                cost = found.cost(config, epochs)
+                minutes = '-' if cost is None else f'{cost:.1f}'
+                rows.append([name(config), f'{epochs:g}', '0' if epochs == 0 else minutes, *cells])
+    return table(['method', 'epochs', 'minutes', *SCORES.values()], rows)
+
+
+def final(found: Found, encoder: str) -> str:
+    """Fine-tuning on all and on 1 % of the labels, at the largest budget."""
+    rows = []
+    for config in (RANDOM[encoder], *HEADLINE[encoder]):
+        epochs = 0 if config in RANDOM.values() else found.budget.epochs[-1]
+        cells = [mean(found.scores(config, epochs, 'finetuned', share)) for share in (1.0, 0.01)]
+        if set(cells) != {'-'}:
+            rows.append([name(config), f'{epochs:g}', *cells])
+    return table(['method', 'epochs', '100 %', '1 %'], rows) if rows else 'Not run yet.\n'
+
+
+def reached(curve: list[tuple[float, list[float]]], goal: float) -> tuple[float, bool] | None:
+    """The cost at which a curve of means reaches a score.
+
+    Returns:
+        The cost, interpolated on a logarithmic axis, and whether it is only an upper bound, as the
+        cheapest run is above the score already; None where no run reaches it.
+    """
+    before = None
+    for cost, scores in curve:
+        score = statistics.mean(scores)
+        if score >= goal:
+            if before is None:
+                return cost, True
+            part = (goal - before[1]) / (score - before[1])
+            return math.exp(math.log(before[0]) + part * math.log(cost / before[0])), False
+        before = (cost, score)
+    return None
+
+
+def ratio(found: Found, encoder: str, rival: str, score: str) -> str:
+    """One sentence: at what share of the rival's cost WaMIM reaches its final score."""
+    theirs = found.curve(rival, score)
+    ours = found.curve(CONTENDER[encoder], score)
+    if not theirs or not ours:
+        return 'not measured yet'
+    cost, scores = theirs[-1]
+    goal = statistics.mean(scores)
+    hit = reached(ours, goal)
+    if hit is None:
+        best = max(statistics.mean(found) for _, found in ours)
+        return f'not reached: {best:.1f} against {goal:.1f}'
+    sign = 'at most ' if hit[1] else ''
+    return (
+        f'{sign}**{hit[0] / cost:.2f}** of its cost ({hit[0]:.1f} of {cost:.1f} minutes for '
+        f'{goal:.1f} %)'
+    )
+
+
+def ratios(found: Found) -> str:
+    rows = [
+        [
+            f'{title}: {name(rival)}',
+            *(ratio(found, encoder, rival, score) for score in CHARTED),
+        ]
+        for encoder, title in ENCODERS.items()
+        for rival in methods(encoder)
+        if rival != CONTENDER[encoder]
+    ]
+    return table(['final accuracy of', *(SCORES[score] for score in CHARTED)], rows)
+
+
+def ablation_rows(found: Found) -> str:
+    """What one change does, beside the spread of the seeds."""
+    rows = []
+    shown = (*FROZEN, 'finetuned')
+    for encoder, title in ENCODERS.items():
+        own = CONTENDER[encoder]
+        base = {score: found.scores(own, ABLATION_EPOCHS, score) for score in shown}
+        if not base['probe_all']:
+            continue
+        rows.append([f'{title}, WaMIM', *map(mean, base.values())])
+        chosen = chosen_lr(own, found.budget, found.tried)
+        for key, record in found.done.items():
+            change = changed(record, own, chosen) if record.get('encoder') == encoder else None
+            if change is None:
+                continue
+            tuned = found.done.get(f'{key}/finetuning/0.1/{FINETUNING[0.1]}ep', {})
+            scores = record['scores'] | tuned.get('scores', {})
+            cells = [
+                f'{scores[score]:.1f} ({scores[score] - statistics.mean(base[score]):+.1f})'
+                if score in scores and base[score]
+                else '-'
+                for score in shown
+            ]
+            rows.append([f'{title}, {change}', *cells])
+    heads = ['what', *(SCORES[score] for score in shown)]
+    return table(heads, rows) if len(rows) > 1 else 'Not run yet.\n'
+
+
+def changed(record: dict, own: str, chosen: float | None) -> str | None:
+    """What a run changes of WaMIM's: a config's part, the learning rate, or the normalization.
+
+    None for a run that is no ablation.
+    """
+    if record['kind'] != 'pretraining' or record['epochs'] != ABLATION_EPOCHS or record['seed']:
+        return None
+    if record.get('images'):
+        return None
+    if record['config'].startswith('ablation/'):
+        return Path(record['config']).name.rpartition('_')[0]
+    rate = f'learning rate {record["lr"]:g}'
+    if record['config'] == own:
+        return None if record['lr'] == chosen else rate
+    if record['config'] == own.replace('wamim', 'wamim-subband'):
+        return f'norm by subband, {rate}'
+    return None
+
+
+def few_images(found: Found) -> str:
+    """Scores of WaMIM on few images, at the same cost for all."""
+    config, lengths = CONTENDER['vit'], found.budget.epochs[:-1]
+    if not any(record.get('images') for record in found.done.values()):
+        return 'Not run yet.\n'
+    rows = []
+    for images in (*FEW_IMAGES, None):
+        there = images or ALL_IMAGES
+        for score in CHARTED:
+            cells = [
+                mean(found.scores(config, epochs * ALL_IMAGES / there, score, images=images))
+                for epochs in lengths
+            ]
+            rows.append([f'{there:,}', SCORES[score], *cells])
+    heads = ['images', 'score', *(f'{epochs * ALL_IMAGES:,.0f} seen' for epochs in lengths)]
+    return table(heads, rows)
+
+
+def mfm_rows(found: Found) -> str:
+    """MFM as published for every length, and with one change, beside the encoder at random."""
+    rows = []
+    for config in PUBLISHED_MFM:
+        at_random = RANDOM[config.rpartition('_')[2]]
+        title = ENCODERS.get(config.rpartition('_')[2], 'ResNet')
+        for epochs in (0, *found.budget.epochs):
+            cells = [
+                mean(found.scores(at_random if epochs == 0 else config, epochs, score))
+                for score in FROZEN
+            ]
+            if set(cells) != {'-'}:
+                label = 'at random' if epochs == 0 else f'{epochs:g} epochs'
+                rows.append([f'{title}, {label}', *cells])
+    for record in found.done.values():
+        if record['config'].startswith('study/mfm/'):
+            cells = [f'{record["scores"][score]:.1f}' for score in FROZEN]
+            change = Path(record['config']).name.rpartition('_')[0]
+            rows.append([f'ViT, {record["epochs"]:g} epoch, {change}', *cells])
+    heads = ['what', *(SCORES[score] for score in FROZEN)]
+    return table(heads, rows) if rows else 'Not run yet.\n'
+
+
+def transferred(found: Found) -> str:
+    """Detection and segmentation from every source."""
+    metrics = {'mask-rcnn': ('box AP', 'mask AP'), 'upernet': ('mIoU',)}
+    assert metrics.keys() == set(TRANSFER_TASKS)
+    rows = []
+    for source in ('scratch', *SOURCES):
+        cells = [
+            mean(
+                [
+                    record['scores'][metric]
+                    for record in found.done.values()
+                    if record['kind'] == 'transfer'
+                    and (record['task'], record['source']) == (task, source)
+                ]
+            )
+            for task, names in metrics.items()
+            for metric in names
+        ]
+        if set(cells) != {'-'}:
+            rows.append([name(f'{source}_vit'), *cells])
+    heads = ['from', 'Mask R-CNN, box AP', 'mask AP', 'UperNet, mIoU']
+    return table(heads, rows) if rows else 'Not run yet.\n'
+
+
+def kind(task: Task) -> str:
+    """What a task is, as the list of what was not run counts it."""
+    if isinstance(task, Finetuning):
+        return f'{"validation of" if task.validates else "fine-tuning on"} {task.share:.0%}'
+    if isinstance(task, Stage):
+        return f'{task.task} on scenes'
+    few = f' of {task.images:,} images' if task.images else ''
+    return f'pre-training for {task.epochs:g} epochs{few}'
+
+
+def missing(found: Found) -> str:
+    """What the plan holds and the records do not, and what failed or was cut."""
+    lines = []
+    for part, plan in PARTS.items():
+        tasks = {task.key: task for task in plan(found.budget, found.tried)}
+        left = [task for key, task in tasks.items() if key not in found.done]
+        counts = Counter(map(kind, left))
+        text = ', '.join(f'{count} {kind}' for kind, count in counts.items()) or 'nothing'
+        lines.append(
+            f'- {part}: {len(tasks) - len(left)} of {len(tasks)} planned; not run: {text}.'
+        )
+    for key, record in found.all.items():
+        if record['status'] != 'done':
+            why = record.get('error', 'interrupted')
+            lines.append(f'- {record["status"]}: `{key}` ({why})')
+    lines.append('\nRuns of a method whose learning rate is not chosen yet are not in the plan.')
+    return '\n'.join(lines) + '\n'
