@@ -11,7 +11,11 @@ from mmpretrain.registry import MODELS
 from benchmarks.fake_gpu import pretended_gpu, to_gpu
 from benchmarks.study import plan, pretraining
 from benchmarks.study.data import augment, generator
+from wamim_mm.evaluation import reconstructions
 from wamim_mm.hooks.masking import masked_collate
+from wamim_mm.models.features import mean_features
+from wamim_mm.models.wamim.masked_encoder import layout_to
+from wamim_mm.ops import random_mask
 
 from ..benchmarks.study.test_study import CONFIGS
 from ..data.test_masking import with_draws
@@ -59,6 +63,36 @@ def test_loss(root, mode, name, dtype, monkeypatch):
         batch = model.data_preprocessor(batch, True)
         assert batch['inputs'].device.type == 'cuda'
         assert_on_gpu(model(**batch, mode='loss'))
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_pictures(root, mode, name, monkeypatch):
+    """What `PicturesHook` and ``wamim reconstruct`` draw, and the image of ``wamim features``."""
+    model = build(root, name).eval()
+    if name.startswith('wamim'):  # the mask's values are real
+        mask = random_mask(2, model.backbone.mask_grid(224, 224), 0.75)
+        layout = model.backbone.geometry(mask)
+        monkeypatch.setattr(reconstructions, 'random_mask', lambda *_: mask)
+        monkeypatch.setattr(
+            model.backbone, 'lay_out', lambda x, mask: layout_to(layout, x.device), raising=True
+        )
+    to_gpu(model, mode)
+    with mode:
+        images = torch.zeros(2, 3, 224, 224, device='cuda')
+        for row in reconstructions.rows_of(model, images):
+            assert all(picture.device.type == 'cpu' for picture in row.values())
+        pictures = reconstructions.as_pictures(model, dict(image=images))
+        assert pictures['image'].device.type == 'cuda'
+
+
+@pytest.mark.parametrize('name', ['wamim_vit-s', 'wamim_swin-t', 'mfm_r50'])
+def test_features(root, mode, name):
+    """What `HealthHook`, `ProbeHook` and ``wamim embed`` compute."""
+    model = to_gpu(build(root, name), mode)
+    batch = dict(inputs=torch.zeros(2, 3, 224, 224, dtype=torch.uint8), data_samples=None)
+    with mode:
+        features = mean_features(model, batch)
+        assert all(feature.device.type == 'cuda' for feature in features)
 
 
 def test_vitdet(mode):

@@ -50,7 +50,7 @@ def draw_features(
     with torch.no_grad():
         maps, attention = _run(model, inputs)
     size = inputs.shape[-2:]
-    row: Row = as_pictures(model, dict(image=inputs.cpu()))
+    row: Row = {title: part.cpu() for title, part in as_pictures(model, dict(image=inputs)).items()}
     backbone = model.backbone
     kind = 'block' if hasattr(backbone, 'layers') else 'stage'
     places = [place % len(getattr(backbone, 'layers', maps)) for place in backbone.out_indices]

@@ -131,7 +131,7 @@ def wamim_rows(model: WaMIM, inputs: Tensor) -> list[Row]:
     targets = model.target_generator
     predicted = model.neck(model.backbone(inputs, mask))
     true = targets(inputs)
-    hidden = hidden_pixels(mask, inputs)
+    hidden = hidden_pixels(mask.to(inputs.device), inputs)
     above = {'image': inputs}
     below = {'visible': inputs.masked_fill(hidden, float('nan'))}
     for first in range(len(targets.levels) - 1, -1, -1):
