@@ -199,6 +199,11 @@ def test_a_used_folder_is_refused_and_resumed(run, images):
     assert done.returncode == 0, done.stderr
     logged = [step['step'] for step in steps(folder / 'first') if step['epoch'] == 4]
     assert len(logged) == 10
+    # A run that was killed after its last checkpoint is exported.
+    (folder / 'first/backbone.safetensors').unlink()
+    done = wamim(folder, 'pretrain', '--out', 'first', '--resume', '--max-bad-share', '0.5')
+    assert done.returncode == 0, done.stderr
+    assert (folder / 'first/backbone.safetensors').is_file()
 
 
 @pytest.mark.parametrize(
@@ -207,6 +212,9 @@ def test_a_used_folder_is_refused_and_resumed(run, images):
         ([], 'the following arguments are required: --data DIR'),
         (['--resume'], '--resume needs --out DIR'),
         (['--resume', '--out', 'nowhere'], '--resume: there is no nowhere/config.py'),
+        (['--resume', '--out', 'x', '--epochs', '3'], 'leave out --epochs, or change something by'),
+        (['--resume', '--out', 'x', '--img-size', '96'], 'leave out --img-size'),
+        (['--resume', '--out', 'x', '--data', '.'], 'goes on with what x/config.py says'),
         (['--data', 'nowhere'], "--data 'nowhere' is no folder"),
         (['--data', '.'], 'no image at'),
         (['--data', '{images}', '--img-size', '50'], '--img-size 50: must be a multiple of 8'),

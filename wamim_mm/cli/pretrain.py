@@ -24,7 +24,7 @@ from .folder import look
 from .launch import add_cfg_options, load_config
 from .progress import duration
 from .settings import check_folder, existing_part, process_count
-from .train import train
+from .train import add_max_bad_share, train
 from .visualizers import add_backends, add_log_to
 from .work_dir import last_checkpoint, refuse_other_run
 
@@ -66,6 +66,7 @@ def parse_args() -> argparse.Namespace:
         help='labelled images to score the encoder on, DIR/train/<class>/ and DIR/val/<class>/ '
         f'(runs of {PROBED_SECONDS // 60} minutes and more: built-in scenes)',
     )
+    add_max_bad_share(parser)
     add_log_to(parser)
     parser.add_argument('--resume', action='store_true', help='go on with the run in --out')
     add_cfg_options(parser)
@@ -73,6 +74,14 @@ def parse_args() -> argparse.Namespace:
     if args.resume:
         if not args.out:
             parser.error('--resume needs --out DIR, the work dir of the run that goes on')
+        chosen = ('data', 'model', 'method', 'epochs', 'img_size', 'probe')
+        given = [name for name in chosen if getattr(args, name) is not None]
+        if given:
+            parser.error(
+                f'--resume: the run goes on with what {args.out}/{CONFIG} says; leave out '
+                f'--{given[0].replace("_", "-")}, or change something by --cfg-options, as the '
+                'length by train_cfg.max_epochs=N'
+            )
         return args
     if not args.data:
         parser.error('the following arguments are required: --data DIR')
@@ -117,6 +126,7 @@ def main() -> None:
         cfg,
         'auto' if args.resume else None,
         amp='auto' if torch.cuda.is_available() else None,
+        max_bad_share=args.max_bad_share,
         hooks=[ProgressHook()],
     )
     finish(out, cfg.data_root)

@@ -85,8 +85,9 @@ class ProgressHook(Hook):
         self._progress.show((runner.iter + 1) / runner.max_iters, self._note(runner))
 
     def after_train(self, runner: Runner) -> None:
-        """Leave the last line."""
-        self._progress.done(self._note(runner))
+        """Leave the last line; where nothing was left to train, there is none."""
+        if self._means:
+            self._progress.done(self._note(runner))
 
     def _note(self, runner: Runner) -> str:
         loader: Any = runner.train_dataloader

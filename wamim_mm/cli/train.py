@@ -48,6 +48,14 @@ def parse_args() -> argparse.Namespace:
         metavar='H',
         help='save and end with exit code 75 after so many hours; --resume goes on',
     )
+    add_max_bad_share(parser)
+    add_log_to(parser)
+    add_common_arguments(parser)
+    return parser.parse_args()
+
+
+def add_max_bad_share(parser: argparse.ArgumentParser) -> None:
+    """Let a command understand ``--max-bad-share``."""
     parser.add_argument(
         '--max-bad-share',
         type=share,
@@ -55,9 +63,6 @@ def parse_args() -> argparse.Namespace:
         metavar='S',
         help='stop where more of the files that were tried are bad, 0 to 1 (%(default)s)',
     )
-    add_log_to(parser)
-    add_common_arguments(parser)
-    return parser.parse_args()
 
 
 @command
