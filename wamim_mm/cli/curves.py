@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import re
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -69,9 +70,21 @@ def validations(work_dir: Path) -> list[dict]:
 
 
 def logged(work_dir: Path) -> list[dict]:
-    """All entries of a run's logs, the resumed ones after the first ones."""
+    """All entries of a run's logs, the resumed ones after the first ones.
+
+    Lines that a full disk has cut, or that are being written, are left out, and counted on stderr.
+    """
     files = sorted(work_dir.glob('*/vis_data/scalars.json'))
-    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    found, cut = [], 0
+    for file in files:
+        for line in file.read_text(errors='replace').splitlines():
+            try:
+                found.append(json.loads(line))
+            except json.JSONDecodeError:
+                cut += 1
+    if cut:
+        print(f'{cut:,} cut lines in the logs of {work_dir}, left out', file=sys.stderr)
+    return found
 
 
 def curves(steps: list[dict], parts: list[str]) -> bytes:
