@@ -1,14 +1,24 @@
-"""Which files are images, and which folders hold them in tar shards."""
+"""Which files are images, which are in a folder, and which folders hold them in tar shards."""
 
 from pathlib import Path
 
-from .interop.folders import is_one
+from .interop.folders import is_one, walk
 
 #: The ends of the names of what OpenCV or Pillow decodes, in lower case.
 SUFFIXES = (
     *('.jpg', '.jpeg', '.jfif', '.png', '.webp', '.bmp', '.tif', '.tiff', '.ppm', '.pgm'),
     *('.gif', '.jp2', '.avif'),
 )
+
+
+def files_under(folder: str | Path) -> list[Path]:
+    """All files in a folder and in those under it, links followed, but for hidden ones.
+
+    The same that a training run of a folder lists; none where there is no such folder.
+    """
+    if not Path(folder).is_dir():
+        return []
+    return [Path(entry.path) for entry in walk(folder) if is_one(entry.is_file)]
 
 
 def is_shards(images: str | Path) -> bool:

@@ -11,9 +11,11 @@ from wamim_mm.cli.checks import (
     check_data,
     count_images,
     find_images,
+    image_names,
     read_config,
     use_image_folder,
 )
+from wamim_mm.evaluation.pictures import PicturesHook
 
 
 def test_missing_files(tmp_path):
@@ -139,6 +141,18 @@ def test_links_may_lead_up(tmp_path):
     fill(tmp_path, 'x/a.jpg')
     (tmp_path / 'x' / 'up').symlink_to(tmp_path)
     assert line_of(folder_of(tmp_path)).startswith('1 images')
+
+
+def test_linked_folders_are_followed_by_all(tmp_path):
+    """What commands find is what a training run finds."""
+    fill(tmp_path / 'elsewhere', 'a.jpg', 'deep/b.jpg')
+    fill(tmp_path / 'images', 'c.jpg')
+    (tmp_path / 'images/link').symlink_to(tmp_path / 'elsewhere')
+    root = tmp_path / 'images'
+    assert line_of(folder_of(root)).startswith('3 images')
+    found = find_images(root)
+    assert image_names(found, root) == ['c.jpg', 'link/a.jpg', 'link/deep/b.jpg']
+    assert PicturesHook(str(root))._paths() == found
 
 
 def test_odd_entries_of_a_folder(tmp_path):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..class_names import LIBRARIES, class_of, import_custom_modules, library_class, name_of
-from ..image_files import SUFFIXES, is_shards
+from ..image_files import SUFFIXES, files_under, is_shards
 from ..interop.folders import is_one, walk
 
 if TYPE_CHECKING:
@@ -119,11 +119,7 @@ def find_images(images: str | Path) -> list[Path | str]:
     path = Path(images)
     if path.is_file():
         return [path]
-    found = sorted(
-        p
-        for p in path.rglob('*')
-        if p.suffix.lower() in SUFFIXES and p.is_file() and not p.name.startswith('.')
-    )
+    found = sorted(p for p in files_under(path) if p.suffix.lower() in SUFFIXES)
     if not found:
         raise FileNotFoundError(
             f'no image at {str(path)!r}; give an image or a folder with images '

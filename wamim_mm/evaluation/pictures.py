@@ -12,7 +12,7 @@ from torch import Tensor
 from ..data.images import train_pipeline
 from ..data.seeding import seeded
 from ..data.shard_index import some_uris
-from ..image_files import SUFFIXES, is_shards
+from ..image_files import SUFFIXES, files_under, is_shards
 from ..models import MFM, WaMIM
 from ..models.features import whole_model
 from .reconstructions import as_array, read_some, rows_of
@@ -83,8 +83,7 @@ class PicturesHook(Hook):
         if is_shards(self.images):
             return [*some_uris(self.images, DRAWN)[1]]
         root = Path(self.images)
-        found = [root] if root.is_file() else sorted(root.rglob('*'))
-        files = [path for path in found if path.is_file() and not path.name.startswith('.')]
+        files = [root] if root.is_file() else sorted(files_under(root))
         images = [path for path in files if path.suffix.lower() in SUFFIXES]
         return [*(images or files)]
 
