@@ -1,10 +1,12 @@
 """Vectors of images, beside what mmpretrain and NumPy give."""
 
 import csv
+import os
 
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.runner import save_checkpoint
 from mmpretrain.models import VisionTransformer
 from PIL import Image
@@ -156,6 +158,28 @@ def test_files(tmp_path):
         head, *rows = csv.reader(file)
     assert head == ['name', 'x0', 'x1'] and [row[0] for row in rows] == names
     assert (np.float32([row[1:] for row in rows]) == vectors).all()
+
+
+def test_names_that_are_no_utf8(tmp_path):
+    names = [os.fsdecode(b'caf\xe9.jpg'), 'b.jpg']
+    for kind in ('csv', 'npz'):
+        save_embedding(names, np.zeros((2, 1), np.float32), tmp_path / f'e.{kind}')
+    assert (tmp_path / 'e.csv').read_bytes().splitlines()[1] == b'caf\xe9.jpg,0.0'
+    assert np.load(tmp_path / 'e.npz')['names'].tolist() == names
+    pytest.importorskip('pyarrow')
+    save_embedding(names, np.zeros((2, 1), np.float32), tmp_path / 'e.parquet')
+
+
+def test_a_fine_tuned_classifier(root, images, tmp_path):
+    """Its mean of the last feature map has a norm that feature maps do not have."""
+    cfg = Config.fromfile(root / 'configs/cls/mfm_vit-s_finetune.py')
+    cfg.model.backbone.update(arch='deit-tiny', img_size=32, patch_size=8, init_cfg=None)
+    cfg.model.head.in_channels = 192
+    model = build_model(cfg)
+    assert cfg.model.backbone.out_type == 'avg_featmap'
+    save_checkpoint(dict(state_dict=model.state_dict(), meta={}), str(tmp_path / 'tuned.pth'))
+    found = embed(cfg, str(tmp_path / 'tuned.pth'), images, batch_size=2)
+    assert found.vectors.shape == (5, 192)
 
 
 def test_parquet(tmp_path):

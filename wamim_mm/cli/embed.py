@@ -86,7 +86,9 @@ def main() -> None:
     if args.duplicates:
         pairs = near_duplicates(found.vectors, args.least_cosine)
         args.duplicates.parent.mkdir(parents=True, exist_ok=True)
-        with args.duplicates.open('w', newline='') as file:
+        with args.duplicates.open(
+            'w', newline='', encoding='utf-8', errors='surrogateescape'
+        ) as file:
             rows = csv.writer(file)
             rows.writerow(['first', 'second', 'cosine'])
             rows.writerows((names[a], names[b], f'{cosine:.4f}') for a, b, cosine in pairs)

@@ -157,7 +157,7 @@ def save_embedding(names: Sequence[str], vectors: np.ndarray, out: Path) -> None
         with out.open('wb') as file:
             np.savez(file, names=np.array(names), vectors=vectors)
     elif out.suffix == '.csv':
-        with out.open('w', newline='') as file:
+        with out.open('w', newline='', encoding='utf-8', errors='surrogateescape') as file:
             rows = csv.writer(file)
             rows.writerow(['name', *(f'x{i}' for i in range(vectors.shape[1]))])
             rows.writerows(
@@ -167,7 +167,9 @@ def save_embedding(names: Sequence[str], vectors: np.ndarray, out: Path) -> None
         import pyarrow
         from pyarrow import parquet
 
-        columns = dict(name=pyarrow.array(names), vector=pyarrow.array(list(vectors)))
+        # Names of files that are no UTF-8 have characters that it refuses.
+        shown = [name.encode(errors='backslashreplace').decode() for name in names]
+        columns = dict(name=pyarrow.array(shown), vector=pyarrow.array(list(vectors)))
         parquet.write_table(pyarrow.table(columns), out)
 
 

@@ -1,7 +1,6 @@
 """Linear probe: how well a linear classifier reads the classes off a frozen encoder's features."""
 
 from collections.abc import Iterable, Sequence
-from copy import deepcopy
 from functools import partial
 from typing import NamedTuple
 
@@ -15,7 +14,6 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from ..class_names import class_of, library_of
 from ..data.checks import build_dataset
 from ..data.classes import Trained, check_training_folders, name_folders
 from ..data.corruptions import corrupted
@@ -36,13 +34,12 @@ __all__ = [
 def build_encoder(cfg: Config, seed: int) -> BaseSelfSupervisor:
     """The config's model at random initialization, its backbone yielding feature maps."""
     set_random_seed(seed)
-    cfg = deepcopy(cfg)
-    # Those with a class token have several kinds of output.
-    kinds = getattr(class_of(cfg.model.backbone, 'MODELS', library_of(cfg)), 'OUT_TYPES', ())
-    if 'featmap' in kinds:
-        cfg.model.backbone.out_type = 'featmap'
     model = build_model(cfg)
     model.init_weights()
+    # Those with a class token have several kinds of output. A classifier's has a norm of its own
+    # for its kind, so that the model is built as its checkpoint has it.
+    if 'featmap' in getattr(model.backbone, 'OUT_TYPES', ()):
+        model.backbone.out_type = 'featmap'
     return model.to('cuda' if torch.cuda.is_available() else 'cpu')
 
 
