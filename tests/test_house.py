@@ -30,6 +30,7 @@ ARROWS = {
     'cli': {
         *('interop', 'data', 'evaluation', 'export', 'imagenet_c', 'class_names'),
         'image_files',
+        'saved_config',
     },
     'demo': {'cli'},
     '__main__': {'cli', 'demo', 'version'},

@@ -88,6 +88,20 @@ def test_a_loss_that_does_not_fall(root, images, tmp_path, monkeypatch):
     ]
 
 
+def test_losses_may_stand_still_after_a_resume(root, images, tmp_path, monkeypatch):
+    step = MFM.train_step
+
+    def still(self, data, optim_wrapper):
+        return dict(step(self, data, optim_wrapper), loss=torch.tensor(0.5))
+
+    monkeypatch.setattr(MFM, 'train_step', still)
+    for epochs, resume, count in ((4, False, 1), (12, True, 0)):
+        saved = dict(type='CheckpointHook', interval=1, _delete_=True)
+        options = dict(default_hooks=dict(checkpoint=saved), resume=resume)
+        _, said = run(root, images, tmp_path / 'a', 'mfm_r18_cifar10', epochs=epochs, **options)
+        assert len(said) == count
+
+
 def test_a_learning_rate_that_is_too_high(root, images, tmp_path):
     _, said = run(root, images, tmp_path / 'a', lr=0.03)
     assert any('level' in line and line.endswith('optimizer.lr, down') for line in said)

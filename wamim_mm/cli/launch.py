@@ -222,6 +222,7 @@ def build_runner(
     from .flexible import make_runner
     from .precision import use_amp
     from .screen import FirstStepHook
+    from .seed import settle_seed
 
     if amp:
         use_amp(cfg, amp)
@@ -232,6 +233,8 @@ def build_runner(
     if cfg.launcher == 'pytorch':
         end_with_launcher()
         meet_anew()
+    if 'train_dataloader' in loaders:
+        settle_seed(cfg)
     runner = make_runner(cfg, trains='train_dataloader' in loaders)
     # Behind the config, which is saved with the run and may be used again as it was given.
     for hook in (

@@ -51,10 +51,12 @@ class HealthHook(Hook):
         self._sums: dict[str, Tensor] = {}
         self._steps = 0
         self._first: dict[str, float] = {}
+        self._resumed = False
 
     @master_only
     def before_train(self, runner: Runner) -> None:
         """Hold the batch against the recipe's."""
+        self._resumed = runner.iter > 0
         if _pretrained(runner) is None:
             return
         scale = runner.cfg.get('auto_scale_lr') or {}
@@ -117,7 +119,8 @@ class HealthHook(Hook):
                 'and change optim_wrapper.optimizer.lr, '
                 f'{"down" if max(unlearned.values()) > 1.05 else "up where it is low"}',
             )
-        before = self._first.get('loss')
+        # After a resume the first losses are not those of the beginning: they may stand still.
+        before = None if self._resumed else self._first.get('loss')
         if not levels and before is not None and means['loss'] >= before:
             self._say(
                 runner,
