@@ -1,9 +1,12 @@
 """The sentences of a run's page."""
 
+import json
+
 import pytest
 from mmengine.config import Config
 
-from wamim_mm.cli.report import healthy_bands, levels_of, meaning
+from wamim_mm.cli import report
+from wamim_mm.cli.report import Run, healthy_bands, levels_of, meaning
 from wamim_mm.evaluation.healthy_losses import Band, healthy_band
 
 
@@ -43,3 +46,39 @@ def test_bands_are_those_of_the_same_normalization_and_unit(root):
         }
     cfg.model.target_generator.norm = 'token'  # nothing was measured
     assert healthy_bands(cfg, (1, 2, 3)) == {}
+
+
+@pytest.mark.parametrize(
+    ('loop', 'checkpoint', 'processes', 'expected'),
+    [
+        (dict(max_epochs=2), 'epoch_2.pth', 1, 'Finished: epoch 2 of 2, 80 images seen'),
+        (dict(max_epochs=3), 'epoch_2.pth', 8, 'Not finished: epoch 2 of 3, 640 images seen'),
+        (dict(max_iters=20), 'iter_20.pth', 2, 'Finished: step 20 of 20, 160 images seen'),
+    ],
+)
+def test_how_far_a_run_is(loop, checkpoint, processes, expected, tmp_path):
+    """Images are those of all processes."""
+    config = dict(
+        train_cfg=loop,
+        train_dataloader=dict(batch_size=4),
+        model=dict(target_generator=dict(levels=(2,)), head=dict(loss_weights=(1.0,))),
+    )
+    config |= dict(processes=processes) if processes > 1 else {}
+    logs = tmp_path / '2026/vis_data'
+    logs.mkdir(parents=True)
+    (logs / 'config.py').write_text(Config(config).pretty_text)
+    steps = [
+        dict(step=step, epoch=step // 10, loss=0.8, loss_level2=0.8, time=2.0) for step in (10, 20)
+    ]
+    (logs / 'scalars.json').write_text('\n'.join(map(json.dumps, steps)))
+    (tmp_path / checkpoint).touch()
+    (tmp_path / 'last_checkpoint').write_text(checkpoint)
+    run = Run(tmp_path)
+    assert run.state.startswith(expected)
+    assert f'{4 * processes / 2:,.0f} images/s' in run.state
+    drawn = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, 'healthy_bands', lambda cfg, levels: {})
+        patch.setattr(report, 'meaning', lambda losses, seen, band: drawn.append(seen) or '')
+        report.curves_section(run)
+    assert drawn == [[40 * processes, 80 * processes]]

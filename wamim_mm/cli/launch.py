@@ -32,6 +32,7 @@ from .settings import (
     check_timeout,
     is_first_process,
     pretrained_files,
+    process_count,
 )
 
 if TYPE_CHECKING:
@@ -235,6 +236,8 @@ def build_runner(
         meet_anew()
     if 'train_dataloader' in loaders:
         settle_seed(cfg)
+        if process_count() > 1:
+            cfg.processes = process_count()  # the saved config says what a step was
     runner = make_runner(cfg, trains='train_dataloader' in loaders)
     # Behind the config, which is saved with the run and may be used again as it was given.
     for hook in (

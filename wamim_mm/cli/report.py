@@ -102,6 +102,8 @@ class Run:
         pointer = folder / 'last_checkpoint'
         named = folder / Path(pointer.read_text().strip()).name if pointer.is_file() else None
         self.checkpoint = named if named and named.is_file() else None
+        #: Images of a step, in all processes.
+        self.batch = self.cfg.train_dataloader.batch_size * self.cfg.get('processes', 1)
 
     @property
     def title(self) -> str:
@@ -121,19 +123,21 @@ class Run:
         """How far it is and how fast it went."""
         last, loop = self.steps[-1], self.cfg.train_cfg
         seconds = sum(step['time'] for step in self.steps) / len(self.steps)
-        batch = self.cfg.train_dataloader.batch_size
         unit, of = (
             ('epoch', loop.get('max_epochs'))
             if 'max_epochs' in loop
             else ('step', loop.get('max_iters'))
         )
-        ended = self.checkpoint is not None and self.checkpoint.name == f'epoch_{of}.pth'
+        ended = self.checkpoint is not None and self.checkpoint.name in (
+            f'epoch_{of}.pth',
+            f'iter_{of}.pth',
+        )
         found = 'Finished' if ended else 'Not finished'
         bad = self.folder / 'bad_files.txt'
         count = len(bad.read_bytes().splitlines()) if bad.is_file() else 0
         return (
-            f'{found}: {unit} {last[unit]} of {of}, {last["step"] * batch:,} images seen in '
-            f'{duration(last["step"] * seconds)}, {batch / seconds:,.0f} images/s in each process; '
+            f'{found}: {unit} {last[unit]} of {of}, {last["step"] * self.batch:,} images seen in '
+            f'{duration(last["step"] * seconds)}, {self.batch / seconds:,.0f} images/s; '
             f'{count or "no"} bad files.'
         )
 
@@ -171,8 +175,7 @@ def curves_section(run: Run) -> str:
     levels, weights = levels_of(run.cfg)
     if not levels:
         return loss_curve(run) + '<p>The loss of every logged step.</p>'
-    batch = run.cfg.train_dataloader.batch_size
-    seen = [step['step'] * batch for step in run.steps]
+    seen = [step['step'] * run.batch for step in run.steps]
     figure, axis = pyplot().subplots(figsize=(8, 3.6), layout='constrained')
     rows = []
     bands = healthy_bands(run.cfg, levels)
@@ -218,8 +221,7 @@ def probe_section(run: Run) -> str:
     found = [entry for entry in logged(run.folder) if 'probe/linear' in entry]
     if not found:
         return ''
-    batch = run.cfg.train_dataloader.batch_size
-    seen = [entry['step'] * batch for entry in found]
+    seen = [entry['step'] * run.batch for entry in found]
     figure, axis = pyplot().subplots(figsize=(8, 3.2), layout='constrained')
     for key, label in (('linear', 'linear probe'), ('knn', 'nearest neighbours')):
         axis.plot(seen, [entry[f'probe/{key}'] for entry in found], marker='o', label=label)
