@@ -12,7 +12,7 @@ from mmpretrain.registry import DATASETS as CLASSIFICATION
 from mmseg.registry import DATASETS as SEGMENTATION
 from PIL import Image
 
-from wamim_mm.cli import shards
+from wamim_mm.cli import own_data, shards
 from wamim_mm.cli.checks import use_shards
 from wamim_mm.cli.folder import look
 from wamim_mm.cli.launch import LOADERS
@@ -141,6 +141,23 @@ def plain_maps(scenes, folder, shift):
             shutil.copy(image, folder / 'images' / name / image.name)
     shutil.copy(scenes / 'labels.txt', folder / 'classes.txt')
     return folder
+
+
+@pytest.mark.parametrize('place', [0, 77, 199, None])
+def test_the_last_class_may_be_rare(place, tmp_path):
+    """In one of many maps; or in none, and all were read."""
+    maps = [tmp_path / f'{i:03}.png' for i in range(200)]
+    for i, path in enumerate(maps):
+        labels = np.array([[0, 1, 255, 5 if i == place else 4]], np.uint8)
+        Image.fromarray(labels).save(path)
+    largest, read = own_data._largest(maps, 5)
+    assert (largest, read) == (4, 200) if place is None else (largest == 5 and read <= 200)
+
+
+def test_maps_are_read_for_a_minute_at_most(tmp_path, monkeypatch):
+    monkeypatch.setattr(own_data, 'LOOK_SECONDS', 0)
+    Image.new('L', (2, 2), 1).save(tmp_path / 'map.png')
+    assert own_data._largest([tmp_path / 'map.png'] * 100, 5) == (1, 34)
 
 
 @pytest.mark.parametrize('layout', ['scenes', 'from 1', 'from 0'])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +26,8 @@ MASK_FOLDERS = ('annotations', 'masks', 'labels', 'label_maps')
 CLASS_FILES = ('labels.txt', 'classes.txt')
 #: What no loss and no score counts.
 IGNORED = 255
-#: Label maps that are read to see whether 0 is a class.
-SAMPLE = 40
+#: Label maps that are read together to see whether 0 is a class, and for how many seconds.
+SAMPLE, LOOK_SECONDS = 40, 60
 
 
 def use_own_data(cfg: Config, folder: str) -> str:
@@ -141,7 +143,8 @@ def _label_maps(cfg: Config, root: Path) -> str:
             seg_map_suffix=_suffix(labels, listed),
         )
     # Classes are 0, 1, ... or, where 0 is ignored, 1, 2, ...
-    without_zero = _largest(maps[:: -(-len(maps) // SAMPLE)]) == len(classes)
+    largest, read = _largest(maps, len(classes))
+    without_zero = largest == len(classes)
     _set_class_counts(cfg.model, len(classes))
     for name, dataset in inner_datasets(cfg, LOADERS):
         dataset.update(
@@ -155,7 +158,11 @@ def _label_maps(cfg: Config, root: Path) -> str:
             if 'reduce_zero_label' in step:
                 step.reduce_zero_label = without_zero
     cfg.data_root = str(root)
-    zero = '1 is the first in label maps, 0 is ignored' if without_zero else '0 is the first'
+    zero = (
+        '1 is the first in label maps, 0 is ignored'
+        if without_zero
+        else f'0 is the first: no {len(classes)} in the {read:,} label maps that were read'
+    )
     return _said(classes, f'{names}, {zero}')
 
 
@@ -249,17 +256,30 @@ def _suffix(folder: Path, files: Sequence[Path]) -> str:
     return found[0]
 
 
-def _largest(maps: Iterable[Path]) -> int:
-    """The largest label in these label maps."""
+def _largest(maps: Sequence[Path], enough: int) -> tuple[int, int]:
+    """The largest label in label maps, and how many were read.
+
+    All are, for a minute at most, until there is one that is large enough: the last class may be
+    rare.
+    """
     import numpy as np
     from PIL import Image
 
-    largest = 0
-    for path in maps:
+    def largest_in(path: Path) -> int:
         with Image.open(path) as image:
             labels = np.asarray(image)
-        largest = max(largest, int(labels[labels != IGNORED].max(initial=0)))
-    return largest
+        return int(labels[labels != IGNORED].max(initial=0))
+
+    parts = -(-len(maps) // SAMPLE)  # each is spread over all
+    largest = read = 0
+    until = time.monotonic() + LOOK_SECONDS
+    with ThreadPoolExecutor() as pool:
+        for part in (maps[start::parts] for start in range(parts)):
+            if largest >= enough or (read and time.monotonic() > until):
+                break
+            largest = max([largest, *pool.map(largest_in, part)])
+            read += len(part)
+    return largest, read
 
 
 def _set_class_counts(model: Any, count: int) -> None:
