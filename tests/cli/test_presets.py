@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from wamim_mm.cli import presets
+from wamim_mm.cli import precision, presets
 from wamim_mm.cli.pretrain import Choice, chosen_model, config_text
 from wamim_mm.cli.progress import duration
 from wamim_mm.evaluation.models import build_model
@@ -73,6 +73,22 @@ def test_the_config_builds_a_model_for_these_images(method, model, size, tmp_pat
         assert side >= 4 and max(built.target_generator.levels) <= 5
         # The deepest feature predicts the coarsest level, two tokens of the finest encoder wide.
         assert 2 ** built.target_generator.levels[-1] <= 2 * built.backbone.mask_unit
+
+
+@pytest.mark.parametrize('has_bf16', [True, False])
+def test_the_config_of_a_gpu_has_its_precision(tmp_path, monkeypatch, has_bf16):
+    """As the run itself, so that by hand it takes the same steps."""
+    monkeypatch.setattr(precision, 'get_device', lambda: 'cuda')
+    monkeypatch.setattr(torch.cuda, 'is_bf16_supported', lambda: has_bf16)
+    given = (str(tmp_path), 'wamim', 'vit-s', 96, presets.recipe(5000, 10, 64), 78)
+    plain, cfg = (
+        Config.fromstring(config_text(Choice(*given, gpu, None)), '.py') for gpu in (False, True)
+    )
+    assert plain.optim_wrapper.type == 'OptimWrapper'
+    assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
+    assert cfg.optim_wrapper.dtype == ('bfloat16' if has_bf16 else 'float16')
+    precision.use_amp(plain, 'auto')
+    assert plain.optim_wrapper == cfg.optim_wrapper
 
 
 def test_every_size_suits_some_vit():

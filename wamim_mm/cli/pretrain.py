@@ -273,6 +273,11 @@ def config_text(choice: Choice) -> str:
     ]
     if probe is not None:
         hooks.append(dict(type='ProbeHook', data=str(probe), interval=pictures))
+    training = Config(dict(optim_wrapper=dict(optimizer=dict(lr=recipe.lr))))
+    if gpu:
+        from .precision import use_amp
+
+        use_amp(training, 'auto')
     return f'''"""Written by wamim pretrain; the same run by hand:
 
 wamim train {CONFIG}
@@ -299,7 +304,7 @@ train_dataloader = dict(
     pin_memory={gpu},
     dataset=dict(data_root=data_root, data_prefix='', pipeline=train_pipeline),
 )
-optim_wrapper = dict(optimizer=dict(lr={recipe.lr:g}))
+{training.pretty_text.strip()}
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-2, end={recipe.warm_up}, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', begin={recipe.warm_up}, convert_to_iter_based=True),
