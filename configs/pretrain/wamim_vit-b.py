@@ -29,9 +29,10 @@ model = dict(
     # One small decoder for each feature, on the grid of the patches. Features that the encoder has
     # not normed (blocks 3, 6 and 9) get a norm of their own on the way in.
     neck=dict(type='WaMIMDecoder', strides=16, embed_dims=256, num_heads=8, num_layers=1),
-    # Fine levels are predicted from shallow features, coarse levels from deep ones.
+    # Fine levels are predicted from shallow features, coarse levels from deep ones. Normalized by
+    # block small ViTs fine-tuned better than by subband (docs/study.md).
     target_generator=dict(
-        type='WaveletTargetGenerator', wavelet='haar', levels=(2, 3, 4, 5), norm='subband'
+        type='WaveletTargetGenerator', wavelet='haar', levels=(2, 3, 4, 5), norm='block'
     ),
     head=dict(type='WaMIMHead', loss_weights=(0.8, 0.9, 1.1, 1.2)),
     init_cfg=[
