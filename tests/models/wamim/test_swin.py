@@ -5,6 +5,7 @@ import torch
 from mmpretrain.models import SwinTransformer
 
 from wamim_mm import WaMIMSwinTransformer
+from wamim_mm.models.wamim import swin
 from wamim_mm.ops import gather_tokens, random_mask
 
 from .dense_reference import hide_keys_swin, randomize
@@ -195,3 +196,35 @@ def test_refuses_what_it_does_not_compute():
         ours(torch.randn(1, 3, 192, 192), mask)
     with pytest.raises(ValueError, match='mask unit of 32 pixels, got 200 x 192'):
         ours(torch.randn(1, 3, 200, 192), mask)
+
+
+def test_in_half_precision_the_bias_gets_its_gradient_in_float32(monkeypatch):
+    """Beside a float64 sum of the gradients of all pairs: of 16 images there are half a million."""
+    seen, attend, product = [], swin._group_attention, torch.baddbmm
+
+    def group_attention(msa, x, groups):
+        seen.append(dict(msa=msa, groups=groups))
+        return attend(msa, x, groups)
+
+    def baddbmm(bias, *args, **kwargs):
+        bias.register_hook(lambda grad, entry=seen[-1]: entry.update(grad=grad))
+        return product(bias, *args, **kwargs)
+
+    monkeypatch.setattr(swin, '_group_attention', group_attention)
+    monkeypatch.setattr(torch, 'baddbmm', baddbmm)
+    arch = dict(embed_dims=16, depths=[1, 1, 1], num_heads=[2, 2, 4])
+    ours, _ = pair(arch=arch, out_indices=(2,))
+    images = torch.randn(16, 3, 224, 224)
+    mask = random_mask(16, ours.mask_grid(224, 224), 0.75)
+    with torch.autocast('cpu', torch.bfloat16):
+        (feature,) = ours(images, mask)
+        (feature.tokens * torch.randn_like(feature.tokens)).sum().backward()
+    assert len(seen) == 3
+    for entry in seen:
+        table, relative = entry['msa'].relative_position_bias_table, entry['groups'].relative
+        heads, side = table.shape[1], relative.shape[-1]
+        grad = entry['grad'].view(-1, heads, side, side).permute(0, 2, 3, 1).reshape(-1, heads)
+        exact = torch.zeros(len(table) + 1, heads, dtype=torch.float64)
+        exact.index_add_(0, relative.flatten(), grad.double())
+        error = (table.grad - exact[:-1]).norm() / exact[:-1].norm()
+        assert grad.dtype == torch.bfloat16 and error < 1e-3

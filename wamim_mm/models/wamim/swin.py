@@ -191,7 +191,8 @@ def _group_attention(msa: WindowMSA, x: Tensor, groups: _Groups) -> Tensor:
 
     table = F.pad(msa.relative_position_bias_table, (0, 0, 0, 1), value=float('-inf'))
     # Not F.embedding: for few rows and many indices, its backward pass is 5 times slower on a CPU.
-    bias = table.to(query.dtype).index_select(0, groups.relative.flatten())
+    # The cast comes last: the table's gradient is a sum over all pairs, and float32 holds it.
+    bias = table.index_select(0, groups.relative.flatten()).to(query.dtype)
     bias = bias.view(batch * num_groups, capacity, capacity, -1).permute(0, 3, 1, 2).flatten(0, 1)
     attention = torch.baddbmm(bias, query, key.transpose(1, 2), alpha=msa.scale).softmax(-1)
     out = msa.attn_drop(attention) @ value
