@@ -1,6 +1,5 @@
 """Targets of the study alone: the controls for wavelets, and HOG on a grid of any size."""
 
-import torch
 from mmpretrain.models.selfsup.maskfeat import HOGGenerator
 from mmpretrain.registry import MODELS
 from torch import Tensor
@@ -51,11 +50,12 @@ class PerImageFrequencyLoss(FrequencyLoss):
     one that lost its low ones.
     """
 
-    def forward(self, pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-        """As in the parent; ``mask`` is ``(N, H, W)``."""
-        loss = super().forward
-        images = zip(pred.split(1), target.split(1), mask.split(1), strict=True)
-        return torch.stack([loss(*image) for image in images]).mean()
+    def of_images(
+        self, pred: Tensor, target: Tensor, mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """As in the parent, each divided already; an image that lost nothing counts for none."""
+        distances, frequencies = super().of_images(pred, target, mask)
+        return distances / frequencies.clamp(min=1), (frequencies > 0).to(frequencies)
 
 
 @MODELS.register_module()

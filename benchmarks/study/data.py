@@ -147,7 +147,7 @@ def augment(
     theta[:, 1, 1] = height
     theta[:, 0, 2] = (1 - width) * (2 * x - 1)
     theta[:, 1, 2] = (1 - height) * (2 * y - 1)
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False).to(images.device)
+    grid = F.affine_grid(theta.to(images.device), list(images.shape), align_corners=False)
     pixels = F.grid_sample(
         images.float() / 255, grid, mode='bicubic', padding_mode='reflection', align_corners=False
     )
