@@ -20,7 +20,7 @@ def pretended_gpu() -> Iterator[FakeTensorMode]:
         for owner, name, replaced in (
             (torch.Tensor, 'pin_memory', lambda self: self),
             (torch.cuda.amp.common, 'amp_definitely_not_available', lambda: False),
-            (torch.cuda, 'is_bf16_supported', lambda: True),
+            (torch.cuda, 'is_bf16_supported', lambda **_: True),
         ):
             stack.enter_context(mock.patch.object(owner, name, replaced))
         yield FakeTensorMode(allow_non_fake_inputs=True)

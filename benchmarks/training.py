@@ -330,7 +330,7 @@ def default_dtype(device: str) -> str:
     """What ``--amp`` trains in on this device; on a CPU, single precision."""
     if device == 'cpu':
         return 'fp32'
-    return 'bf16' if torch.cuda.is_bf16_supported() else 'fp16'
+    return 'bf16' if torch.cuda.is_bf16_supported(including_emulation=False) else 'fp16'
 
 
 def distributed(model: nn.Module, cfg: Config, device: torch.device) -> nn.Module:

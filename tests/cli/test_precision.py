@@ -15,7 +15,12 @@ def on(monkeypatch):
 
     def pretend(device, has_bf16=False):
         monkeypatch.setattr(precision, 'get_device', lambda: device)
-        monkeypatch.setattr(torch.cuda, 'is_bf16_supported', lambda: has_bf16)
+        # Every GPU emulates it.
+        monkeypatch.setattr(
+            torch.cuda,
+            'is_bf16_supported',
+            lambda including_emulation=True: including_emulation or has_bf16,
+        )
 
     yield pretend
     for device, dtype in defaults.items():

@@ -79,7 +79,12 @@ def test_the_config_builds_a_model_for_these_images(method, model, size, tmp_pat
 def test_the_config_of_a_gpu_has_its_precision(tmp_path, monkeypatch, has_bf16):
     """As the run itself, so that by hand it takes the same steps."""
     monkeypatch.setattr(precision, 'get_device', lambda: 'cuda')
-    monkeypatch.setattr(torch.cuda, 'is_bf16_supported', lambda: has_bf16)
+    # Every GPU emulates it.
+    monkeypatch.setattr(
+        torch.cuda,
+        'is_bf16_supported',
+        lambda including_emulation=True: including_emulation or has_bf16,
+    )
     given = (str(tmp_path), 'wamim', 'vit-s', 96, presets.recipe(5000, 10, 64), 78)
     plain, cfg = (
         Config.fromstring(config_text(Choice(*given, gpu, None)), '.py') for gpu in (False, True)

@@ -177,11 +177,13 @@ def test_the_optimizers_settings_follow_and_its_memory_stays(tmp_path, caplog):
     assert seen['state'].keys() == saved.keys() and len(saved) == 2
 
 
-def test_memory_and_loss_scale_survive(tmp_path):
+# bfloat16 has no scale, and float16 refuses that there is none.
+@pytest.mark.parametrize(('scaler', 'kept_scaler'), [({'scale': 8.0}, {'scale': 8.0}), ({}, None)])
+def test_memory_and_loss_scale_survive(tmp_path, scaler, kept_scaler):
     """A resumed run that has nothing left to do has the checkpoint's, in a new schedule."""
     first = first_run(tmp_path)
     saved = torch.load(first / 'epoch_4.pth', weights_only=False)
-    saved['optimizer']['loss_scaler'] = {'scale': 8.0}
+    saved['optimizer']['loss_scaler'] = scaler
     kept = {index: state['exp_avg'].clone() for index, state in saved['optimizer']['state'].items()}
     torch.save(saved, first / 'epoch_4.pth')
     seen = []
@@ -201,7 +203,7 @@ def test_memory_and_loss_scale_survive(tmp_path):
         load_from=str(first / 'epoch_4.pth'),
         resume=True,
     )
-    assert not rates and seen == [{'scale': 8.0}]
+    assert not rates and seen == [kept_scaler]
     state = runner.optim_wrapper.optimizer.state_dict()['state']
     assert all(torch.equal(state[index]['exp_avg'], kept[index]) for index in kept)
     assert runner.optim_wrapper.param_groups[0]['initial_lr'] == 2.0

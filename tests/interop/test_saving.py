@@ -21,6 +21,7 @@ from mmengine.runner import Runner, load_checkpoint, save_checkpoint
 from mmengine.runner.checkpoint import find_latest_checkpoint
 from torch import nn
 
+from benchmarks.fake_gpu import pretended_gpu
 from wamim_mm.interop import saving
 
 pytestmark = pytest.mark.usefixtures('own_instances')
@@ -60,6 +61,15 @@ def runner(work_dir, epochs=4, model=None, **options):
 def names(work_dir):
     files = [path for path in work_dir.iterdir() if path.is_file()]
     return sorted(path.name for path in files if path.suffix != '.py')  # but for the config
+
+
+def test_an_optimizer_on_a_gpu_is_saved_from_the_cpu():
+    """As MMEngine's strategies hand it over."""
+    with pretended_gpu() as mode, mode:
+        moment = torch.zeros(2, device='cuda')
+        found = saving._on_cpu(dict(state={0: dict(moment=moment, step=3)}, param_groups=[]))
+    assert moment.device.type == 'cuda' and found['state'][0]['moment'].device.type == 'cpu'
+    assert found['state'][0]['step'] == 3
 
 
 def test_the_pointer_is_relative_and_old_ones_go(tmp_path):

@@ -28,7 +28,10 @@ def use_amp(cfg: Config, amp: str) -> None:
         ValueError: The device lacks it.
     """
     device = get_device()
-    has_bf16 = device == 'cpu' or (device == 'cuda' and torch.cuda.is_bf16_supported())
+    # Older GPUs emulate it, more slowly than float32, and not in every convolution.
+    has_bf16 = device == 'cpu' or (
+        device == 'cuda' and torch.cuda.is_bf16_supported(including_emulation=False)
+    )
     if amp == 'auto':
         amp = 'bf16' if has_bf16 else 'fp16'
     if amp == 'bf16' and not has_bf16:

@@ -101,7 +101,8 @@ class PicturesHook(Hook):
         model = self._model(runner)
         training = model.training
         model.eval()
-        with seeded(0), torch.random.fork_rng():
+        device = self._inputs.device
+        with seeded(0), torch.random.fork_rng([device] if device.type == 'cuda' else []):
             torch.manual_seed(0)
             rows = rows_of(model, self._inputs)
         model.train(training)

@@ -35,7 +35,8 @@ def try_steps(cfg: Config, size: int, batch_size: int, least: int = 1) -> Trial:
     """Take some steps on random images; on a GPU with half the batch as long as memory is short.
 
     Args:
-        cfg: A pre-training config, for square colour images.
+        cfg: A pre-training config, for square colour images; its steps have the optimizer
+            wrapper's precision.
         size: Their side in pixels.
         batch_size: Images of a step.
         least: The smallest batch to try.
@@ -50,12 +51,15 @@ def try_steps(cfg: Config, size: int, batch_size: int, least: int = 1) -> Trial:
         except torch.cuda.OutOfMemoryError:
             if batch_size <= least:
                 raise
-            batch_size //= 2
-            torch.cuda.empty_cache()
+        # Only here nothing holds the model any more.
+        torch.cuda.empty_cache()
+        batch_size //= 2
 
 
 def _steps(cfg: Config, size: int, batch_size: int, device: torch.device) -> Trial:
     gpu = device.type == 'cuda'
+    given = cfg.optim_wrapper.get('dtype')  # of mixed precision
+    dtype = getattr(torch, given) if given else None
     if gpu:
         torch.cuda.reset_peak_memory_stats()
     with torch.random.fork_rng(devices=[]):
@@ -64,8 +68,10 @@ def _steps(cfg: Config, size: int, batch_size: int, device: torch.device) -> Tri
         images = torch.randn(batch_size, 3, size, size, device=device)
         for step in range(FIRST_STEPS + STEPS):
             if step == FIRST_STEPS:
+                if gpu:
+                    torch.cuda.synchronize()
                 started = time.perf_counter()
-            with torch.autocast(device.type, torch.bfloat16, enabled=gpu):
+            with torch.autocast(device.type, dtype, enabled=dtype is not None):
                 loss, _ = model.parse_losses(model.loss(images, None))
             optimizer.zero_grad()
             loss.backward()

@@ -46,6 +46,8 @@ class ResumeHook(Hook):
         changes = self._reach(runner, checkpoint)
         for wrapper, saved in _optimizers(runner, checkpoint):
             changes += _changed_parameters(wrapper, saved)
+            if not saved.get('loss_scaler', True):  # of bfloat16, which float16 refuses
+                saved.pop('loss_scaler')
         schedulers = _flat(runner.param_schedulers)
         if any(getattr(scheduler, 'need_val_args', False) for scheduler in schedulers):
             if changes:

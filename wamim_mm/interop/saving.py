@@ -124,15 +124,23 @@ def _size(content: Any) -> int:
     return sum(storages.values())
 
 
+def _on_cpu(content: Any) -> Any:
+    from mmengine.utils import apply_to
+
+    return apply_to(content, lambda part: isinstance(part, torch.Tensor), torch.Tensor.cpu)
+
+
 def _save_checkpoint(save: Callable[..., None]) -> Callable[..., None]:
     """MMEngine's function, which writes local files whole."""
 
     @functools.wraps(save)
     def saved(checkpoint: dict, filename: str, file_client_args=None, backend_args=None) -> None:
+        if 'optimizer' in checkpoint:  # a Runner brings it on the CPU, strategies do not
+            checkpoint = dict(checkpoint, optimizer=_on_cpu(checkpoint['optimizer']))
         if '://' in str(filename) or file_client_args is not None or backend_args is not None:
             save(checkpoint, filename, file_client_args, backend_args)
         elif _gathered:
-            # The next steps change tensors that are on the CPU already.
+            # The next steps change tensors that were on the CPU before.
             _gathered[-1].append((copy.deepcopy(checkpoint), filename))
         else:
             in_background(write_checkpoint, checkpoint, filename).result()
