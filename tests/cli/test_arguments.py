@@ -178,6 +178,8 @@ def _keys(value, path):
             'param_scheduler is a list of 2; 2 must be the number of an it',
         ),
         ('param_scheduler.cosine.end', 3, 'param_scheduler is a list of 2; cosine must be the'),
+        ('data_root', 2024, 'reads 2024, a number; write ./NAME'),
+        ('train_dataloader.dataset.data_root', ['a', 'b'], 'a list; write ./NAME for a folder'),
         ('model.mask_ratio.low', 3, 'model.mask_ratio is 0.75 in this config, which has no keys'),
     ],
 )

@@ -13,7 +13,7 @@ from mmseg.registry import DATASETS as SEGMENTATION
 from PIL import Image
 
 from wamim_mm.cli import own_data, shards
-from wamim_mm.cli.checks import use_shards
+from wamim_mm.cli.checks import read_config, use_shards
 from wamim_mm.cli.folder import look
 from wamim_mm.cli.launch import LOADERS
 from wamim_mm.cli.own_data import use_own_data
@@ -126,6 +126,19 @@ def test_coco_files(layout, scenes, tmp_path, capsys):
         assert loader == 'train_dataloader' or f'/{name}/' in info['img_path']
     assert cfg.val_evaluator.ann_file == cfg.val_dataloader.dataset.ann_file
     assert cfg.test_evaluator.ann_file == cfg.val_dataloader.dataset.ann_file
+
+
+def test_evaluators_in_a_list(scenes):
+    """Those of another data set are left out; without one for COCO files, nothing is scored."""
+    coco, other = dict(type='CocoMetric', ann_file='x'), dict(type='CityScapesMetric')
+    cfg = read_config(DET)
+    cfg.val_evaluator = cfg.test_evaluator = [other, coco]
+    use_own_data(cfg, str(scenes))
+    assert [metric.type for metric in cfg.val_evaluator] == ['CocoMetric']
+    assert cfg.val_evaluator[0].ann_file == cfg.val_dataloader.dataset.ann_file
+    cfg.val_evaluator = [other]
+    with pytest.raises(ValueError, match='val_evaluator has no CocoMetric'):
+        use_own_data(cfg, str(scenes))
 
 
 def plain_maps(scenes, folder, shift):

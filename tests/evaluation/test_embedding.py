@@ -12,6 +12,7 @@ from mmpretrain.models import VisionTransformer
 from PIL import Image
 
 from wamim_mm.cli.checks import given_config
+from wamim_mm.cli.embed import draw_neighbours
 from wamim_mm.evaluation.embedding import (
     Pair,
     embed,
@@ -168,6 +169,18 @@ def test_names_that_are_no_utf8(tmp_path):
     assert np.load(tmp_path / 'e.npz')['names'].tolist() == names
     pytest.importorskip('pyarrow')
     save_embedding(names, np.zeros((2, 1), np.float32), tmp_path / 'e.parquet')
+
+
+def test_neighbours_are_drawn_as_they_are_read(tmp_path):
+    """Of 16 bits Pillow shows what is above 255 as white."""
+    values = np.linspace(0, 4095, 128 * 128).reshape(128, 128).astype(np.uint16)
+    paths = [tmp_path / f'{i}.png' for i in range(2)]
+    for path in paths:
+        Image.fromarray(values).save(path)
+    like = [dict(type='LoadImage', value_range=(0, 4095))]
+    draw_neighbours(paths, [0], np.array([[1]]), tmp_path / 'n.png', like)
+    drawn = np.asarray(Image.open(tmp_path / 'n.png'))[6:134, 6:134, 0]
+    np.testing.assert_allclose(drawn, values / 4095 * 255, atol=1)
 
 
 def test_a_fine_tuned_classifier(root, images, tmp_path):

@@ -4,6 +4,7 @@ import gc
 import itertools
 import json
 import runpy
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 from mmengine.config import Config
 from mmpretrain.models import ImageClassifier
 from mmpretrain.registry import MODELS
+from PIL import Image
 
 from wamim_mm.imagenet_c import ALEXNET_ERRORS, CORRUPTIONS
 
@@ -155,6 +157,28 @@ def test_on_the_fly(robustness, capsys, monkeypatch):
     assert len({batch.numpy().tobytes() for batch in seen}) == len(seen)
 
 
+def test_on_the_fly_all_images_are_the_same(robustness, scenes, tmp_path, monkeypatch):
+    """Of every kind that is read; mmpretrain lists few of them by itself."""
+    pytest.importorskip('imagecorruptions', reason=NO_PACKAGE)
+    root = tmp_path / 'scenes'
+    shutil.copytree(scenes / 'val', root / 'val')
+    for place, file in enumerate(sorted((root / 'val').rglob('*.jpg'))):
+        if place % 2:
+            Image.open(file).save(file.with_suffix('.webp'), lossless=True)
+            file.unlink()
+    counts = []
+    predict = ImageClassifier.predict
+
+    def watched(self, inputs, *rest):
+        counts.append(len(inputs))
+        return predict(self, inputs, *rest)
+
+    monkeypatch.setattr(ImageClassifier, 'predict', watched)
+    options = ('--cfg-options', f'test_dataloader.dataset.data_root={root}')
+    robustness('--on', 'corruptions', '--severities', 1, *options, classes=12)
+    assert len(counts) == 1 + len(CORRUPTIONS) and len(set(counts)) == 1
+
+
 def test_labels_are_those_of_the_checkpoint(robustness, scenes, tmp_path):
     """Also where the folder of a class is missing: three images of b and one of c."""
     pytest.importorskip('imagecorruptions', reason=NO_PACKAGE)
@@ -200,6 +224,7 @@ def test_bad_input(robustness, scenes, tmp_path, capsys, arguments, message):
         (['--on', 'imagenet-r'], '--on imagenet-r needs --data-root DIR'),
         (['--on', 'corruptions', '--data-root', 'x'], 'takes the images of the config'),
         (['--on', 'corruptions', '--severities', 0], 'invalid choice: 0'),
+        (['--on', 'corruptions', '--out', 'x.txt'], "'x.txt' must end in .json, .yaml"),
     ],
 )
 def test_bad_arguments(robustness, capsys, arguments, message):

@@ -55,11 +55,17 @@ def check_values(cfg: Config, options: dict[str, Any]) -> list[str]:
         The keys that the config does not have yet, for `check_arguments`.
 
     Raises:
-        ValueError: A number or a truth value would become a word, or the key leads through a list
-            or a number where nothing is.
+        ValueError: A number or a truth value would become a word, a folder a number, or the key
+            leads through a list or a number where nothing is.
     """
     new = []
     for key, value in options.items():
+        if key.split('.')[-1] == 'data_root' and isinstance(value, int | float | list | tuple):
+            kind = 'list' if isinstance(value, list | tuple) else 'number'
+            raise ValueError(
+                f'--cfg-options {key}: MMEngine reads {value!r}, a {kind}; write ./NAME for a '
+                'folder that a number names, and give a link for one with commas'
+            )
         place: Any = cfg._cfg_dict
         here: list[str] = []
         for name in key.split('.'):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 SUFFIXES = ('.npz', '.csv', '.parquet')
+PICTURES = ('.png', '.jpg', '.jpeg')
 #: Rows and columns of the picture of neighbours, the image itself in the first.
 ROWS, COLUMNS = 8, 7
 
@@ -52,6 +53,8 @@ def parse_args() -> argparse.Namespace:
             parser.error(f'{path} exists; remove it or choose another name')
     if args.out.suffix not in SUFFIXES:
         parser.error(f'--out {args.out}: the name must end in {", ".join(SUFFIXES)}')
+    if args.neighbours and args.neighbours.suffix not in PICTURES:
+        parser.error(f'--neighbours {args.neighbours}: the name must end in {", ".join(PICTURES)}')
     return args
 
 
@@ -66,6 +69,7 @@ def main() -> None:
     with given_config(args.config, args.checkpoint) as cfg:
         from tqdm import tqdm
 
+        from ..data.images import train_pipeline
         from ..evaluation.embedding import embed, near_duplicates, nearest, save_embedding
 
         with tqdm(total=len(paths), unit='image') as bar:
@@ -81,7 +85,7 @@ def main() -> None:
     if args.neighbours:
         queries = _spread(count, ROWS)
         others = nearest(found.vectors, queries, min(COLUMNS, count) - 1)
-        draw_neighbours(found.paths, queries, others, args.neighbours)
+        draw_neighbours(found.paths, queries, others, args.neighbours, train_pipeline(cfg))
         print(f'wrote {args.neighbours}')
     if args.duplicates:
         pairs = near_duplicates(found.vectors, args.least_cosine)
@@ -109,13 +113,16 @@ def _spread(count: int, most: int) -> list[int]:
 
 
 def draw_neighbours(
-    paths: Sequence[Path | str], queries: Sequence[int], others: 'np.ndarray', out: Path
+    paths: Sequence[Path | str],
+    queries: Sequence[int],
+    others: 'np.ndarray',
+    out: Path,
+    like: Sequence[dict],
 ) -> None:
-    """A row for each query: the image, and the ones most like it."""
-    from io import BytesIO
-
-    from mmengine import fileio
+    """A row for each query: the image, and the ones most like it, read as a pipeline reads them."""
     from PIL import Image, ImageOps
+
+    from ..evaluation.predictions import rgb_picture
 
     side, gap = 128, 6
     rows = [[query, *row] for query, row in zip(queries, others.tolist(), strict=True)]
@@ -123,10 +130,8 @@ def draw_neighbours(
     picture = Image.new('RGB', (width, len(rows) * (side + gap) + gap), 'white')
     for y, row in enumerate(rows):
         for x, index in enumerate(row):
-            path = paths[index]
-            source = BytesIO(fileio.get(path)) if isinstance(path, str) else path
-            with Image.open(source) as image:
-                small = ImageOps.fit(ImageOps.exif_transpose(image).convert('RGB'), (side, side))
+            image = Image.fromarray(rgb_picture(paths[index], like))
+            small = ImageOps.fit(image, (side, side))
             # The first column stands apart.
             place = gap + x * (side + gap) + (gap if x else 0)
             picture.paste(small, (place, gap + y * (side + gap)))

@@ -76,6 +76,18 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def metrics_file(text: str) -> str:
+    """The type of an argument that names a file for metrics.
+
+    Raises:
+        ArgumentTypeError: MMEngine writes no such files.
+    """
+    kinds = ('.json', '.yaml', '.yml', '.pkl', '.pickle')
+    if not text.endswith(kinds):
+        raise ArgumentTypeError(f'{text!r} must end in {", ".join(kinds)}')
+    return text
+
+
 def share(text: str) -> float:
     """The type of an argument that is a share of something.
 

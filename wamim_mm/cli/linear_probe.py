@@ -88,12 +88,12 @@ def probe(args: argparse.Namespace, cfg: Config) -> dict[str, Any]:
         fit_linear_probe,
         split_loader,
     )
-    from ..evaluation.models import load_weights
+    from ..evaluation.models import input_size, load_weights
 
     MMLogger.get_current_instance().setLevel('WARNING')
     models = [build_encoder(cfg, seed) for seed in (0, *range(args.random_seeds))]
     load_weights(models[0], args.checkpoint)
-    given = (args.data_root, models[0].img_size, args.batch_size)
+    given = (args.data_root, input_size(models[0]), args.batch_size)
     like = train_pipeline(cfg)
     train = split_loader('train', *given, like=like)
     fitted: Any = train.dataset  # torch's type of data sets has no length

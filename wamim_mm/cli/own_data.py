@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..class_names import library_of
+from ..class_names import library_of, name_of
 from ..image_files import SUFFIXES, is_shards
 from ..interop.data_root import move_data_root
 from .own_classes import inner_datasets, use_own_classes
@@ -115,8 +115,19 @@ def _coco(cfg: Config, root: Path) -> str:
             metainfo=dict(classes=tuple(classes)),
         )
     for name in ('val_evaluator', 'test_evaluator'):
-        if cfg.get(name):
-            cfg[name].ann_file = str(files['val'])
+        given = cfg.get(name) or []
+        metrics = given if isinstance(given, list) else [given]
+        # Others are of the data set that the config was written for.
+        metrics = [metric for metric in metrics if name_of(metric).split('.')[-1] == 'CocoMetric']
+        for metric in metrics:
+            metric.ann_file = str(files['val'])
+        if given and not metrics:
+            raise ValueError(
+                f'--data: {name} has no CocoMetric, which COCO files are evaluated by; choose '
+                'another config'
+            )
+        if given:
+            cfg[name] = metrics if isinstance(given, list) else given
     cfg.data_root = str(root)
     return _said(classes, str(files['train']))
 

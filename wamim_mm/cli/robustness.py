@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..class_names import import_custom_modules, library_of
 from ..imagenet_c import CORRUPTIONS, SEVERITIES
-from .checks import check_data
-from .errors import CommandParser, command
+from .checks import check_data, use_image_folder, use_shards
+from .errors import CommandParser, command, metrics_file
 from .launch import add_common_arguments, build_runner, load_config
 from .settings import check_checkpoint
 
@@ -58,7 +58,9 @@ def parse_args() -> argparse.Namespace:
         metavar='S',
         help='of imagenet-c and corruptions (1 2 3 4 5)',
     )
-    parser.add_argument('--out', metavar='FILE.json', help='write the result to this file')
+    parser.add_argument(
+        '--out', type=metrics_file, metavar='FILE.json', help='write the result to this file'
+    )
     add_common_arguments(parser)
     args = parser.parse_args()
     if args.on == 'corruptions' and args.data_root:
@@ -110,6 +112,9 @@ def prepare(args: argparse.Namespace, cfg: Config) -> Runner:
 
     if args.on == 'corruptions':
         import_custom_modules(cfg)
+        # Before there are copies: all of them are of the same images.
+        use_shards(given)
+        use_image_folder(given, cfg)
         name_folders(given, Trained.of(args.checkpoint), 'mmpretrain')
         datasets = on_the_fly(given, args.severities, cfg.get('default_scope'))
         cfg.test_evaluator = dict(type='mmpretrain.Accuracy', topk=1)

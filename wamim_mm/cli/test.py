@@ -5,7 +5,7 @@ python tools/test.py CONFIG CHECKPOINT --cfg-options data_root=DIR
 
 import argparse
 
-from .errors import CommandParser, command
+from .errors import CommandParser, command, metrics_file
 from .launch import add_common_arguments, build_runner, load_config
 from .settings import check_checkpoint
 
@@ -15,7 +15,9 @@ def parse_args() -> argparse.Namespace:
     parser = CommandParser(description=__doc__.splitlines()[0])
     parser.add_argument('config')
     parser.add_argument('checkpoint')
-    parser.add_argument('--out', metavar='FILE.json', help='write the metrics to this file')
+    parser.add_argument(
+        '--out', type=metrics_file, metavar='FILE.json', help='write the metrics to this file'
+    )
     add_common_arguments(parser)
     return parser.parse_args()
 

@@ -47,12 +47,19 @@ def draw_predictions(
     MMLogger.get_current_instance().setLevel('WARNING')
     model, meta = build(cfg, checkpoint)
     scope = cfg.get('default_scope') or library_of(cfg)
-    pipeline = Compose(without_annotations(cfg.test_dataloader.dataset.pipeline, scope))
+    loader = cfg.get('test_dataloader') or cfg.get('val_dataloader')
+    if loader is None or cfg.get('visualizer') is None:
+        raise ValueError(
+            'the config has no test_dataloader, or no visualizer, which say how images are read '
+            'and drawn; add them as the configs of its library have them'
+        )
+    steps = loader.dataset.pipeline
+    pipeline = Compose(without_annotations(steps, scope))
     visualizer = VISUALIZERS.build(dict(cfg.visualizer, name='infer', vis_backends=None))
     visualizer.dataset_meta = meta
     pictures = picture_names(names, out)
     for path, picture in zip(tqdm(paths, unit='image'), pictures, strict=True):
-        image = rgb_picture(path, cfg.test_dataloader.dataset.pipeline)
+        image = rgb_picture(path, steps)
         batch = pseudo_collate([pipeline(dict(img_path=str(path), img_id=0))])
         with torch.no_grad():
             sample = model.test_step(batch)[0].cpu()
