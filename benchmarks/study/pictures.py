@@ -20,9 +20,9 @@ from .page import IMAGES
 from .plan import BUDGETS, load
 from .pretraining import normalized
 
-COUNT = 5
+COUNT = 3
 #: Of the test images, whose order mixes the classes.
-FIRST = 10
+FIRST = 12
 PICTURE = IMAGES / 'study_reconstructions.png'
 
 
