@@ -14,8 +14,7 @@ import os
 import shutil
 from pathlib import Path
 
-from ..image_files import SUFFIXES, is_shards
-from ..interop.folders import is_one, walk
+from ..image_files import SUFFIXES, files_under, is_shards
 from .errors import CommandParser, command, positive
 from .settings import check_folder, existing_part
 
@@ -47,9 +46,9 @@ def main() -> None:
     if is_shards(args.images):
         raise ValueError(f'{args.images} has shards already; give a folder with images')
     names = [
-        os.path.relpath(entry.path, args.images)
-        for entry in walk(args.images)
-        if os.path.splitext(entry.name)[1].lower() in SUFFIXES and is_one(entry.is_file)
+        str(path.relative_to(args.images))
+        for path in files_under(args.images)
+        if path.suffix.lower() in SUFFIXES
     ]
     if not names:
         raise FileNotFoundError(f'no image in {args.images}')
