@@ -25,6 +25,7 @@ _PATCHES = (
     ('mmengine.registry.registry', 'untrusted'),
     ('mmengine.infer.infer', 'inferencer'),
     ('mmengine.visualization.vis_backend', 'full_disk'),
+    ('mmengine.visualization.vis_backend', 'mlflow_backend'),
     ('mmpretrain.utils.dependency', 'multimodal'),
     ('mmpretrain.apis.model', 'model_index'),
     ('mmpretrain.apis.feature_extractor', 'feature_extractor'),
