@@ -177,6 +177,12 @@ def check_command(monkeypatch, words: list[str]) -> None:
         extra = re.fullmatch(r'\.\[(\w+)\]', rest[1])[1]
         assert rest[0] == 'install'
         assert re.search(rf'^{extra} = \[', (ROOT / 'pyproject.toml').read_text(), re.MULTILINE)
+    elif program == 'mim' and rest[0] == 'search':
+        assert rest[1:] == ['wamim_mm']
+    elif program == 'mim':
+        # It hands the rest to mmpretrain's own script, but for --gpus, which says how to start that.
+        assert rest[:2] == ['train', 'mmpretrain'] and rest[3] == '--gpus'
+        check_command(monkeypatch, ['python', 'tools/train.py', rest[2], *rest[5:]])
     elif program == 'wamim':
         args = parse(monkeypatch, resolve_name(COMMANDS[rest[0]][0], 'wamim_mm'), rest[1:])
         check_config(args)
