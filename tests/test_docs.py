@@ -180,7 +180,7 @@ def check_command(monkeypatch, words: list[str]) -> None:
     elif program == 'mim' and rest[0] == 'search':
         assert rest[1:] == ['wamim_mm']
     elif program == 'mim':
-        # It hands the rest to mmpretrain's own script, but for --gpus, which says how to start that.
+        # It hands all but --gpus to mmpretrain's own script.
         assert rest[:2] == ['train', 'mmpretrain'] and rest[3] == '--gpus'
         check_command(monkeypatch, ['python', 'tools/train.py', rest[2], *rest[5:]])
     elif program == 'wamim':
