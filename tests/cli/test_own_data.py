@@ -128,6 +128,53 @@ def test_coco_files(layout, scenes, tmp_path, capsys):
     assert cfg.test_evaluator.ann_file == cfg.val_dataloader.dataset.ann_file
 
 
+@pytest.mark.parametrize(
+    ('files', 'folders'),
+    [
+        ('train_coco val_coco', 'train val'),
+        ('instances_train instances_validation', 'train val'),
+        ('train valid', 'images/train images/val'),
+        ('a_train a_test', 'train/images test/images'),
+    ],
+)
+def test_both_splits_have_images_of_the_same_names(files, folders, tmp_path, capsys):
+    (tmp_path / 'annotations').mkdir()
+    for file, place in zip(files.split(), folders.split(), strict=True):
+        (tmp_path / place).mkdir(parents=True)
+        Image.new('RGB', (8, 8)).save(tmp_path / place / '0.png')
+        content = dict(
+            images=[dict(id=1, file_name='0.png', width=8, height=8)],
+            annotations=[],
+            categories=[dict(id=1, name='cat'), dict(id=2, name='dog')],
+        )
+        (tmp_path / 'annotations' / f'{file}.json').write_text(json.dumps(content))
+    cfg = config(DET, '--data', tmp_path)
+    train, val = folders.split()
+    assert f'images in {tmp_path / train} and {tmp_path / val}: cat, dog' in capsys.readouterr().out
+    for loader, place in zip(LOADERS, (train, val, val), strict=True):
+        (dataset,) = (part for _, part in own_data.inner_datasets(cfg, [loader]))
+        assert dataset.data_prefix == dict(img=f'{tmp_path / place}/')
+    (tmp_path / val / '0.png').unlink()
+    with pytest.raises(FileNotFoundError, match=r"'0.png', the first image of .*, is in none of"):
+        config(DET, '--data', tmp_path)
+
+
+@pytest.mark.parametrize('name', ['mask-rcnn_swin', 'upernet_swin'])
+def test_all_samples_are_taken(name, scenes):
+    """Whatever the config takes of the data that it was written for."""
+    cfg = config(f'wamim_mm::demo/{name}.py', '--data', scenes)
+    assert not any('indices' in part for _, part in own_data.inner_datasets(cfg, LOADERS))
+
+
+def test_class_names_from_windows(scenes, tmp_path):
+    folder = plain_maps(scenes, tmp_path / 'a', 0)
+    names = folder / 'classes.txt'
+    names.write_bytes(b'\xef\xbb\xbf' + names.read_bytes().replace(b'\n', b'\r\n'))
+    cfg = config(SEG, '--data', folder)
+    data = built(SEGMENTATION, cfg, 'train_dataloader')
+    assert list(data.metainfo['classes']) == list(LABELS)
+
+
 def test_evaluators_in_a_list(scenes):
     """Those of another data set are left out; without one for COCO files, nothing is scored."""
     coco, other = dict(type='CocoMetric', ann_file='x'), dict(type='CityScapesMetric')

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Sequence
@@ -51,6 +50,7 @@ def use_own_data(cfg: Config, folder: str) -> str:
     if library == 'mmpretrain' and not classifies and is_shards(folder):
         for _, dataset in inner_datasets(cfg, ['train_dataloader']):
             dataset.update(data_root=folder, data_prefix='')
+            _take_all(dataset)
         cfg.data_root = folder
         return f'images in the shards {folder}'
     if not root.is_dir():
@@ -66,6 +66,7 @@ def use_own_data(cfg: Config, folder: str) -> str:
     train = _named(root, 'train')
     for _, dataset in inner_datasets(cfg, ['train_dataloader']):
         dataset.update(data_root=str(root), data_prefix=train.name if train else '')
+        _take_all(dataset)
     cfg.data_root = str(root)
     return f'images in {train or root}'
 
@@ -93,17 +94,19 @@ def _class_folders(cfg: Config, root: Path) -> str:
     for name, dataset in inner_datasets(cfg, LOADERS):
         dataset.update(data_root=str(root), data_prefix=folders[LOADERS[name]].name, ann_file='')
         dataset.pop('split', None)  # of mmpretrain's ImageNet
+        _take_all(dataset)
     return _said(classes, str(root))
 
 
 def _coco(cfg: Config, root: Path) -> str:
     """COCO's JSON; classes are the categories of the training file, in its order."""
+    from ..data.coco import read_file
+
     files, folders, found = {}, {}, {}
     for split in SPLITS:
         files[split] = _annotations(root, split)
-        with files[split].open() as stream:
-            found[split] = json.load(stream)
-        folders[split] = _image_folder(root, files[split], found[split])
+        found[split] = read_file(str(files[split]))
+        folders[split] = _image_folder(root, split, files[split], found[split])
     classes = [category['name'] for category in found['train']['categories']]
     _set_class_counts(cfg.model, len(classes))
     for name, dataset in inner_datasets(cfg, LOADERS):
@@ -114,6 +117,7 @@ def _coco(cfg: Config, root: Path) -> str:
             data_prefix=dict(img=f'{folders[LOADERS[name]]}/'),
             metainfo=dict(classes=tuple(classes)),
         )
+        _take_all(dataset)
     for name in ('val_evaluator', 'test_evaluator'):
         given = cfg.get(name) or []
         metrics = given if isinstance(given, list) else [given]
@@ -129,7 +133,8 @@ def _coco(cfg: Config, root: Path) -> str:
         if given:
             cfg[name] = metrics if isinstance(given, list) else given
     cfg.data_root = str(root)
-    return _said(classes, str(files['train']))
+    places = ' and '.join(dict.fromkeys(map(str, folders.values())))
+    return _said(classes, f'{files["train"]}, images in {places}')
 
 
 def _label_maps(cfg: Config, root: Path) -> str:
@@ -140,7 +145,9 @@ def _label_maps(cfg: Config, root: Path) -> str:
             f'--data: there is no {" or ".join(CLASS_FILES)} in {str(root)!r}; write the names of '
             'the classes there, one a line, in the order of their values'
         )
-    classes = [line.strip() for line in names.read_text().splitlines() if line.strip()]
+    # Windows' Notepad begins a file with a mark.
+    text = names.read_text(encoding='utf-8-sig')
+    classes = [line.strip() for line in text.splitlines() if line.strip()]
     # The files are listed once: there may be many.
     found: dict[str, dict[str, Any]] = {}
     maps: list[Path] = []
@@ -165,6 +172,7 @@ def _label_maps(cfg: Config, root: Path) -> str:
             metainfo=dict(classes=tuple(classes)),
             **found[LOADERS[name]],
         )
+        _take_all(dataset)
         for step in dataset.pipeline:
             if 'reduce_zero_label' in step:
                 step.reduce_zero_label = without_zero
@@ -175,6 +183,11 @@ def _label_maps(cfg: Config, root: Path) -> str:
         else f'0 is the first: no {len(classes)} in the {read:,} label maps that were read'
     )
     return _said(classes, f'{names}, {zero}')
+
+
+def _take_all(dataset: Any) -> None:
+    """Leave out which samples the config takes of the data set that it was written for."""
+    dataset.pop('indices', None)
 
 
 def _named(root: Path, split: str) -> Path | None:
@@ -208,20 +221,24 @@ def _annotations(root: Path, split: str) -> Path:
     return instances[0]
 
 
-def _image_folder(root: Path, file: Path, content: dict) -> Path:
-    """Where the images of a JSON file lie, by the first of them."""
+def _image_folder(root: Path, split: str, file: Path, content: dict) -> Path:
+    """Where the images of a split's JSON file lie, by the first of them.
+
+    Not in the other split's folder, which may have images of the same names.
+    """
     if not content.get('images') or not content.get('categories'):
         raise ValueError(f'--data: {str(file)!r} has no images or no categories, as COCO has them')
     first = content['images'][0]['file_name']
-    split = file.stem.removeprefix('instances_')
+    names = [file.stem.removeprefix('instances_'), *SPLITS[split]]
     places = [
-        *(file.parent, root / split, root / 'images' / split, root / 'images', root),
-        *(root / name for names in SPLITS.values() for name in names),
+        file.parent,
+        *(root / place for name in names for place in (name, f'images/{name}', f'{name}/images')),
+        *(root / 'images', root),
     ]
     for place in places:
         if (place / first).is_file():
             return place
-    looked = ', '.join(dict.fromkeys(str(place.relative_to(root)) for place in places[:5]))
+    looked = ', '.join(dict.fromkeys(str(place.relative_to(root)) for place in places))
     raise FileNotFoundError(
         f'--data: {first!r}, the first image of {str(file)!r}, is in none of {looked} of '
         f'{str(root)!r}'
