@@ -8,6 +8,7 @@ import pytest
 from mmdet.evaluation import CocoMetric
 from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS, init_default_scope
+from PIL import Image
 from pycocotools import coco as pycocotools
 from torch import nn
 
@@ -121,6 +122,48 @@ def test_missing_images(dataset, tmp_path):
         match=r'2 of the 12 images of .*train\.json.* \(.*train/1\.jpg, .*3\.jpg\)',
     ):
         check(dataset)
+
+
+def sized(dataset, tmp_path, sizes, **save):
+    """The data set with images that can be loaded, of these widths and heights."""
+    for i, size in enumerate(sizes):
+        Image.new('RGB', size).save(tmp_path / 'train' / f'{i}.jpg', **save)
+    return dataset | dict(pipeline=[dict(type='LoadImageFromFile')])
+
+
+@pytest.mark.parametrize('loader', ['LoadImageFromFile', 'mmpretrain.LoadImage'])
+def test_images_of_another_size_than_the_file_says(dataset, tmp_path, loader):
+    loads = sized(dataset, tmp_path, [(8, 8)] * 12) | dict(pipeline=[dict(type=loader)])
+    assert notes(loads) == []
+    sized(dataset, tmp_path, [(4, 4)] * 12)
+    message = "12 of 12 images .* '0.jpg': 8 x 8 there, 4 x 4 as it is loaded; the boxes are of"
+    with pytest.raises(ValueError, match=message):
+        check(loads)
+    (tmp_path / 'train' / '0.jpg').unlink()
+    with pytest.raises(FileNotFoundError, match='do not exist'):
+        check(loads)
+
+
+def test_images_that_exif_turns(dataset, tmp_path):
+    """Boxes may be of the image as it lies, or of the turned one: the loader decides."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    edit_all(tmp_path / 'train.json', 'images', lambda place, image: image.update(width=12))
+    loads = sized(dataset, tmp_path, [(12, 8)] * 12, exif=exif)
+    with pytest.raises(ValueError, match='8 x 12 as it is loaded; its EXIF turns it'):
+        check(loads)
+    loads['pipeline'][0]['color_type'] = 'color_ignore_orientation'
+    assert notes(loads) == []
+
+
+def test_a_few_odd_images_of_many(dataset, tmp_path):
+    images = [dict(id=i, file_name=f'{i}.jpg', width=8, height=8) for i in range(40)]
+    edit(tmp_path / 'train.json', images=images)
+    loads = sized(dataset, tmp_path, [(4, 4)] + [(8, 8)] * 39)
+    (note,) = notes(loads)
+    assert '1 of 20 images that were looked at have another size' in note
+    (tmp_path / 'train' / '2.jpg').write_bytes(b'no image')
+    assert len(notes(loads)) == 1
 
 
 def test_images_in_subfolders(dataset, tmp_path):

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mmcv.transforms import LoadImageFromFile
 from mmengine.dist import is_main_process
 from mmengine.fileio import list_from_file
 from mmengine.model import is_model_wrapper
@@ -27,8 +28,9 @@ from .classes import (
     name_folders,
     shown,
 )
-from .coco import check_content, parsed_files, read_file
+from .coco import check_content, check_sizes, parsed_files, read_file
 from .label_maps import check_label_maps, count_files
+from .loading import LoadImage
 
 SAMPLED = 100  # images that are looked for
 LABELS = 10_000  # labels that are looked at
@@ -247,6 +249,12 @@ def _check_coco(
         scored=bool(readers),
         ordered=_follows_file(dataset),
     )
+    steps = getattr(dataset.pipeline, 'transforms', [])
+    load = next((step for step in steps if isinstance(step, LoadImageFromFile | LoadImage)), None)
+    needed = {'width', 'height', 'file_name'}  # LVIS has addresses
+    sized = [image for image in files[path]['images'] if needed <= image.keys()]
+    if load is not None and sized:
+        check_sizes(path, sized, dataset.data_prefix['img'], load)
 
 
 def _follows_file(dataset: Any) -> bool:

@@ -17,6 +17,8 @@ FORMAT = '{"images": [...], "annotations": [...], "categories": [...]}'
 #: Below so many images it is no wonder that all annotations belong to one.
 FEW_IMAGES = 10
 NUMBER = (int, float)
+#: Images whose size is looked at, and the share that may have another one.
+SAMPLE, FEW_OTHERS = 32, 0.05
 
 
 @contextmanager
@@ -132,6 +134,53 @@ def check_images(path: str, images: list[dict], folder: str) -> None:
             f'{len(missing)} of the {len(paths)} images of {path!r} do not exist '
             f'({shown(missing)}); put them there, or set data_root or data_prefix'
         )
+
+
+def check_sizes(
+    path: str, images: list[dict], folder: str, load: Callable[[dict], dict | None]
+) -> None:
+    """Hold the sizes of some images against those that a file says; boxes are of the latter.
+
+    Args:
+        path: Of the annotation file, for messages.
+        images: Its records, with ``width`` and ``height``.
+        folder: Where they lie.
+        load: The step of a pipeline that loads an image.
+
+    Raises:
+        ValueError: More than a few have another size.
+    """
+    some = images[:: -(-len(images) // SAMPLE)]
+    other = []
+    for image in some:
+        try:
+            loaded = load(dict(img_path=os.path.join(folder, image['file_name'])))
+        except Exception:  # each decoder has its own; training counts these files
+            continue
+        if loaded is None:
+            continue
+        height, width = loaded['img'].shape[:2]
+        if (width, height) != (image['width'], image['height']):
+            other.append((image, width, height))
+    if not other:
+        return
+    image, width, height = other[0]
+    text = (
+        f'{path!r}: {len(other)} of {len(some)} images that were looked at have another size than '
+        f'it says, such as {image["file_name"]!r}: {image["width"]} x {image["height"]} there, '
+        f'{width} x {height} as it is loaded'
+    )
+    if len(other) <= FEW_OTHERS * len(some):
+        print_log(text, 'current', level=30)
+        return
+    if (height, width) == (image['width'], image['height']):
+        fix = (
+            'its EXIF turns it, and the boxes are of the image as it lies; save the images turned '
+            "as the boxes are, or load them with color_type='color_ignore_orientation'"
+        )
+    else:
+        fix = 'the boxes are of images of those sizes; use these, or scale the boxes'
+    raise ValueError(f'{text}; {fix}')
 
 
 def check_categories(
