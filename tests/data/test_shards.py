@@ -308,6 +308,20 @@ def test_what_is_no_label(tmp_path, images, label):
         ShardDataset(str(tmp_path / '0.tar'), with_label=True)
 
 
+def test_images_of_one_name(tmp_path, images):
+    """Without labels they are images like others."""
+    data = next(images.rglob('*.png')).read_bytes()
+    with tarfile.open(tmp_path / '0.tar', 'w') as tar:
+        for label in ('0', '2'):
+            add(tar, 'x/a.png', data)
+            add(tar, 'x/a.cls', label.encode())
+    shard = str(tmp_path / '0.tar')
+    assert len(ShardDataset(shard)) == 2
+    for _ in range(2):  # the second time from the index that is kept
+        with pytest.raises(ValueError, match=r'x/a\.png::.* has several labels'):
+            ShardDataset(shard, with_label=True)
+
+
 def test_labels_and_classes_differ(packed, tmp_path, images):
     with pytest.raises(ValueError, match="has the class 'b', which is none of the 1"):
         ShardDataset(str(packed), with_label=True, metainfo=dict(classes=('a',)))

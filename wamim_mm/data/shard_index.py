@@ -52,6 +52,8 @@ BLOCK = tarfile.BLOCKSIZE
 THREADS = 16
 #: Of a class. Larger numbers beside images are no labels.
 LARGEST_LABEL = 10_000_000
+#: In place of a label, where several members of one name have several.
+TWO_LABELS = -2
 #: Bytes of zeros at the end of a shard; more are a download that has stopped.
 LARGEST_RECORD = 1 << 20
 
@@ -103,7 +105,7 @@ class ShardIndex:
         shard: Its name.
         records: Of its images: ``name`` in the shard, ``offset`` of the first byte, ``size`` in
             bytes, ``label``, the number in the member of the same name that ends in ``.cls``, or
-            -1, and ``check``, the CRC-32 of its header.
+            -1, or `TWO_LABELS`, and ``check``, the CRC-32 of its header.
         fault: What is wrong with the shard.
     """
 
@@ -304,7 +306,8 @@ def _scan_file(file: BinaryIO, size: int) -> np.ndarray:
                     file.seek(member.offset_data)
                     given = file.read(member.size).strip()
                     if given.isdigit() and int(given) <= LARGEST_LABEL:
-                        labels[str(path.with_suffix(''))] = int(given)
+                        key, label = str(path.with_suffix('')), int(given)
+                        labels[key] = label if labels.get(key, label) == label else TWO_LABELS
             else:
                 # At some damaged headers the module stops as it does at the end. That is a block
                 # of zeros, and no more than a record of them.

@@ -18,7 +18,16 @@ from mmpretrain.registry import DATASETS
 
 from .bad_files import BadImage
 from .classes import inner
-from .shard_index import BLOCK, INDEX, index_shards, no_image, parse_uri, shard_names, uri_at
+from .shard_index import (
+    BLOCK,
+    INDEX,
+    TWO_LABELS,
+    index_shards,
+    no_image,
+    parse_uri,
+    shard_names,
+    uri_at,
+)
 from .storage import is_remote, read_part, read_parts
 
 __all__ = ['ShardBackend', 'ShardDataset', 'check_shards']
@@ -164,6 +173,12 @@ class ShardDataset(BaseDataset):
     def _read_labels(self) -> np.ndarray:
         """Labels of all images; they say the names of the classes too, unless those are known."""
         given = np.concatenate([index.records['label'] for index in self._indexes])
+        if (given == TWO_LABELS).any():
+            first = int((given == TWO_LABELS).argmax())
+            raise ValueError(
+                f'{self._uri(first)!r} has several labels, in .cls members of one name; give each '
+                'image of a shard a name of its own'
+            )
         if (given >= 0).all():
             classes = self._metainfo.setdefault('classes', tuple(map(str, range(given.max() + 1))))
             if given.max() >= len(classes):
