@@ -76,6 +76,20 @@ def test_pictures(trained, scenes, tmp_path, monkeypatch):
         assert Image.open(picture).size == Image.open(original).size
 
 
+def test_an_image_that_mmcv_leaves_lying(trained, tmp_path, monkeypatch):
+    """The picture is of what the model has seen."""
+    config, checkpoint = trained
+    path = tmp_path / 'images' / 'turned.webp'
+    path.parent.mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new('RGB', (128, 80)).save(path, exif=exif)
+    out = tmp_path / 'out'
+    run(monkeypatch, config, checkpoint, path, '--out', out)
+    if config.name not in ('wamim_vit.py', 'mfm_r18.py'):
+        assert Image.open(out / 'turned.png').size == (128, 80)
+
+
 #: Other ways to write the first models of CONFIGS and CLASSIFIER, none with a default_scope.
 OTHERS = {
     'mmdet': "model = dict(type='mmdet.MaskRCNN')",

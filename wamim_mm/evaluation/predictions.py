@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmcv.transforms import LoadAnnotations
+from mmcv.transforms import LoadAnnotations, LoadImageFromFile
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModel, revert_sync_batchnorm
-from mmengine.registry import VISUALIZERS
+from mmengine.registry import TRANSFORMS, VISUALIZERS
 from mmengine.visualization import Visualizer
 from tqdm import tqdm
 
@@ -55,11 +55,16 @@ def draw_predictions(
         )
     steps = loader.dataset.pipeline
     pipeline = Compose(without_annotations(steps, scope))
+    loads = next((s for s in steps if builds(s, LoadImageFromFile, 'TRANSFORMS', scope)), None)
+    load = TRANSFORMS.build(loads) if loads else None
     visualizer = VISUALIZERS.build(dict(cfg.visualizer, name='infer', vis_backends=None))
     visualizer.dataset_meta = meta
     pictures = picture_names(names, out)
     for path, picture in zip(tqdm(paths, unit='image'), pictures, strict=True):
         image = rgb_picture(path, steps)
+        if load is not None:
+            # mmcv leaves some images lying that ours turns, and this is what the model sees.
+            image = _rgb(load(dict(img_path=str(path)))['img'])
         batch = pseudo_collate([pipeline(dict(img_path=str(path), img_id=0))])
         with torch.no_grad():
             sample = model.test_step(batch)[0].cpu()
@@ -74,9 +79,13 @@ def rgb_picture(path: Path | str, like: Sequence[dict]) -> np.ndarray:
     """
     step = loading_step(like)
     step.pop('type')
-    image = LoadImage(**step)(dict(img_path=str(path)))['img']
+    return _rgb(LoadImage(**step)(dict(img_path=str(path)))['img'])
+
+
+def _rgb(image: np.ndarray) -> np.ndarray:
+    """``(H, W, 3)`` uint8 of what a loader gives: grey, or in the order BGR."""
     image = np.stack([image] * 3, -1) if image.ndim == 2 else image[..., 2::-1]
-    return np.ascontiguousarray(image)
+    return np.ascontiguousarray(image, np.uint8)
 
 
 def picture_names(names: Sequence[str], out: Path) -> list[Path]:
