@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 from mmengine.config import Config
 
 from wamim_mm.cli import report
@@ -51,6 +52,9 @@ def test_bands_are_those_of_the_same_normalization_and_unit(root):
 @pytest.mark.parametrize(
     ('loop', 'checkpoint', 'processes', 'expected'),
     [
+        (dict(max_epochs=2), 'iter_20.pth', 1, 'Finished: epoch 2 of 2, 80 images seen'),
+        (dict(max_epochs=2), 'iter_19.pth', 1, 'Not finished: epoch 2 of 2, 80 images seen'),
+        (dict(max_epochs=2), 'last.pth', 1, 'Not finished: epoch 2 of 2, 80 images seen'),
         (dict(max_epochs=2), 'epoch_2.pth', 1, 'Finished: epoch 2 of 2, 80 images seen'),
         (dict(max_epochs=3), 'epoch_2.pth', 8, 'Not finished: epoch 2 of 3, 640 images seen'),
         (dict(max_iters=20), 'iter_20.pth', 2, 'Finished: step 20 of 20, 160 images seen'),
@@ -71,7 +75,10 @@ def test_how_far_a_run_is(loop, checkpoint, processes, expected, tmp_path):
         dict(step=step, epoch=step // 10, loss=0.8, loss_level2=0.8, time=2.0) for step in (10, 20)
     ]
     (logs / 'scalars.json').write_text('\n'.join(map(json.dumps, steps)))
-    (tmp_path / checkpoint).touch()
+    most = 10 * loop['max_epochs'] if 'max_epochs' in loop else 20
+    saved = dict(message_hub=dict(runtime_info=dict(max_iters=most)), meta=dict(iter=20))
+    saved['meta']['iter'] -= checkpoint == 'iter_19.pth'
+    torch.save({} if checkpoint == 'last.pth' else saved, tmp_path / checkpoint)
     (tmp_path / 'last_checkpoint').write_text(checkpoint)
     run = Run(tmp_path)
     assert run.state.startswith(expected)

@@ -119,6 +119,24 @@ class Run:
         )
 
     @property
+    def ended(self) -> bool:
+        """Whether the last checkpoint is of the run's last step."""
+        if self.checkpoint is None:
+            return False
+        loop = self.cfg.train_cfg
+        if self.checkpoint.name in (
+            f'epoch_{loop.get("max_epochs")}.pth',
+            f'iter_{loop.get("max_iters")}.pth',
+        ):
+            return True
+        # Epochs may be saved by steps, and under any name.
+        from mmengine.runner.checkpoint import CheckpointLoader
+
+        found = CheckpointLoader.load_checkpoint(str(self.checkpoint), 'cpu', 'silent')
+        steps = found.get('message_hub', {}).get('runtime_info', {}).get('max_iters')
+        return steps is not None and found['meta']['iter'] >= steps
+
+    @property
     def state(self) -> str:
         """How far it is and how fast it went."""
         last, loop = self.steps[-1], self.cfg.train_cfg
@@ -128,11 +146,7 @@ class Run:
             if 'max_epochs' in loop
             else ('step', loop.get('max_iters'))
         )
-        ended = self.checkpoint is not None and self.checkpoint.name in (
-            f'epoch_{of}.pth',
-            f'iter_{of}.pth',
-        )
-        found = 'Finished' if ended else 'Not finished'
+        found = 'Finished' if self.ended else 'Not finished'
         bad = self.folder / 'bad_files.txt'
         count = len(bad.read_bytes().splitlines()) if bad.is_file() else 0
         return (
