@@ -11,8 +11,9 @@ from mmengine.runner import save_checkpoint
 from mmpretrain.models import VisionTransformer
 from PIL import Image
 
-from wamim_mm.cli.checks import given_config
+from wamim_mm.cli import export_backbone
 from wamim_mm.cli.embed import draw_neighbours
+from wamim_mm.cli.given import given_config
 from wamim_mm.evaluation.embedding import (
     Pair,
     embed,
@@ -82,6 +83,47 @@ def test_vectors_are_means_of_the_hosts_last_feature_map(checkpoint, images):
         expected = host(inputs)[0].mean((2, 3))
     assert found.paths == images and found.bad == []
     np.testing.assert_allclose(found.vectors, expected, atol=2e-5)
+
+
+@pytest.mark.parametrize('arch', ['vit', 'swin'])
+def test_the_encoder_that_pretraining_exports(arch, checkpoint, images, tmp_path, monkeypatch):
+    """It has the backbone alone, which is all that embed and probe read."""
+    text = CONFIG
+    if arch == 'swin':
+        text = text.replace("'WaMIMViT', arch='deit-tiny'", "'WaMIMSwinTransformer', arch='tiny'")
+        text = text.replace(
+            'patch_size=8, out_indices=[5, 11]',
+            'patch_size=2, out_indices=(1, 2), pad_small_map=True',
+        )
+        text = text.replace('strides=8', 'strides=(4, 8)')
+        checkpoint = tmp_path / 'whole.pth'
+        save_checkpoint(dict(meta=dict(cfg=text), state_dict={}), str(checkpoint))
+        with given_config(None, str(checkpoint)) as cfg:
+            model = build_model(cfg)
+        save_checkpoint(dict(meta=dict(cfg=text), state_dict=model.state_dict()), str(checkpoint))
+    exported = tmp_path / 'backbone.safetensors'
+    command = ['export', str(checkpoint), str(exported), '--to', 'mmpretrain']
+    monkeypatch.setattr('sys.argv', command)
+    export_backbone.main()
+    with given_config(None, str(checkpoint)) as cfg:
+        found = embed(cfg, str(exported), images)
+        np.testing.assert_array_equal(found.vectors, embed(cfg, str(checkpoint), images).vectors)
+        cfg.model.backbone.arch = 'deit-small' if arch == 'vit' else 'base'
+        with pytest.raises(ValueError, match='does not fit'):
+            embed(cfg, str(exported), images)
+
+
+def test_options_change_the_config(checkpoint, tmp_path):
+    options = {'model.backbone.img_size': 64}
+    with given_config(None, str(checkpoint), options) as cfg:
+        assert cfg.model.backbone.img_size == 64
+    path = tmp_path / 'config.py'
+    path.write_text(CONFIG.replace('a_module_that_is_not_there', 'wamim_mm'))
+    with given_config(str(path), str(checkpoint), options) as cfg:
+        assert cfg.model.backbone.img_size == 64
+    with pytest.raises(ValueError, match='nothing reads this key'):  # noqa: SIM117
+        with given_config(None, str(checkpoint), {'modle.x': 1}):
+            pass
 
 
 def test_bad_files_are_passed_over_and_named(checkpoint, images):

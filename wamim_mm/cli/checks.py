@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
@@ -43,34 +42,6 @@ def read_config(path: str) -> Config:
         raise ValueError(
             f'config {path!r} cannot be read: {type(error).__name__}: {error}'
         ) from error
-
-
-@contextmanager
-def given_config(path: str | None, checkpoint: str) -> Iterator[Config]:
-    """The config that was given with its modules imported, or else the one in the checkpoint.
-
-    A checkpoint may come from anybody: inside this context its config names what is registered, and
-    modules of its ``custom_imports`` are not imported.
-
-    Args:
-        path: As for `read_config`; None where only a checkpoint was given.
-        checkpoint: A checkpoint.
-
-    Raises:
-        FileNotFoundError, ImportError: As `read_config`.
-        ValueError: The config cannot be read, or the checkpoint has none.
-    """
-    if path is not None:
-        cfg = read_config(path)
-        import_custom_modules(cfg)
-        yield cfg
-        return
-    from ..evaluation.models import checkpoint_config
-    from ..interop.untrusted import registered_only
-
-    cfg = checkpoint_config(checkpoint)
-    with registered_only():
-        yield cfg
 
 
 def library_config(name: str) -> str:

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .checks import find_images, given_config, image_names
+from .checks import find_images, image_names
 from .errors import CommandParser, command, positive
+from .given import add_checkpoint, given_config
 from .settings import check_checkpoint
 
 if TYPE_CHECKING:
@@ -31,8 +32,7 @@ def parse_args() -> argparse.Namespace:
     parser = CommandParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('config', nargs='?', help="(the checkpoint's own)")
-    parser.add_argument('checkpoint')
+    add_checkpoint(parser)
     parser.add_argument('images', help='a folder with images, sub-folders included, or tar shards')
     parser.add_argument(
         '--out', type=Path, required=True, metavar='FILE', help=' or '.join(SUFFIXES)
@@ -66,7 +66,7 @@ def main() -> None:
     if args.out.suffix == '.parquet':
         _check_pyarrow()
     paths = find_images(args.images)
-    with given_config(args.config, args.checkpoint) as cfg:
+    with given_config(args.config, args.checkpoint, args.cfg_options) as cfg:
         from tqdm import tqdm
 
         from ..data.images import train_pipeline

@@ -10,8 +10,9 @@ patch in the last block, the mean of all heads. The whole image is seen, nothing
 
 import argparse
 
-from .checks import find_images, given_config
+from .checks import find_images
 from .errors import CommandParser, command
+from .given import given_config
 from .pictures import add_picture_arguments
 from .settings import check_checkpoint
 
@@ -29,7 +30,7 @@ def main() -> None:
     args = parse_args()
     check_checkpoint(args.checkpoint)
     paths = find_images(args.images)
-    with given_config(args.config, args.checkpoint) as cfg:
+    with given_config(args.config, args.checkpoint, args.cfg_options) as cfg:
         from ..evaluation.feature_pictures import draw_features
 
         draw_features(cfg, args.checkpoint, paths, args.out, args.count, args.seed)

@@ -9,16 +9,16 @@ reconstructions that tools/reconstruct.py draws.
 import argparse
 from pathlib import Path
 
-from .checks import find_images, given_config, image_names
+from .checks import find_images, image_names
 from .errors import CommandParser, command, positive
+from .given import add_checkpoint, given_config
 from .settings import check_checkpoint, check_folder
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line; end the program if the arguments are wrong."""
     parser = CommandParser(description=__doc__.splitlines()[0])
-    parser.add_argument('config', nargs='?', help="(the checkpoint's own)")
-    parser.add_argument('checkpoint')
+    add_checkpoint(parser)
     parser.add_argument('images', help='an image, a folder with images, or tar shards')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR')
     parser.add_argument('--score', type=float, default=0.3, help='least score of a box to draw')
@@ -35,7 +35,7 @@ def main() -> None:
     check_checkpoint(args.checkpoint)
     check_folder(str(args.out), '--out')
     paths = find_images(args.images)
-    with given_config(args.config, args.checkpoint) as cfg:
+    with given_config(args.config, args.checkpoint, args.cfg_options) as cfg:
         from ..evaluation.reconstructions import draw_reconstructions, is_pretraining
 
         if is_pretraining(cfg):

@@ -18,8 +18,9 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from ..imagenet_c import CORRUPTIONS
-from .checks import check_data, given_config
+from .checks import check_data
 from .errors import CommandParser, command, positive
+from .given import add_checkpoint, given_config
 from .settings import check_checkpoint
 
 if TYPE_CHECKING:
@@ -32,8 +33,7 @@ SEVERITY = 3
 def parse_args() -> argparse.Namespace:
     """Read the command line; end the program if the arguments are wrong."""
     parser = CommandParser(description=__doc__.splitlines()[0])
-    parser.add_argument('config', nargs='?', help="(the checkpoint's own)")
-    parser.add_argument('checkpoint')
+    add_checkpoint(parser)
     parser.add_argument('--data-root', required=True)
     parser.add_argument('--val', default='val', help='the split to score, a folder of DIR')
     parser.add_argument(
@@ -59,7 +59,7 @@ def main() -> None:
     check_checkpoint(args.checkpoint)
     for split in ('train', args.val):
         check_data(dict(data_root=args.data_root, data_prefix=split))
-    with given_config(args.config, args.checkpoint) as cfg:
+    with given_config(args.config, args.checkpoint, args.cfg_options) as cfg:
         result = probe(args, cfg)
     print(
         f'linear probe, {result["val_images"]} images: pre-trained {result["pretrained"]:.1%}, '
@@ -88,11 +88,11 @@ def probe(args: argparse.Namespace, cfg: Config) -> dict[str, Any]:
         fit_linear_probe,
         split_loader,
     )
-    from ..evaluation.models import input_size, load_weights
+    from ..evaluation.models import input_size, load_encoder
 
     MMLogger.get_current_instance().setLevel('WARNING')
     models = [build_encoder(cfg, seed) for seed in (0, *range(args.random_seeds))]
-    load_weights(models[0], args.checkpoint)
+    load_encoder(models[0], args.checkpoint)
     given = (args.data_root, input_size(models[0]), args.batch_size)
     like = train_pipeline(cfg)
     train = split_loader('train', *given, like=like)

@@ -4,6 +4,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 
 from .errors import positive
+from .given import add_checkpoint
 
 
 def add_picture_arguments(parser: ArgumentParser, out: str, count: int, drawn: str) -> None:
@@ -15,8 +16,7 @@ def add_picture_arguments(parser: ArgumentParser, out: str, count: int, drawn: s
         count: Images that are drawn from a folder, by default.
         drawn: What the seed decides, for the help.
     """
-    parser.add_argument('config', nargs='?', help="(the checkpoint's own)")
-    parser.add_argument('checkpoint')
+    add_checkpoint(parser)
     parser.add_argument(
         'images', help='an image, a folder with images somewhere in it, or tar shards'
     )

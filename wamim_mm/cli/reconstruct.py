@@ -19,8 +19,9 @@ bands the first three.
 
 import argparse
 
-from .checks import find_images, given_config
+from .checks import find_images
 from .errors import CommandParser, command
+from .given import given_config
 from .pictures import add_picture_arguments
 from .settings import check_checkpoint
 
@@ -39,7 +40,7 @@ def main() -> None:
     check_checkpoint(args.checkpoint)
     paths = find_images(args.images)
 
-    with given_config(args.config, args.checkpoint) as cfg:
+    with given_config(args.config, args.checkpoint, args.cfg_options) as cfg:
         from ..evaluation.reconstructions import draw_reconstructions
 
         note = draw_reconstructions(cfg, args.checkpoint, paths, args.out, args.count, args.seed)

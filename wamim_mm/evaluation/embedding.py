@@ -21,7 +21,7 @@ from ..data.bad_files import BadImage
 from ..data.format_checks import check_channels
 from ..data.images import centre_crop_pipeline, train_pipeline
 from .linear_probe import build_encoder
-from .models import input_size, load_weights
+from .models import input_size, load_encoder
 
 __all__ = ['Embedding', 'Pair', 'embed', 'near_duplicates', 'nearest', 'save_embedding']
 
@@ -77,7 +77,7 @@ def embed(
     """
     MMLogger.get_current_instance().setLevel('WARNING')
     model = build_encoder(cfg, 0).eval()
-    load_weights(model, checkpoint)
+    load_encoder(model, checkpoint)
     data = _Images(paths, model, input_size(model), train_pipeline(cfg))
     loader = DataLoader(
         data, batch_size, num_workers=max(1, (os.cpu_count() or 1) - 1), collate_fn=list

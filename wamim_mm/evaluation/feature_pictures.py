@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from ..data.images import train_pipeline
 from .linear_probe import build_encoder
-from .models import load_weights
+from .models import load_encoder
 from .reconstructions import Row, as_pictures, draw, read_some
 
 __all__ = ['draw_features', 'principal_components', 'received_attention']
@@ -44,7 +44,7 @@ def draw_features(
     """
     MMLogger.get_current_instance().setLevel('WARNING')
     model = build_encoder(cfg, 0).eval()
-    load_weights(model, checkpoint)
+    load_encoder(model, checkpoint)
     order = torch.randperm(len(paths), generator=torch.Generator().manual_seed(seed)).tolist()
     inputs = read_some(model, paths, order, count, train_pipeline(cfg))
     with torch.no_grad():

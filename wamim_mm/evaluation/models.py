@@ -11,7 +11,7 @@ from ..hooks.checkpoint_fit import check_fit
 from ..interop.untrusted import check_untrusted
 from ..saved_config import read_config
 
-__all__ = ['build_model', 'checkpoint_config', 'input_size', 'load_weights']
+__all__ = ['build_model', 'checkpoint_config', 'input_size', 'load_encoder', 'load_weights']
 
 
 def checkpoint_config(path: str) -> Config:
@@ -71,6 +71,26 @@ def load_weights(model: nn.Module, path: str) -> dict:
     state = checkpoint.get('state_dict', checkpoint)
     load_state_dict(model, {name.removeprefix('module.'): state[name] for name in state})
     return checkpoint.get('meta', {})
+
+
+def load_encoder(model: nn.Module, path: str) -> None:
+    """Load all tensors of a model's backbone from a file; others of the model stay as they are.
+
+    Args:
+        model: With a ``backbone``.
+        path: A checkpoint of a whole model, or an encoder that was exported for mmpretrain.
+
+    Raises:
+        OSError, RuntimeError, pickle.UnpicklingError: The checkpoint cannot be read.
+        ValueError: It does not fit the backbone.
+    """
+    checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    state = checkpoint.get('state_dict', checkpoint)
+    named = {name.removeprefix('module.'): tensor for name, tensor in state.items()}
+    found = {name: tensor for name, tensor in named.items() if name.startswith('backbone.')}
+    encoder = nn.ModuleDict(dict(backbone=model.backbone))
+    check_fit(encoder, found, strict=True)
+    load_state_dict(encoder, found)
 
 
 def input_size(model: BaseModel) -> tuple[int, int]:
