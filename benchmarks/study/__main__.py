@@ -8,6 +8,7 @@ work. The cost of a step (`--part cost`) wants the machine for itself.
 """
 
 import argparse
+import os
 import signal
 import sys
 import time
@@ -33,6 +34,8 @@ from .transfer import train
 WORK = Path('work_dirs/study')
 # Scores of a fine-tuned encoder, and the images that they are measured on.
 FINETUNED = {'finetuned': 'test', 'corrupted': 'corrupted'}
+# Other processes in the last minute, with which a step's time can still be measured.
+IDLE = 0.5
 
 
 class Study:
@@ -98,7 +101,7 @@ class Study:
             batch=self.budget.batch,
             **found,
             wall_seconds=round(time.monotonic() - started, 1),
-            date=datetime.now(timezone.utc).strftime('%Y-%m-%d %H:%M'),
+            date=now(),
             commit=records.commit(),
             **self.environment,
         )
@@ -143,7 +146,9 @@ class Study:
             stored = torch.load(kept, weights_only=True)
             return stored['backbone'], stored['found']
         images = self.data['train'].images[: run.images]
-        steps = round(run.epochs * (len(images) // self.budget.batch))
+        # Of few images too, so many that they cost what the same length costs with all of them.
+        passes = run.epochs * len(images) / len(self.data['train'].images)
+        steps = round(passes * (len(self.data['train'].images) // self.budget.batch))
         found = pretrain(
             load_config(run.config),
             images,
@@ -164,6 +169,10 @@ class Study:
         write_whole(kept, partial(torch.save, dict(weights, found=found)))
         (folder / 'state.pt').unlink(missing_ok=True)
         return weights['backbone'], found
+
+
+def now() -> str:
+    return datetime.now(timezone.utc).strftime('%Y-%m-%d %H:%M')
 
 
 def where() -> dict:
@@ -194,9 +203,13 @@ def main(argv: list[str] | None = None) -> int:
         parser.error('--budget gpu needs a GPU that torch sees; this machine has --budget cpu')
     results = args.results / f'{budget.name}.jsonl'
     if args.part == 'cost':
+        load = os.getloadavg()[0]
+        if load > IDLE:
+            parser.error(f'--part cost wants the machine for itself, whose load is {load:.1f}')
         for encoder in HEADLINE:
             for record in cost.measure(encoder, budget):
-                records.append(results, dict(record, commit=records.commit(), **where()))
+                given = dict(load=load, date=now(), commit=records.commit(), **where())
+                records.append(results, record | given)
         return 0
 
     if budget.device == 'cpu':

@@ -32,16 +32,22 @@ class Found:
         self, config: str, epochs: float, score: str, share: float = 0.1, images: int | None = None
     ) -> list[float]:
         """A score of every seed of a method at its chosen learning rate, on so many images."""
+        return list(self.seeds(config, epochs, score, share, images).values())
+
+    def seeds(
+        self, config: str, epochs: float, score: str, share: float = 0.1, images: int | None = None
+    ) -> dict[int, float]:
+        """The same by seed."""
         rate = 0.0 if epochs == 0 else chosen_lr(config, self.budget, self.tried)
-        return [
-            record['scores'][score]
+        return {
+            record['seed']: record['scores'][score]
             for record in self.done.values()
             if record['kind'] in ('pretraining', 'finetuning')
             and (record['config'], record['epochs'], record['lr']) == (config, epochs, rate)
             and record.get('images') == images
             and score in record['scores']
             and record.get('share', share) == share
-        ]
+        }
 
     def cost(self, config: str, epochs: float) -> float | None:
         """Minutes of the whole machine that a pre-training takes."""

@@ -17,6 +17,7 @@ from .plan import (
     PUBLISHED_MFM,
     RANDOM,
     SAME_RATE,
+    SEEDS,
     SOURCES,
     TRANSFER_TASKS,
     Finetuning,
@@ -131,21 +132,37 @@ def reached(curve: list[tuple[float, list[float]]], goal: float) -> tuple[float,
 
 
 def ratio(found: Found, encoder: str, rival: str, score: str) -> str:
-    """One sentence: at what share of the rival's cost WaMIM reaches its final score."""
-    theirs = found.curve(rival, score)
-    ours = found.curve(CONTENDER[encoder], score)
-    if not theirs or not ours:
+    """At what share of a rival's cost WaMIM reaches its final score.
+
+    That is of the longest run of both; for the lowest and the highest of its seeds as well.
+    """
+    own = CONTENDER[encoder]
+    both = [
+        epochs
+        for epochs in found.budget.epochs
+        if found.scores(rival, epochs, score) and found.scores(own, epochs, score)
+    ]
+    cost = found.cost(rival, both[-1]) if both else None
+    ours = found.curve(own, score)
+    if cost is None or not ours:
         return 'not measured yet'
-    cost, scores = theirs[-1]
-    goal = statistics.mean(scores)
+    goals = found.scores(rival, both[-1], score)
+    end = f'{statistics.mean(found.scores(own, both[-1], score)):.1f}'
+    goal = statistics.mean(goals)
+
+    def share(goal: float) -> str:
+        hit = reached(ours, goal)
+        return 'not reached' if hit is None else f'{"at most " * hit[1]}{hit[0] / cost:.2f}'
+
+    if len(goals) == 1:
+        seeds = 'one seed'
+    else:
+        seeds = f'its {len(goals)} seeds: {share(min(goals))} to {share(max(goals))}'
     hit = reached(ours, goal)
-    if hit is None:
-        best = max(statistics.mean(found) for _, found in ours)
-        return f'not reached: {best:.1f} against {goal:.1f}'
-    sign = 'at most ' if hit[1] else ''
+    shown = '' if hit is None else f'{hit[0]:.1f} of {cost:.1f} minutes; '
     return (
-        f'{sign}**{hit[0] / cost:.2f}** of its cost ({hit[0]:.1f} of {cost:.1f} minutes for '
-        f'{goal:.1f} %)'
+        f'**{share(goal)}** ({shown}{seeds}; in the end {end} against {goal:.1f} % after '
+        f'{both[-1]:g} epoch{"s" * (both[-1] != 1)})'
     )
 
 
@@ -159,19 +176,19 @@ def ratios(found: Found) -> str:
         for rival in methods(encoder)
         if rival != CONTENDER[encoder]
     ]
-    return table(['final accuracy of', *(SCORES[score] for score in CHARTED)], rows)
+    return table(['share of the cost of', *(SCORES[score] for score in CHARTED)], rows)
 
 
 def ablation_rows(found: Found) -> str:
-    """What one change does, beside the spread of the seeds."""
+    """What one change does to the run of the same seed, beside the spread of the seeds."""
     rows = []
     shown = (*FROZEN, 'finetuned')
     for encoder, title in ENCODERS.items():
         own = CONTENDER[encoder]
-        base = {score: found.scores(own, ABLATION_EPOCHS, score) for score in shown}
-        if not base['probe_all']:
+        base = {score: found.seeds(own, ABLATION_EPOCHS, score) for score in shown}
+        if SEEDS[0] not in base['probe_all']:
             continue
-        rows.append([f'{title}, WaMIM', *map(mean, base.values())])
+        rows.append([f'{title}, WaMIM', *(mean(list(seeds.values())) for seeds in base.values())])
         chosen = chosen_lr(own, found.budget, found.tried)
         for key, record in found.done.items():
             change = changed(record, own, chosen) if record.get('encoder') == encoder else None
@@ -180,8 +197,8 @@ def ablation_rows(found: Found) -> str:
             tuned = found.done.get(f'{key}/finetuning/0.1/{FINETUNING[0.1]}ep', {})
             scores = record['scores'] | tuned.get('scores', {})
             cells = [
-                f'{scores[score]:.1f} ({scores[score] - statistics.mean(base[score]):+.1f})'
-                if score in scores and base[score]
+                f'{scores[score]:.1f} ({scores[score] - base[score][SEEDS[0]]:+.1f})'
+                if score in scores and SEEDS[0] in base[score]
                 else '-'
                 for score in shown
             ]

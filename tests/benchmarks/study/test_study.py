@@ -22,6 +22,7 @@ from benchmarks.study.plan import BUDGETS, HEADLINE, ONE_SEED, Budget, Finetunin
 CONFIGS = [c for group in (HEADLINE, ONE_SEED) for configs in group.values() for c in configs]
 CONFIGS.append('study/mfm_resnet')
 CHANGED_MFM = [f'study/mfm/{path.stem}' for path in (plan.CONFIGS / 'study/mfm').glob('*.py')]
+FINETUNED = ('test', 'corrupted')
 TINY = Budget('tiny', 'cpu', 8, (0.5, 1, 2), (1e-3, 2e-3), workers=0)
 
 
@@ -245,6 +246,57 @@ def test_what_differs_in_one_thing_has_the_same_rate():
         assert plan.chosen_lr(config, TINY, tried) == expected
 
 
+def test_the_rate_falls_to_zero_in_every_layer(monkeypatch):
+    """By a cosine after a warm-up, as `pretraining.schedule` has it."""
+    rates, build = [], scores.build_optim_wrapper
+
+    def keep(model, cfg):
+        wrapper = build(model, cfg)
+        update = wrapper.update_params
+
+        def noted(loss):
+            rates.append(max(group['lr'] for group in wrapper.optimizer.param_groups))
+            update(loss)
+
+        wrapper.update_params = noted
+        return wrapper
+
+    monkeypatch.setattr(scores, 'build_optim_wrapper', keep)
+    scores.finetune(
+        scores.Classifier('vit', None, 0), images(320), 1.0, 2, 0, 1.0, say=lambda text: None
+    )
+    peak, steps = max(rates), len(rates)
+    assert steps == 20 and peak == pytest.approx(1e-3, rel=0.1)
+    assert rates[0] < peak and rates[-1] < 0.05 * peak
+    assert rates[rates.index(peak) :] == sorted(rates[rates.index(peak) :], reverse=True)
+
+
+def test_choices_see_no_test_image(study, monkeypatch):
+    """Validation is of training images; and an encoder at random has no layer decay."""
+    seen, decays = [], []
+
+    def measured(model, images):
+        seen.append(images.images)
+        return 50.0
+
+    def tuned(model, train, share, epochs, seed, layer_decay, say):
+        decays.append(layer_decay)
+        return dict(curve=[])
+
+    monkeypatch.setattr(command, 'accuracy', measured)
+    monkeypatch.setattr(command, 'finetune', tuned)
+    own = study()
+    monkeypatch.setattr(own, 'encoder', lambda run: (None, {}))
+    run = Run('study/wamim_vit', 0.5, 1e-3, 0)
+    own.do(Finetuning(run, 0.1, 1, validates=True))
+    (held,) = seen
+    assert torch.equal(held, scores.held_out(own.data['train'], 0).images)
+    seen.clear()
+    own.do(Finetuning(Run('random_vit', 0, 0.0, 0), 0.1, 1))
+    assert [torch.equal(a, own.data[b].images) for a, b in zip(seen, FINETUNED, strict=True)]
+    assert decays == [plan.LAYER_DECAY, 1.0]
+
+
 def test_few_images():
     """As many steps as with all, and as many lengths but for the longest."""
     budget = BUDGETS['cpu']
@@ -463,10 +515,12 @@ def test_masks_of_a_step(change, groups, sizes):
 
 def test_arguments(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr('os.getloadavg', lambda: (1.2, 1.0, 1.0))
     for arguments, message in (
         (['--part', 'headline', '--data', 'nowhere'], 'no CIFAR-10 at nowhere'),
         (['--part', 'sleep'], 'invalid choice'),
         (['--part', 'headline', '--budget', 'gpu'], 'this machine has --budget cpu'),
+        (['--part', 'cost'], 'wants the machine for itself, whose load is 1.2'),
     ):
         if 'gpu' in arguments and torch.cuda.is_available():
             continue
