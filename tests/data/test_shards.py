@@ -5,8 +5,10 @@ import pickle
 import shutil
 import tarfile
 import threading
+import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import MappingProxyType
 
 import fsspec
 import numpy as np
@@ -20,6 +22,7 @@ from PIL import Image
 
 from wamim_mm.cli.checks import find_images, image_names, use_shards
 from wamim_mm.data import shard_index, storage
+from wamim_mm.data import shards as data_shards
 from wamim_mm.data.bad_files import BadFiles, BadImage
 from wamim_mm.data.loading import LoadImage
 from wamim_mm.data.seeding import seed_draws
@@ -507,6 +510,67 @@ def test_any_storage_of_fsspec(packed):
         uris = [found.get_data_info(index)['img_path'] for found in (dataset, local)]
         assert fileio.get(uris[0]) == fileio.get(uris[1])
     memory.rm('/set', recursive=True)
+
+
+class Failing(io.BytesIO):
+    """A file, some of whose reads fail; not every storage raises an OSError."""
+
+    reads = 0
+    failures = MappingProxyType({12: ConnectionResetError, 50: RuntimeError})
+
+    def read(self, *size):
+        Failing.reads += 1
+        if Failing.reads in self.failures:
+            raise self.failures[Failing.reads]('disconnected')
+        return super().read(*size)
+
+
+class Flaky(Strict):
+    protocol = 'flaky'
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return super()._strip_protocol(path.replace('flaky://', 'memory://'))
+
+    def _open(self, path, *arguments, **options):
+        return Failing(super()._open(path).getvalue())
+
+
+def test_storage_that_fails_while_a_shard_is_indexed(packed, monkeypatch):
+    """It is asked again: a run has all images, or it would not be the same run."""
+    monkeypatch.setattr(storage, 'WAITS', (0, 0, 0))
+    fsspec.register_implementation('flaky', Flaky, clobber=True)
+    memory = fsspec.filesystem('memory')
+    for path in packed.glob('*.tar'):
+        memory.pipe(f'/flaky/{path.name}', path.read_bytes())
+    dataset = ShardDataset('flaky://flaky/{000..002}.tar')
+    assert (
+        Failing.reads > max(Failing.failures) and len(dataset) == COUNT and dataset.bad_shards == []
+    )
+    memory.rm('/flaky', recursive=True)
+
+
+def test_an_address_through_several_storages(packed, tmp_path):
+    with zipfile.ZipFile(tmp_path / 'all.zip', 'w') as archive:
+        for path in packed.glob('*.tar'):
+            archive.write(path, path.name)
+    dataset = ShardDataset(f'zip://{{000..002}}.tar::file://{tmp_path}/all.zip')
+    local = ShardDataset(str(packed))
+    assert len(dataset) == COUNT
+    uris = [
+        [found.get_data_info(i)['img_path'] for i in range(COUNT)] for found in (dataset, local)
+    ]
+    dataset.fetch(range(COUNT))
+    for uri, other in zip(*uris, strict=True):
+        assert fileio.get(uri) == fileio.get(other)
+
+
+def test_bytes_that_nobody_has_taken_are_forgotten(server, packed):
+    """Of samples that were left out, or they would fill the memory."""
+    dataset = ShardDataset(server.url + '/{000..002}.tar')
+    for indices in ([0, 1], [2]):
+        dataset.fetch(indices)
+    assert len(data_shards._fetched) == 1
 
 
 @pytest.mark.parametrize('place', ['{000..002}.tar', ''])

@@ -29,7 +29,7 @@ from fsspec.core import url_to_fs
 from ..image_files import SUFFIXES
 from ..interop.saving import write_whole
 from .bad_files import BadImage
-from .storage import file_size, is_remote, open_remote, read_all
+from .storage import file_size, is_remote, read_all, read_part, read_through
 
 __all__ = [
     'ShardIndex',
@@ -126,8 +126,8 @@ class ShardIndex:
         """
         record = self.records[place]
         name = record['name'].decode(errors='surrogateescape')
-        # MMEngine wants one '://' in a name.
-        shard = self.shard.replace('://', ':%2F%2F')
+        # MMEngine wants one '://' in a name; and '::' ends that of the image.
+        shard = self.shard.replace('::', ':%3A').replace('://', ':%2F%2F')
         bytes_of_it = f'{record["offset"]}+{record["size"]}+{record["check"]:08x}'
         return f'tar://{name.replace("://", ":/")}::{shard}#{bytes_of_it}'
 
@@ -216,7 +216,7 @@ def parse_uri(uri: str) -> tuple[str, int, int, int]:
     """Shard, offset and size in bytes, and checksum of an image that `ShardIndex.uri` named."""
     where, _, place = uri.rpartition('#')
     offset, size, check = place.split('+')
-    shard = where.rpartition('::')[2].replace(':%2F%2F', '://')
+    shard = where.rpartition('::')[2].replace(':%2F%2F', '://').replace(':%3A', '::')
     return shard, int(offset), int(size), int(check, 16)
 
 
@@ -274,20 +274,24 @@ def _keep(shard: str, elsewhere: str, records: np.ndarray) -> None:
 def _scan(shard: str, size: int) -> np.ndarray:
     """Read the headers of a shard, and the labels; the bodies of images are passed over."""
     if is_remote(shard):
+        _check_start(read_part(shard, 0, 2) if size else b'')
         # Each header is asked for by itself: the images between them are larger.
-        with open_remote(shard, 16 * BLOCK) as file:
-            return _scan_file(file, size)
+        return read_through(shard, 16 * BLOCK, partial(_scan_file, size=size))
     with open(shard, 'rb') as file:
+        _check_start(file.read(2))
+        file.seek(0)
         return _scan_file(file, size)
+
+
+def _check_start(start: bytes) -> None:
+    if start == b'\x1f\x8b':
+        raise OSError('it is compressed, so that no part can be read by itself; unpack the .gz')
 
 
 def _scan_file(file: BinaryIO, size: int) -> np.ndarray:
     found: list[tuple[str, int, int, int]] = []
     labels: dict[str, int] = {}
     whole = False
-    if file.read(2) == b'\x1f\x8b':
-        raise OSError('it is compressed, so that no part can be read by itself; unpack the .gz')
-    file.seek(0)
     with tarfile.open(fileobj=file, mode='r:') as tar:
         try:
             while (member := tar.next()) is not None:

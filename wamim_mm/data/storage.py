@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 from fsspec.core import url_to_fs
 
-__all__ = ['file_size', 'is_remote', 'open_remote', 'read_all', 'read_part', 'read_parts']
+__all__ = ['file_size', 'is_remote', 'read_all', 'read_part', 'read_parts', 'read_through']
 
 #: Seconds between two questions to a storage that does not answer.
 WAITS = (0.5, 2, 5)
@@ -62,7 +62,8 @@ def read_parts(
         The bytes of each, or why they could not be read.
     """
     system, _ = url_to_fs(names[0])
-    paths = [system._strip_protocol(name) for name in names]
+    # Not by the storage's own method: an address may lead through several.
+    paths = [url_to_fs(name)[1] for name in names]
     return system.cat_ranges(paths, list(starts), list(ends), on_error='return')
 
 
@@ -76,10 +77,24 @@ def read_all(name: str) -> bytes:
     return _asked(lambda: system.cat_file(path))
 
 
-def open_remote(name: str, block_size: int) -> BinaryIO:
-    """A remote file, of which so many bytes are asked for at a time."""
+def read_through(name: str, block_size: int, read: Callable[[BinaryIO], Any]) -> Any:
+    """What a function makes of a remote file; it begins again where the storage fails.
+
+    Args:
+        name: Of the file.
+        block_size: Bytes that are asked for at a time.
+        read: The function, which gets the open file.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
     system, path = url_to_fs(name)
-    return system.open(path, 'rb', cache_type='readahead', block_size=block_size)
+
+    def attempt() -> Any:
+        with system.open(path, 'rb', cache_type='readahead', block_size=block_size) as file:
+            return read(file)
+
+    return _asked(attempt)
 
 
 @lru_cache(OPEN)
