@@ -173,6 +173,18 @@ def test_data(both):
     assert 'is 3 there' in said([1, 2], [1, 2, 3])
 
 
+def test_all_go_on_from_the_checkpoint_of_the_first(both, monkeypatch):
+    """A file system may show it to the others later."""
+    monkeypatch.setattr(several, 'find_latest_checkpoint', lambda folder: f'{folder}.pth')
+
+    def begin(rank):
+        runner = SimpleNamespace(_resume=True, _load_from=None, work_dir=f'epoch_{rank}')
+        SameStateHook().before_run(runner)
+        return runner._load_from
+
+    assert both(begin) == ["'epoch_0.pth'"] * 2
+
+
 def test_weights_and_iteration(both):
     def said(**changes):
         def check(rank):

@@ -1,15 +1,19 @@
 """A run that goes on from any of its checkpoints ends with the same weights."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from mmengine.dataset import BaseDataset
+from mmengine.hooks import Hook
 from mmengine.model import BaseModel
-from mmengine.registry import DATASETS
+from mmengine.registry import DATASETS, HOOKS
 from mmengine.runner import Runner
 from torch import nn
 
 from wamim_mm.data.seeding import seed_draws
+from wamim_mm.hooks import exact_resume
 
 pytestmark = pytest.mark.usefixtures('own_instances')
 
@@ -81,6 +85,39 @@ def run(
     )
     runner.train()
     return model
+
+
+@HOOKS.register_module()
+class Places(Hook):
+    """The number of each batch in its epoch, as other hooks and the log count them."""
+
+    def __init__(self, places):
+        self.places = places
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.places.append((runner.epoch, batch_idx))
+
+
+def test_batches_are_counted_from_the_beginning_of_their_epoch(tmp_path):
+    whole, resumed = [], []
+    run(tmp_path / 'whole', hooks=[dict(type='Places', places=whole)])
+    checkpoint = str(tmp_path / 'whole' / 'iter_7.pth')
+    hooks = [dict(type='Places', places=resumed)]
+    run(tmp_path / 'resumed', hooks=hooks, load_from=checkpoint, resume=True)
+    assert whole == [(epoch, place) for epoch in range(3) for place in range(5)]
+    assert resumed == whole[7:]
+
+
+def test_processes_draw_apart(monkeypatch):
+    """Dropout and mixup of each are its own; those of a step are always the same."""
+
+    def drawn(rank, step):
+        monkeypatch.setattr(exact_resume, 'get_rank', lambda: rank)
+        exact_resume.StepSeedHook(3).before_train_iter(SimpleNamespace(iter=step))
+        return torch.rand(2).tolist(), np.random.rand(2).tolist()  # noqa: NPY002
+
+    found = [drawn(rank, step) for rank in (0, 1, 2) for step in (5, 6)]
+    assert len(set(map(str, found))) == 6 and drawn(1, 6) == found[3]
 
 
 @pytest.mark.parametrize(('length', 'drop_last'), [(10, True), (11, False), (9, True)])

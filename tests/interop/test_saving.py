@@ -393,11 +393,12 @@ def test_there_is_room_again_at_the_end(tmp_path, monkeypatch):
     assert torch.load(tmp_path / 'epoch_2.pth', weights_only=False)['meta']['epoch'] == 2
 
 
-def test_one_name_for_all_checkpoints(tmp_path):
+@pytest.mark.parametrize('epochs', [2, 3])
+def test_one_name_for_all_checkpoints(epochs, tmp_path):
     checkpoint = dict(max_keep_ckpts=1, filename_tmpl='latest.pth')
-    runner(tmp_path, epochs=3, checkpoint=checkpoint).train()
+    runner(tmp_path, epochs=epochs, checkpoint=checkpoint).train()
     assert names(tmp_path) == ['last_checkpoint', 'latest.pth']
-    assert torch.load(tmp_path / 'latest.pth', weights_only=False)['meta']['epoch'] == 3
+    assert torch.load(tmp_path / 'latest.pth', weights_only=False)['meta']['epoch'] == epochs
 
 
 def test_a_run_that_was_given_up_does_not_come_back(three):

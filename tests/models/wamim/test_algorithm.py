@@ -100,6 +100,15 @@ def test_some_masks_are_refused():
         model.loss(torch.randn(2, 3, 64, 64), samples)
 
 
+def test_masks_of_another_grid_are_refused(backbone):
+    """As a loader hands them over that was written for another model."""
+    model = build(backbone)
+    inputs = torch.randn(2, 3, 64, 64)
+    mask, layout = model.masking(inputs, None)
+    with pytest.raises(ValueError, match=r'got \(2, 3, 3\)'):
+        model.loss(inputs, masking=(mask[:, :3, :3], layout))
+
+
 def test_other_sizes_are_refused():
     with pytest.raises(ValueError, match=r'built for images of \(64, 64\), got \(96, 64\)'):
         build().loss(torch.randn(1, 3, 96, 64))

@@ -83,6 +83,12 @@ def test_predictions_lie_where_their_tokens_are():
     assert torch.equal(changed, shown)
 
 
+def test_the_mask_token_begins_as_those_of_mae():
+    decoder = build(embed_dims=512, num_heads=4)
+    token = decoder.decoders[0].mask_token
+    assert token.std().item() == pytest.approx(0.02, rel=0.2) and abs(token.mean()) < 0.005
+
+
 def test_hidden_positions_hold_the_mask_token():
     decoder = build()
     feature = visible(random_mask(2, (2, 3), 0.5), side=4, channels=24)

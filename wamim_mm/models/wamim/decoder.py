@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from mmengine.model import BaseModule
+from mmengine.model import BaseModule, ModuleList
 from mmengine.model.weight_init import trunc_normal_
 from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from mmpretrain.models.utils import build_2d_sincos_position_embedding
@@ -72,7 +72,8 @@ class WaMIMDecoder(BaseModule):
                 f'WaMIMDecoder: embed_dims {embed_dims} is not a multiple of num_heads {num_heads}'
             )
         self.strides = list(strides)
-        self.decoders = nn.ModuleList(
+        # MMEngine's, which initializes what is in it; torch's hides it from there.
+        self.decoders = ModuleList(
             LevelDecoder(
                 in_channels=channels,
                 feature_stride=feature_stride,
