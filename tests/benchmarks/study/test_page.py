@@ -18,6 +18,25 @@ def test_the_page_follows_from_the_records():
     assert page.PAGE.read_text() == page.page(), 'run python -m benchmarks.study.page'
 
 
+def test_the_texts_say_the_ratios_of_the_records():
+    found = Found(BUDGET, records.RESULTS)
+
+    def ratio(encoder, rival, score):
+        return re.search(r'\*\*([\d.]+)\*\*', tables.ratio(found, encoder, rival, score))[1]
+
+    mae, simmim = ('vit', 'study/mae_vit'), ('swin', 'study/simmim_swin')
+    readme = ' '.join((page.PAGE.parents[1] / 'README.md').read_text().split())
+    said = re.search(r"reaches MAE's accuracy after fine-tuning at ([\d.]+) of its cost", readme)
+    assert said[1] == ratio(*mae, 'finetuned')
+    text = ' '.join(page.PAGE.read_text().split())
+    for words, rival, score in (
+        (r"fine-tuned, at ([\d.]+) of MAE's cost", mae, 'finetuned'),
+        (r'four-epoch probe, [\d.]+ %, at ([\d.]+) of its cost', mae, 'probe_all'),
+        (r"reaches SimMIM's one epoch at ([\d.]+) of its cost", simmim, 'finetuned'),
+    ):
+        assert re.search(words, text)[1] == ratio(*rival, score), words
+
+
 def test_the_bands_follow_from_the_records():
     assert BANDS.read_text() == bands.text(), 'run python -m benchmarks.study.bands'
 
