@@ -87,8 +87,9 @@ def load_encoder(model: nn.Module, path: str) -> None:
     checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
     state = checkpoint.get('state_dict', checkpoint)
     named = {name.removeprefix('module.'): tensor for name, tensor in state.items()}
-    found = {name: tensor for name, tensor in named.items() if name.startswith('backbone.')}
     encoder = nn.ModuleDict(dict(backbone=model.backbone))
+    others = model.state_dict().keys() - encoder.state_dict().keys()
+    found = {name: tensor for name, tensor in named.items() if name not in others}
     check_fit(encoder, found, strict=True)
     load_state_dict(encoder, found)
 
