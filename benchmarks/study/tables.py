@@ -150,18 +150,18 @@ def ratio(found: Found, encoder: str, rival: str, score: str) -> str:
     end = f'{statistics.mean(found.scores(own, both[-1], score)):.1f}'
     goal = statistics.mean(goals)
 
-    def share(goal: float) -> str:
-        hit = reached(ours, goal)
+    def share(hit: tuple[float, bool] | None) -> str:
         return 'not reached' if hit is None else f'{"at most " * hit[1]}{hit[0] / cost:.2f}'
 
     if len(goals) == 1:
         seeds = 'one seed'
     else:
-        seeds = f'its {len(goals)} seeds: {share(min(goals))} to {share(max(goals))}'
+        lowest, highest = (share(reached(ours, pick(goals))) for pick in (min, max))
+        seeds = f'its {len(goals)} seeds: {lowest} to {highest}'
     hit = reached(ours, goal)
     shown = '' if hit is None else f'{hit[0]:.1f} of {cost:.1f} minutes; '
     return (
-        f'**{share(goal)}** ({shown}{seeds}; in the end {end} against {goal:.1f} % after '
+        f'**{share(hit)}** ({shown}{seeds}; in the end {end} against {goal:.1f} % after '
         f'{both[-1]:g} epoch{"s" * (both[-1] != 1)})'
     )
 

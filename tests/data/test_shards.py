@@ -494,7 +494,7 @@ class Strict(MemoryFileSystem):
 
     @classmethod
     def _strip_protocol(cls, path):
-        return super()._strip_protocol(path.replace('strict://', 'memory://'))
+        return super()._strip_protocol(path.replace(f'{cls.protocol}://', 'memory://'))
 
 
 def test_any_storage_of_fsspec(packed):
@@ -527,10 +527,6 @@ class Failing(io.BytesIO):
 
 class Flaky(Strict):
     protocol = 'flaky'
-
-    @classmethod
-    def _strip_protocol(cls, path):
-        return super()._strip_protocol(path.replace('flaky://', 'memory://'))
 
     def _open(self, path, *arguments, **options):
         return Failing(super()._open(path).getvalue())

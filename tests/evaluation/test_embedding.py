@@ -113,6 +113,16 @@ def test_the_encoder_that_pretraining_exports(arch, checkpoint, images, tmp_path
             embed(cfg, str(exported), images)
 
 
+@pytest.mark.parametrize('content', [[1, 2], torch.ones(2), dict(state_dict=torch.ones(2))])
+def test_what_is_no_checkpoint(content, checkpoint, images, tmp_path):
+    torch.save(content, tmp_path / 'other.pth')
+    with (
+        given_config(None, str(checkpoint)) as cfg,
+        pytest.raises(ValueError, match='where tensors by name are expected'),
+    ):
+        embed(cfg, str(tmp_path / 'other.pth'), images)
+
+
 def test_options_change_the_config(checkpoint, tmp_path):
     options = {'model.backbone.img_size': 64}
     with given_config(None, str(checkpoint), options) as cfg:

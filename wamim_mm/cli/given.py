@@ -8,10 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..class_names import import_custom_modules
-from .arguments import check_arguments, check_values
 from .checks import read_config
-from .launch import add_cfg_options
-from .options import check_options
+from .launch import add_cfg_options, merge_options
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -46,7 +44,7 @@ def given_config(
     if path is not None:
         cfg = read_config(path)
         import_custom_modules(cfg)
-        _set(cfg, options or {})
+        merge_options(cfg, options or {})
         yield cfg
         return
     from ..evaluation.models import checkpoint_config
@@ -54,12 +52,5 @@ def given_config(
 
     cfg = checkpoint_config(checkpoint)
     with registered_only():
-        _set(cfg, options or {})
+        merge_options(cfg, options or {})
         yield cfg
-
-
-def _set(cfg: Config, options: dict[str, Any]) -> None:
-    check_options(cfg, options)
-    new = check_values(cfg, options)
-    cfg.merge_from_dict(options)
-    check_arguments(cfg, new)

@@ -102,6 +102,29 @@ class _Options(Action):
         DictAction(self.option_strings, self.dest)(*given)
 
 
+def merge_options(cfg: Config, options: dict[str, Any]) -> str | None:
+    """Change a config as ``--cfg-options`` say, and what follows from that.
+
+    Args:
+        cfg: The config, changed in place.
+        options: Values by dotted key.
+
+    Returns:
+        A line that says what was moved with the run's length; None where that is the file's.
+
+    Raises:
+        ValueError: An option sets what nothing reads, or a value that cannot be.
+    """
+    check_options(cfg, options)
+    new = check_values(cfg, options)
+    moved = follow_length(cfg, options)
+    if 'data_root' in options:
+        move_data_root(cfg, options['data_root'])
+    cfg.merge_from_dict(options)
+    check_arguments(cfg, new)
+    return moved
+
+
 def load_config(args: Namespace, folder: str = '') -> Config:
     """Read the config that the arguments name and merge them into it.
 
@@ -124,15 +147,9 @@ def load_config(args: Namespace, folder: str = '') -> Config:
         line = use_own_data(cfg, args.data)
         if is_first_process():
             print(line, flush=True)
-    check_options(cfg, args.cfg_options)
-    new = check_values(cfg, args.cfg_options)
-    moved = follow_length(cfg, args.cfg_options)
+    moved = merge_options(cfg, args.cfg_options)
     if moved and is_first_process():
         print(moved, flush=True)
-    if 'data_root' in args.cfg_options:
-        move_data_root(cfg, args.cfg_options['data_root'])
-    cfg.merge_from_dict(args.cfg_options)
-    check_arguments(cfg, new)
     if getattr(args, 'num_classes', None) is not None:
         use_own_classes(cfg, args.num_classes, LOADERS)
     cfg.launcher = args.launcher

@@ -49,8 +49,7 @@ def use_own_data(cfg: Config, folder: str) -> str:
     classifies = 'num_classes' in ((cfg.get('model') or {}).get('head') or {})
     if library == 'mmpretrain' and not classifies and is_shards(folder):
         for _, dataset in inner_datasets(cfg, ['train_dataloader']):
-            dataset.update(data_root=folder, data_prefix='')
-            _take_all(dataset)
+            _point(dataset, data_root=folder, data_prefix='')
         cfg.data_root = folder
         return f'images in the shards {folder}'
     if not root.is_dir():
@@ -65,8 +64,7 @@ def use_own_data(cfg: Config, folder: str) -> str:
         return _class_folders(cfg, root)
     train = _named(root, 'train')
     for _, dataset in inner_datasets(cfg, ['train_dataloader']):
-        dataset.update(data_root=str(root), data_prefix=train.name if train else '')
-        _take_all(dataset)
+        _point(dataset, data_root=str(root), data_prefix=train.name if train else '')
     cfg.data_root = str(root)
     return f'images in {train or root}'
 
@@ -92,9 +90,8 @@ def _class_folders(cfg: Config, root: Path) -> str:
     if cfg.get('data_root'):
         move_data_root(cfg, str(root))
     for name, dataset in inner_datasets(cfg, LOADERS):
-        dataset.update(data_root=str(root), data_prefix=folders[LOADERS[name]].name, ann_file='')
+        _point(dataset, data_root=str(root), data_prefix=folders[LOADERS[name]].name, ann_file='')
         dataset.pop('split', None)  # of mmpretrain's ImageNet
-        _take_all(dataset)
     return _said(classes, str(root))
 
 
@@ -110,14 +107,14 @@ def _coco(cfg: Config, root: Path) -> str:
     classes = [category['name'] for category in found['train']['categories']]
     _set_class_counts(cfg.model, len(classes))
     for name, dataset in inner_datasets(cfg, LOADERS):
-        dataset.update(
+        _point(
+            dataset,
             type='CocoDataset',
             data_root='',
             ann_file=str(files[LOADERS[name]]),
             data_prefix=dict(img=f'{folders[LOADERS[name]]}/'),
             metainfo=dict(classes=tuple(classes)),
         )
-        _take_all(dataset)
     for name in ('val_evaluator', 'test_evaluator'):
         given = cfg.get(name) or []
         metrics = given if isinstance(given, list) else [given]
@@ -165,14 +162,14 @@ def _label_maps(cfg: Config, root: Path) -> str:
     without_zero = largest == len(classes)
     _set_class_counts(cfg.model, len(classes))
     for name, dataset in inner_datasets(cfg, LOADERS):
-        dataset.update(
+        _point(
+            dataset,
             type='BaseSegDataset',
             data_root='',
             reduce_zero_label=without_zero,
             metainfo=dict(classes=tuple(classes)),
             **found[LOADERS[name]],
         )
-        _take_all(dataset)
         for step in dataset.pipeline:
             if 'reduce_zero_label' in step:
                 step.reduce_zero_label = without_zero
@@ -185,9 +182,10 @@ def _label_maps(cfg: Config, root: Path) -> str:
     return _said(classes, f'{names}, {zero}')
 
 
-def _take_all(dataset: Any) -> None:
-    """Leave out which samples the config takes of the data set that it was written for."""
+def _point(dataset: Any, **keys: Any) -> None:
+    """Let a data set read other files, and all of them: `indices` were of those before."""
     dataset.pop('indices', None)
+    dataset.update(keys)
 
 
 def _named(root: Path, split: str) -> Path | None:

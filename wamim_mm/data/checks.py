@@ -249,7 +249,7 @@ def _check_coco(
         scored=bool(readers),
         ordered=_follows_file(dataset),
     )
-    steps = getattr(dataset.pipeline, 'transforms', [])
+    steps = dataset.pipeline.transforms
     load = next((step for step in steps if isinstance(step, LoadImageFromFile | LoadImage)), None)
     needed = {'width', 'height', 'file_name'}  # LVIS has addresses
     sized = [image for image in files[path]['images'] if needed <= image.keys()]

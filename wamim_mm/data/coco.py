@@ -157,7 +157,7 @@ def check_sizes(
             loaded = load(dict(img_path=os.path.join(folder, image['file_name'])))
         except Exception:  # each decoder has its own; training counts these files
             continue
-        if loaded is None:
+        if loaded is None:  # a loader that passes over such files
             continue
         height, width = loaded['img'].shape[:2]
         if (width, height) != (image['width'], image['height']):

@@ -1,5 +1,7 @@
 """A config's model with a checkpoint's weights, for commands that need no Runner."""
 
+from collections.abc import Set
+
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS, init_default_scope
@@ -66,11 +68,7 @@ def load_weights(model: nn.Module, path: str) -> dict:
         OSError, RuntimeError, pickle.UnpicklingError: The checkpoint cannot be read.
         ValueError: It does not fit the model.
     """
-    checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
-    check_fit(model, checkpoint, strict=True)
-    state = checkpoint.get('state_dict', checkpoint)
-    load_state_dict(model, {name.removeprefix('module.'): state[name] for name in state})
-    return checkpoint.get('meta', {})
+    return _load(model, path)
 
 
 def load_encoder(model: nn.Module, path: str) -> None:
@@ -84,14 +82,18 @@ def load_encoder(model: nn.Module, path: str) -> None:
         OSError, RuntimeError, pickle.UnpicklingError: The checkpoint cannot be read.
         ValueError: It does not fit the backbone.
     """
+    encoder = nn.ModuleDict(dict(backbone=model.get_submodule('backbone')))
+    _load(encoder, path, beside=model.state_dict().keys() - encoder.state_dict().keys())
+
+
+def _load(module: nn.Module, path: str, beside: Set[str] = frozenset()) -> dict:
+    """Load a module from a file that may hold other tensors beside; its ``meta``."""
     checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    check_fit(module, checkpoint, strict=True, beside=beside)
     state = checkpoint.get('state_dict', checkpoint)
     named = {name.removeprefix('module.'): tensor for name, tensor in state.items()}
-    encoder = nn.ModuleDict(dict(backbone=model.backbone))
-    others = model.state_dict().keys() - encoder.state_dict().keys()
-    found = {name: tensor for name, tensor in named.items() if name not in others}
-    check_fit(encoder, found, strict=True)
-    load_state_dict(encoder, found)
+    load_state_dict(module, {name: named[name] for name in named if name not in beside})
+    return checkpoint.get('meta', {})
 
 
 def input_size(model: BaseModel) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModel, revert_sync_batchnorm
-from mmengine.registry import TRANSFORMS, VISUALIZERS
+from mmengine.registry import VISUALIZERS
 from mmengine.visualization import Visualizer
 from tqdm import tqdm
 
@@ -55,17 +55,18 @@ def draw_predictions(
         )
     steps = loader.dataset.pipeline
     pipeline = Compose(without_annotations(steps, scope))
-    loads = next((s for s in steps if builds(s, LoadImageFromFile, 'TRANSFORMS', scope)), None)
-    load = TRANSFORMS.build(loads) if loads else None
     visualizer = VISUALIZERS.build(dict(cfg.visualizer, name='infer', vis_backends=None))
     visualizer.dataset_meta = meta
     pictures = picture_names(names, out)
     for path, picture in zip(tqdm(paths, unit='image'), pictures, strict=True):
         image = rgb_picture(path, steps)
-        if load is not None:
-            # mmcv leaves some images lying that ours turns, and this is what the model sees.
-            image = _rgb(load(dict(img_path=str(path)))['img'])
-        batch = pseudo_collate([pipeline(dict(img_path=str(path), img_id=0))])
+        results = dict(img_path=str(path), img_id=0)
+        for step in pipeline.transforms:
+            results = step(results)
+            if isinstance(step, LoadImageFromFile):
+                # mmcv leaves some images lying that ours turns, and this is what the model sees.
+                image = _rgb(results['img'])
+        batch = pseudo_collate([results])
         with torch.no_grad():
             sample = model.test_step(batch)[0].cpu()
         draw(visualizer, image, picture.stem, sample, picture, score)

@@ -1,5 +1,6 @@
 """A checkpoint must belong to the model that it is loaded into."""
 
+from collections.abc import Set
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -47,13 +48,16 @@ class CheckpointFitHook(Hook):
             _move_positions(runner, model.backbone, checkpoint)
 
 
-def check_fit(model: nn.Module, checkpoint: Any, strict: bool) -> None:
+def check_fit(
+    model: nn.Module, checkpoint: Any, strict: bool, beside: Set[str] = frozenset()
+) -> None:
     """Compare the tensors of a model and of a checkpoint.
 
     Args:
         model: The model.
         checkpoint: What the file holds.
         strict: As in `CheckpointFitHook`.
+        beside: Tensors that the checkpoint may hold and that are not the model's.
 
     Raises:
         ValueError: They do not fit; the message counts and names them.
@@ -86,7 +90,7 @@ def check_fit(model: nn.Module, checkpoint: Any, strict: bool) -> None:
         for name, shape in needed.items()
         if name in theirs and theirs[name] != shape and (strict or not name.endswith(RESIZED))
     ]
-    left = [name for name in theirs if name not in ours] if strict else []
+    left = [name for name in theirs if name not in ours and name not in beside] if strict else []
     if missing or reshaped or left:
         examples = [f'{name} is missing' for name in missing[:3]]
         examples += [f'{name} is left over' for name in left[:3]]
