@@ -9,7 +9,8 @@ In the order of what matters most, until the time is over; what is left then is 
   and at the largest power of two that fits: images/s, peak memory, and model FLOP/s as a share of
   the GPU's peak, see benchmarks/training.py;
 - whether such a step waits for the GPU anywhere (torch.cuda.set_sync_debug_mode);
-- the same steps with torch.compile, and those of mmpretrain's MAE and SimMIM;
+- the same steps with torch.compile, Swin's with FlexAttention, and those of mmpretrain's MAE and
+  SimMIM;
 - the share of a step that is spent waiting for the data loader, over drawn JPEG files.
 
 Prints the tables of docs/benchmarks.md. Without a GPU, forward and loss of every encoder run on a
@@ -71,13 +72,16 @@ class Measured:
         cfg: A pre-training config.
         dtype: See `Settings`.
         compiled: Whether it goes through torch.compile.
+        flex: Whether Swin's window groups go through FlexAttention.
     """
 
-    def __init__(self, cfg: Config, dtype: str, compiled: bool = False) -> None:
+    def __init__(self, cfg: Config, dtype: str, compiled: bool = False, flex: bool = False) -> None:
         self.cfg = cfg
         self.settings = Settings(8, 'cuda', dtype, STEPS, compiled)
         self.training = Training(cfg, self.settings)
         self.facts = self.training.prepare()
+        if flex:  # from here on, since its operations are not counted
+            self.training.inner.backbone.flex_attention = True
 
     def at(self, batch: int) -> dict | None:
         """A step's rate, memory and share of the peak; None where memory is not enough."""
@@ -143,9 +147,11 @@ class Measured:
         torch.cuda.empty_cache()
 
 
-def step(cfg: Config, dtype: str, compiled: bool = False, largest: bool = True) -> dict:
+def step(
+    cfg: Config, dtype: str, compiled: bool = False, largest: bool = True, flex: bool = False
+) -> dict:
     """A method at `BATCH`, or less where that is too much, and at the largest batch that fits."""
-    measured = Measured(cfg, dtype, compiled)
+    measured = Measured(cfg, dtype, compiled, flex)
     try:
         batch = BATCH
         while (found := measured.at(batch)) is None:
@@ -196,6 +202,11 @@ def parts(dtype: str) -> dict[str, Callable[[], dict]]:
     found['data'] = partial(data, dtype)
     for name in ENCODERS[:2]:
         found[f'{name}, compiled'] = lambda name=name: step(ours[name](), dtype, True, False)
+    for compiled in (False, True):
+        name = 'swin-b, FlexAttention' + ', compiled' * compiled
+        found[name] = lambda compiled=compiled: step(
+            ours['swin-b'](), dtype, compiled, largest=False, flex=True
+        )
     for name in ENCODERS[2:]:
         found[name] = lambda name=name: step(ours[name](), dtype)
     return found

@@ -64,6 +64,22 @@ def test_the_largest_batch_is_looked_for(pretended, monkeypatch):
     assert [step['batch'] for step in gpu.step(cfg, 'fp32')['steps']] == [8]
 
 
+def test_flex_attention_is_measured(pretended, monkeypatch):
+    """With the operations of what is measured beside it."""
+    cfg = small_config(training.load_config, 'wamim', 'swin-b')
+    monkeypatch.setattr(gpu, 'BATCH', 2)
+    expected = gpu.step(cfg, 'fp32', largest=False)['flops_per_image']
+    seen = []
+    monkeypatch.setattr(
+        gpu.Measured, 'at', lambda self, batch: seen.append(self.training) or dict(batch=batch)
+    )
+    found = gpu.step(cfg, 'fp32', largest=False, flex=True)
+    assert seen[0].inner.backbone.flex_attention
+    assert found['flops_per_image'] == expected
+    flexed = {name for name in gpu.parts('fp32') if 'FlexAttention' in name}
+    assert flexed == {'swin-b, FlexAttention', 'swin-b, FlexAttention, compiled'}
+
+
 def test_failures_and_time():
     def fail():
         raise RuntimeError('no')

@@ -57,6 +57,24 @@ def test_two_graphs_for_all_masks(root, name):
     assert compiled.state_dict().keys() == model.state_dict().keys()
 
 
+@torch.no_grad()  # FlexAttention has no backward pass on a CPU
+def test_flex_attention_is_in_the_graph(root):
+    model = small_model(root, 'wamim_swin-b')
+    compiled = copy.deepcopy(model)
+    compiled.backbone.flex_attention = True
+    torch._dynamo.reset()
+    counters.clear()
+    compile_model(compiled, backend='aot_eager')
+    for seed in range(4):
+        found, expected = [], []
+        for losses, of in ((found, compiled), (expected, model)):
+            torch.manual_seed(seed)
+            losses += of.loss(torch.rand(2, 3, 224, 224)).values()
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    assert counters['stats']['unique_graphs'] == 2
+    assert not counters['graph_break']
+
+
 def test_numbers_of_groups_differ(root):
     """The test above would show nothing otherwise."""
     encoder = small_model(root, 'wamim_swin-b').backbone

@@ -228,3 +228,30 @@ def test_in_half_precision_the_bias_gets_its_gradient_in_float32(monkeypatch):
         exact.index_add_(0, relative.flatten(), grad.double())
         error = (table.grad - exact[:-1]).norm() / exact[:-1].norm()
         assert grad.dtype == torch.bfloat16 and error < 1e-3
+
+
+@pytest.mark.parametrize(
+    'kwargs',
+    [dict(), dict(window_size=6, pad_small_map=True), dict(window_size=14, pad_small_map=True)],
+    ids=str,
+)
+def test_flex_attention(kwargs):
+    """The same features, by an attention that keeps no bias for every pair."""
+    ours, _ = pair(**kwargs)
+    flex, _ = pair(**kwargs)
+    flex.load_state_dict(ours.state_dict())
+    flex.flex_attention = True
+    x, mask = torch.randn(2, 3, 224, 224), random_mask(2, (7, 7), 0.75)
+    with torch.no_grad():
+        for found, expected in zip(flex(x, mask), ours(x, mask), strict=True):
+            torch.testing.assert_close(found.tokens, expected.tokens, atol=1e-5, rtol=0)
+
+
+def test_flex_attention_that_cannot_be():
+    with pytest.raises(RuntimeError, match=r'trains on a GPU only.*flex_attention=False'):
+        WaMIMSwinTransformer(arch=ARCH, flex_attention=True)(
+            torch.randn(1, 3, 224, 224), random_mask(1, (7, 7), 0.75)
+        )
+    dropped = dict(block_cfgs=dict(attn_cfgs=dict(attn_drop=0.1)))
+    with pytest.raises(ValueError, match=r'attn_drop=0\.1; use 0 or flex_attention=False'):
+        WaMIMSwinTransformer(arch=ARCH, flex_attention=True, stage_cfgs=dropped)

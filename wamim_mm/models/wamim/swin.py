@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ...class_names import pretrained_init
 from ...ops.masking import VisibleTokens, gather_tokens
+from ...ops.window_attention import biased_attention, flex_attention
 from ...ops.windows import Stage, SwinLayout, WindowGroups, Windows, relative_index, swin_layout
 from .masked_encoder import MaskedEncoder
 
@@ -32,13 +33,30 @@ class WaMIMSwinTransformer(MaskedEncoder, SwinTransformer):
     A mask unit is what one token of the last stage covers, 32 pixels for four stages on patches of
     4. Where a stage's grid is not a multiple of the window, the grid is padded as in mmpretrain.
     The visible tokens attend to the padding in their window, as in the dense network.
+
+    Args:
+        args, kwargs: Those of :class:`mmpretrain.models.SwinTransformer`.
+        flex_attention: Whether visible tokens attend to each other by PyTorch's FlexAttention,
+            which keeps no bias for every pair of tokens. It trains on GPUs only, see
+            `ops.window_attention`.
+
+    Raises:
+        ValueError: The architecture has attentions or patch mergings that cannot leave patches
+            out, or ``flex_attention`` comes with dropout of the attention.
     """
 
-    def __init__(self, *args, **kwargs) -> None:
+    def __init__(self, *args, flex_attention: bool = False, **kwargs) -> None:
         super().__init__(*args, **kwargs)
+        self.flex_attention = flex_attention
         for stage in self.stages:
             _check_stage(stage)
             for block in stage.blocks:
+                if flex_attention and block.attn.w_msa.attn_drop.p:
+                    raise ValueError(
+                        'WaMIMSwinTransformer: flex_attention=True has no dropout of the attention,'
+                        f' got attn_drop={block.attn.w_msa.attn_drop.p}; use 0 or '
+                        'flex_attention=False'
+                    )
                 block.__class__ = _Block
 
     def init_weights(self) -> None:
@@ -89,7 +107,15 @@ class WaMIMSwinTransformer(MaskedEncoder, SwinTransformer):
 
         Returns:
             One for each entry of ``out_indices``, normalized by that output's norm.
+
+        Raises:
+            RuntimeError: A CPU is to train with FlexAttention.
         """
+        if self.flex_attention and x.device.type == 'cpu' and torch.is_grad_enabled():
+            raise RuntimeError(
+                'WaMIMSwinTransformer: flex_attention=True trains on a GPU only, and the images are'
+                ' on the CPU; set model.backbone.flex_attention=False'
+            )
         side = 2 ** (len(self.stages) - 1)  # tokens along a side of a unit
         grid = tuple(units * side for units in self.mask_grid(*x.shape[-2:]))
         x = self.embed_visible(x, layout.units)  # (N, L, C)
@@ -103,7 +129,7 @@ class WaMIMSwinTransformer(MaskedEncoder, SwinTransformer):
         outs = []
         for i, stage in enumerate(self.stages):
             grouped = {
-                windows: _index(groups, windows.side)
+                windows: _prepared(groups, windows.side, self.flex_attention)
                 for windows, groups in zip(_windows(stage), layout.groups[i], strict=True)
             }
             for block in stage.blocks:
@@ -130,22 +156,22 @@ def _windows(stage: SwinBlockSequence) -> list[Windows]:
 
 
 class _Groups(NamedTuple):
-    """Window groups as attention reads them: ``G`` groups of ``S`` slots, see `WindowGroups`.
+    """Window groups as attention reads them.
 
     Attributes:
-        slots: ``(N, G, S)``, the token in each slot.
-        relative: ``(N, G, S, S)``, see `relative_index`.
-        inverse: ``(N, L + P)``, the slot of each visible token, then of the grid's padding.
+        layout: The groups.
+        window: Side of a window in tokens.
+        relative: ``(N, G, S, S)``, see `relative_index`; None for FlexAttention.
     """
 
-    slots: Tensor
-    relative: Tensor
-    inverse: Tensor
+    layout: WindowGroups
+    window: int
+    relative: Tensor | None
 
 
-def _index(groups: WindowGroups, window: int) -> _Groups:
-    relative = relative_index(groups.cells, groups.offsets, window)
-    return _Groups(groups.slots, relative, groups.inverse)
+def _prepared(layout: WindowGroups, window: int, flex_attention: bool) -> _Groups:
+    pairs = None if flex_attention else relative_index(layout.cells, layout.offsets, window)
+    return _Groups(layout, window, pairs)
 
 
 class _Block(SwinBlock):
@@ -177,29 +203,26 @@ def _group_attention(msa: WindowMSA, x: Tensor, groups: _Groups) -> Tensor:
         groups: The groups of this stage and shift.
     """
     batch, length, channels = x.shape
-    num_groups, capacity = groups.slots.shape[1:]
+    layout = groups.layout
+    num_groups, capacity = layout.slots.shape[1:]
     # mmpretrain pads with zeros after the norm: key and value of the padding are the biases.
-    num_padding = groups.inverse.shape[1] - length
+    num_padding = layout.inverse.shape[1] - length
     if num_padding:
         x = F.pad(x, (0, 0, 0, num_padding))  # (N, L + P, C)
     qkv = msa.qkv(x)
     if num_groups > 1:
-        qkv = gather_tokens(qkv, groups.slots.flatten(1))  # (N, G * S, 3 * C)
+        qkv = gather_tokens(qkv, layout.slots.flatten(1))  # (N, G * S, 3 * C)
     qkv = qkv.view(batch * num_groups, capacity, 3, msa.num_heads, channels // msa.num_heads)
-    # Heads beside groups: each (N * G * heads, S, C / heads).
-    query, key, value = qkv.permute(2, 0, 3, 1, 4).flatten(1, 2)
-
-    table = F.pad(msa.relative_position_bias_table, (0, 0, 0, 1), value=float('-inf'))
-    # Not F.embedding: for few rows and many indices, its backward pass is 5 times slower on a CPU.
-    # The cast comes last: the table's gradient is a sum over all pairs, and float32 holds it.
-    bias = table.index_select(0, groups.relative.flatten()).to(query.dtype)
-    bias = bias.view(batch * num_groups, capacity, capacity, -1).permute(0, 3, 1, 2).flatten(0, 1)
-    attention = torch.baddbmm(bias, query, key.transpose(1, 2), alpha=msa.scale).softmax(-1)
-    out = msa.attn_drop(attention) @ value
-    out = out.unflatten(0, (-1, msa.num_heads))  # (N * G, heads, S, C / heads)
-    out = out.transpose(1, 2).reshape(batch, num_groups * capacity, channels)
+    table = msa.relative_position_bias_table
+    if groups.relative is None:
+        cells, offsets = layout.cells.flatten(0, 1), layout.offsets.flatten(0, 1)
+        out = flex_attention(qkv, table, cells, offsets, groups.window, msa.scale)
+    else:
+        relative = groups.relative.flatten(0, 1)
+        out = biased_attention(qkv, table, relative, msa.scale, msa.attn_drop)
+    out = out.view(batch, num_groups * capacity, channels)
     # (N, L, C), padding left behind
-    out = gather_tokens(out, groups.inverse[:, :length]) if num_groups > 1 else out[:, :length]
+    out = gather_tokens(out, layout.inverse[:, :length]) if num_groups > 1 else out[:, :length]
     return msa.proj_drop(msa.proj(out))
 
 
