@@ -3,9 +3,10 @@
     python -m benchmarks.geometry [--batches 16 64 256]
 
 *in the process*: the model draws the masks of a batch and lays it out, as it does without
-`MaskingHook`. *from a worker*: what is left of that once a worker has done it, the check and the
-hand-over of the tensors. *in a worker*: what the worker spends. Milliseconds a batch on one thread;
-the three take turns. On a CPU, moving tensors to the device is free: a GPU adds their copies.
+`MaskingHook`. *from a worker*: what is left of that once a worker has done it: to take the batch's
+masks from its queue, unpack and check them. *tensor by tensor*: the same, were they not packed.
+*in a worker*: what the worker spends. Milliseconds a batch on one thread; the four take turns. On a
+CPU, moving tensors to the device is free: a GPU adds their copies.
 """
 
 import argparse
@@ -17,14 +18,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmpretrain.structures import DataSample
+from torch import Tensor
+from torch.utils._pytree import tree_map_only
+from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.measure import OUT, aligned, alternate, environment, ratio, show_ratio, write
 from benchmarks.training import load_pretraining
 from wamim_mm import WaMIM
 from wamim_mm.hooks.masking import masked_collate
+from wamim_mm.ops.masking import unpack_masking
 
 CONFIGS = ('wamim_vit-b', 'wamim_swin-b')
-PLACES = ('in the process', 'from a worker', 'in a worker')
+PLACES = ('in the process', 'from a worker', 'tensor by tensor', 'in a worker')
 
 
 def tasks(model: WaMIM, batch: int) -> dict[str, Callable[[], object]]:
@@ -34,21 +39,45 @@ def tasks(model: WaMIM, batch: int) -> dict[str, Callable[[], object]]:
     for sample, draw in zip(samples, np.random.default_rng(0).random(batch), strict=True):
         sample.set_field(float(draw), 'draw')
     collate = masked_collate(model, lambda samples: dict(data_samples=list(samples)))
-    masking = collate(samples)['masking']
+    packed = collate(samples)['masking']
+    queues = {
+        whole: iter(sent(packed if whole else unpack_masking(packed))) for whole in (True, False)
+    }
 
-    def hand_over() -> None:
-        moved = model.data_preprocessor.cast_data(masking)
-        model.backbone.check_mask(images, moved.mask)
+    def hand_over(whole: bool) -> None:
+        moved = model.data_preprocessor.cast_data(next(queues[whole]))
+        masking = unpack_masking(moved) if whole else moved
+        model.backbone.check_mask(images, masking.mask)
 
     return {
         'in the process': lambda: model.masking(images, samples),
-        'from a worker': hand_over,
+        'from a worker': lambda: hand_over(True),
+        'tensor by tensor': lambda: hand_over(False),
         'in a worker': lambda: collate(samples),
     }
 
 
+class Same(Dataset):
+    """One batch's masks again and again, in memory of their own as if just made."""
+
+    def __init__(self, masking: tuple) -> None:
+        self.masking = masking
+
+    def __len__(self) -> int:
+        return 1000
+
+    def __getitem__(self, index: int) -> tuple:
+        return tree_map_only(Tensor, Tensor.clone, self.masking)
+
+
+def sent(masking: tuple) -> DataLoader:
+    """From a worker, as often as wanted."""
+    return DataLoader(Same(masking), batch_size=None, num_workers=1, collate_fn=lambda given: given)
+
+
 def seconds(task: Callable[[], object]) -> float:
     """Seconds of a call."""
+    time.sleep(0.1)  # a worker's next batch lies ready
     start = time.perf_counter()
     task()
     return time.perf_counter() - start

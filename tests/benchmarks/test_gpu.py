@@ -75,7 +75,8 @@ def test_flex_attention_is_measured(pretended, monkeypatch):
     )
     found = gpu.step(cfg, 'fp32', largest=False, flex=True)
     assert seen[0].inner.backbone.flex_attention
-    assert found['flops_per_image'] == expected
+    # Masks differ, and with them the number of window groups.
+    assert found['flops_per_image'] == pytest.approx(expected, rel=0.01)
     flexed = {name for name in gpu.parts('fp32') if 'FlexAttention' in name}
     assert flexed == {'swin-b, FlexAttention', 'swin-b, FlexAttention, compiled'}
 

@@ -9,7 +9,14 @@ from mmpretrain.structures import DataSample
 from wamim_mm.data.masking import RandomDraw
 from wamim_mm.hooks.masking import masked_collate
 from wamim_mm.models import PretrainDataPreprocessor
-from wamim_mm.ops.masking import drawn_mask, sample_draws, sample_masks
+from wamim_mm.ops.masking import (
+    Masking,
+    drawn_mask,
+    pack_masking,
+    sample_draws,
+    sample_masks,
+    unpack_masking,
+)
 
 from ..models.wamim.test_algorithm import SWIN, VIT, config, with_masks
 
@@ -71,6 +78,21 @@ def test_workers_make_what_the_model_makes(model):
         assert torch.equal(loss, losses[name])
 
 
+def test_one_tensor_holds_them(model):
+    """And comes back as the tensors that it was made of, through a worker's queue too."""
+    mask = model.masks(torch.zeros(3, 3, 64, 64))
+    masking = Masking(mask, model.backbone.geometry(mask))
+    packed = pack_masking(masking)
+    (values,) = (part for part in packed if isinstance(part, torch.Tensor))
+    assert values.dtype == torch.int32
+    (sent,) = torch.utils.data.DataLoader([packed], batch_size=None, num_workers=1)
+    for found in (unpack_masking(packed), unpack_masking(sent)):
+        assert type(found) is Masking and type(found.layout) is type(masking.layout)
+        leaves = torch.utils._pytree.tree_leaves
+        for a, b in zip(leaves(found), leaves(masking), strict=True):
+            assert torch.equal(a, b) and a.dtype == b.dtype and a.is_contiguous()
+
+
 def test_own_masks_win_and_leave_the_samples(model):
     grid = model.backbone.mask_grid(64, 64)
     own = drawn_mask(0.5, grid, 0.5)
@@ -78,7 +100,7 @@ def test_own_masks_win_and_leave_the_samples(model):
     for sample in samples:
         sample['data_samples'].set_field(own, 'mask')
     batch = masked_collate(model)(samples)
-    assert torch.equal(batch['masking'].mask, torch.stack([own, own]))
+    assert torch.equal(unpack_masking(batch['masking']).mask, torch.stack([own, own]))
     assert not any('mask' in sample for sample in batch['data_samples'])
 
 
@@ -100,13 +122,13 @@ def test_some_are_refused():
 def test_masks_of_another_size_are_refused(model):
     batch = masked_collate(model)(batch_of(2))
     with pytest.raises(ValueError, match='need a mask of shape'):
-        model.loss(torch.zeros(3, 3, 64, 64), masking=batch['masking'])
+        model.loss(torch.zeros(3, 3, 64, 64), masking=unpack_masking(batch['masking']))
 
 
 @pytest.mark.gpu
 def test_pinned_and_moved(model):
     pinned = torch.utils.data._utils.pin_memory.pin_memory(masked_collate(model)(batch_of(2)))
-    assert all(part.is_pinned() for part in torch.utils._pytree.tree_leaves(pinned['masking']))
+    assert pinned['masking'].values.is_pinned()
     preprocessor = PretrainDataPreprocessor(mean=[127.0] * 3, std=[64.0] * 3).cuda()
     moved = preprocessor(pinned, True)['masking']
     assert all(part.is_cuda for part in torch.utils._pytree.tree_leaves(moved))

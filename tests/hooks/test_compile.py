@@ -9,6 +9,7 @@ from mmpretrain.registry import MODELS
 from torch._dynamo.utils import counters
 
 from wamim_mm.hooks.compile import compile_model
+from wamim_mm.ops.masking import Masking, pack_masking, unpack_masking
 
 VIT = dict(embed_dims=48, num_layers=12, num_heads=4, feedforward_channels=96)
 SWIN = dict(embed_dims=16, depths=[2, 2, 2, 2], num_heads=[1, 2, 2, 2])
@@ -27,7 +28,13 @@ def small_model(root, name):
 def step(model, seed):
     """Losses and gradients; masks, dropped paths and all are drawn from the seed."""
     torch.manual_seed(seed)
-    losses = model.loss(torch.rand(2, 3, 224, 224))
+    images = torch.rand(2, 3, 224, 224)
+    given = {}
+    if hasattr(model.backbone, 'geometry'):  # as the loader's workers send it
+        mask = model.masks(images)
+        masking = Masking(mask, model.backbone.geometry(mask))
+        given = dict(masking=unpack_masking(pack_masking(masking)))
+    losses = model.loss(images, **given)
     model.zero_grad()
     sum(losses.values()).backward()
     gradients = [p.grad.clone() for p in model.parameters() if p.grad is not None]

@@ -12,7 +12,7 @@ from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 from torch import Tensor
 
-from ..ops.masking import Masking, sample_masks
+from ..ops.masking import Masking, pack_masking, sample_masks
 
 __all__ = ['MaskedCollate', 'RandomDraw']
 
@@ -33,6 +33,8 @@ class RandomDraw(BaseTransform):
 
 class MaskedCollate:
     """A collate function that adds the masks of a batch and their layout, as ``masking``.
+
+    They are packed, see `PackedMasking`; `PretrainDataPreprocessor` unpacks them on the device.
 
     Args:
         collate: Puts the samples of a batch together: ``inputs`` and ``data_samples``.
@@ -61,4 +63,4 @@ class MaskedCollate:
             return batch
         for sample in batch['data_samples']:
             sample.pop('mask', None)  # else each is copied to the device by itself
-        return dict(batch, masking=Masking(mask, self.geometry(mask)))
+        return dict(batch, masking=pack_masking(Masking(mask, self.geometry(mask))))

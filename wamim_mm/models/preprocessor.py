@@ -7,6 +7,8 @@ from mmpretrain.models import SelfSupDataPreprocessor
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
+from ..ops.masking import unpack_masking
+
 
 @MODELS.register_module()
 class PretrainDataPreprocessor(SelfSupDataPreprocessor):
@@ -51,18 +53,20 @@ class PretrainDataPreprocessor(SelfSupDataPreprocessor):
 
         Args:
             data: ``inputs``, ``(N, C, H, W)`` uint8 or float32; ``data_samples``; and, if the
-                workers made it, ``masking``, see `Masking`.
+                workers made it, ``masking``, see `PackedMasking`.
             training: Not used.
 
         Returns:
-            The same keys; ``inputs`` are float.
+            The same keys; ``inputs`` are float, ``masking`` is a `Masking`.
         """
         data = dict(data)
         if isinstance(data['inputs'], Tensor):
             self._check_channels(data['inputs'].shape[1])
         masking = data.pop('masking', None)
         batch = super().forward(data, training)
-        return batch if masking is None else dict(batch, masking=self.cast_data(masking))
+        if masking is None:
+            return batch
+        return dict(batch, masking=unpack_masking(self.cast_data(masking)))
 
     def _check_channels(self, channels: int) -> None:
         if self._enable_normalize and len(self.mean) not in (1, channels):

@@ -6,23 +6,28 @@ that are shown, packed into ``(N, L, C)`` with their positions beside them.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 __all__ = [
     'Masking',
+    'PackedMasking',
     'VisibleTokens',
     'drawn_mask',
     'gather_tokens',
     'merge_tokens',
     'num_visible_units',
+    'pack_masking',
     'random_mask',
     'sample_draws',
     'sample_masks',
     'to_device',
     'unit_tokens',
+    'unpack_masking',
     'visible_patches',
     'visible_units',
 ]
@@ -52,6 +57,55 @@ class Masking(NamedTuple):
 
     mask: Tensor
     layout: Any
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What the tensors of a `PackedMasking` were.
+
+    No tuple, whose parts loaders and preprocessors would look through, and give back as a list.
+
+    Attributes:
+        shapes: Of every tensor.
+        dtypes: Of every tensor.
+        tuples: What they were part of.
+    """
+
+    shapes: list[torch.Size]
+    dtypes: list[torch.dtype]
+    tuples: TreeSpec
+
+
+class PackedMasking(NamedTuple):
+    """A `Masking` in one tensor, which goes to another process or device in one piece.
+
+    A masking of Swin-B has 39 tensors. Sent one by one, each costs a file descriptor between
+    processes and a copy to the device.
+
+    Attributes:
+        values: ``(M,)`` int32, those of all tensors one after another.
+        structure: What `unpack_masking` brings them back to.
+    """
+
+    values: Tensor
+    structure: Structure
+
+
+def pack_masking(masking: Masking) -> PackedMasking:
+    """Put the tensors of a masking into one; their values are indices below 2**31, or bool."""
+    tensors, tuples = tree_flatten(masking)
+    values = torch.cat([tensor.flatten().int() for tensor in tensors])
+    structure = Structure([t.shape for t in tensors], [t.dtype for t in tensors], tuples)
+    return PackedMasking(values, structure)
+
+
+def unpack_masking(packed: PackedMasking) -> Masking:
+    """The masking, on the device of the packed one; tensors of int64 share one storage."""
+    shapes, dtypes = packed.structure.shapes, packed.structure.dtypes
+    parts = torch.split(packed.values.long(), [shape.numel() for shape in shapes])
+    tensors = [p.view(s).to(d) for p, s, d in zip(parts, shapes, dtypes, strict=True)]
+    masking: Masking = tree_unflatten(tensors, packed.structure.tuples)
+    return masking
 
 
 def num_visible_units(grid: tuple[int, int], mask_ratio: float) -> int:
