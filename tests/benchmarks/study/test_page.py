@@ -40,14 +40,16 @@ def test_the_texts_say_what_the_records_say():
         ),
     ):
         assert re.search(words, said).groups() == (*ends, cheaper)
-    for words, encoder, rival, score in (
-        (r'four-epoch probe, [\d.]+ %, at ([\d.]+) of its cost', 'vit', mae, 'probe_all'),
-        (
-            r"reaches SimMIM's one epoch at ([\d.]+) of its cost",
-            *('swin', 'study/simmim_swin', 'finetuned'),
-        ),
+    assert 'not reached' in tables.ratio(found, 'vit', mae, 'finetuned')
+    for score, words in (
+        ('probe_all', r'from one epoch on, ([\d.]+) and ([\d.]+) % after four'),
+        ('knn', r'and ([\d.]+) against ([\d.]+) % after four\.'),
+        ('corrupted', r'([\d.]+) after four\), and MAE is above it .* seed, and ([\d.]+), three'),
     ):
-        assert re.search(words, text)[1] == ratio(encoder, rival, score), words
+        expected = [f'{mean(found.scores(config, 4, score)):.1f}' for config in (ours, mae)]
+        assert list(re.search(words, text).groups()) == expected, score
+    words = r"reaches SimMIM's one epoch at ([\d.]+) of its cost"
+    assert re.search(words, text)[1] == ratio('swin', 'study/simmim_swin', 'finetuned')
 
 
 def test_the_bands_follow_from_the_records():
