@@ -130,6 +130,11 @@ def test_checkpoints(tmp_path):
         check_checkpoint(str(tmp_path / 'no.pth'))
     with pytest.raises(FileNotFoundError, match=r'init_cfg.checkpoint=FILE.* a.init_cfg=None$'):
         check_checkpoint(str(tmp_path / 'no.pth'), 'a.init_cfg.checkpoint')
+    shards = tmp_path / 'step_1'
+    shards.mkdir()
+    (shards / 'mp_rank_00_model_states.pt').touch()
+    with pytest.raises(ValueError, match=r"is a folder of DeepSpeed's, from which"):
+        check_checkpoint(str(shards))
     with pytest.raises(ValueError, match=r'is a folder; give a file, in there are good.pth, old'):
         check_checkpoint(str(tmp_path))
     torn = tmp_path / 'torn.pth'

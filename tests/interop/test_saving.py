@@ -411,6 +411,12 @@ def test_a_run_that_was_given_up_does_not_come_back(three):
     assert find_latest_checkpoint(str(three)) == str(named)
 
 
+def test_folders_of_deepspeed_are_named(tmp_path):
+    (tmp_path / 'epoch_3.pth').mkdir()
+    with pytest.raises(RuntimeError, match=r'name the one.*--resume .*epoch_3\.pth$'):
+        find_latest_checkpoint(str(tmp_path))
+
+
 def test_what_cannot_be_meant_is_no_beginning(tmp_path):
     (tmp_path / 'last_checkpoint').write_text('s3://bucket/epoch_7.pth')
     assert find_latest_checkpoint(str(tmp_path)) == 's3://bucket/epoch_7.pth'

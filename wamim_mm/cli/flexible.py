@@ -13,6 +13,7 @@ from mmengine.runner.activation_checkpointing import turn_on_activation_checkpoi
 from mmengine.runner.utils import _get_batch_size
 from torch import nn
 
+from .deepspeed import by_deepspeed, use_deepspeed
 from .schedule import in_iterations
 from .screen import QuietRunner, quiet
 
@@ -30,7 +31,7 @@ def make_runner(cfg: Config, trains: bool) -> Runner | FlexibleRunner:
 
     Raises:
         ImportError: The strategy is the engine of a package that is not installed.
-        ValueError: It is no strategy for these processes.
+        ValueError: It is no strategy for these processes, or for the config's optimizer.
     """
     strategy = cfg.get('strategy')
     kind = cfg.get('runner_type', 'FlexibleRunner' if strategy else 'Runner')
@@ -40,6 +41,8 @@ def make_runner(cfg: Config, trains: bool) -> Runner | FlexibleRunner:
         return QuietRunner.from_cfg(cfg)
     if strategy:
         check_strategy(strategy, cfg.get('launcher') or 'none')
+        if by_deepspeed(cfg):
+            use_deepspeed(cfg)
     cfg.setdefault('env_cfg', {})
     return QuietFlexibleRunner.from_cfg(cfg)
 

@@ -17,6 +17,7 @@ from .checks import (
     use_image_folder,
     use_shards,
 )
+from .deepspeed import loads_own
 from .errors import positive
 from .options import check_options
 from .own_classes import use_own_classes
@@ -203,9 +204,9 @@ def build_runner(
     check_timeout(cfg.get('env_cfg') or {})
     if 'train_dataloader' in loaders:
         check_length(cfg.get('train_cfg') or {})
-    if cfg.get('load_from'):
+    if cfg.get('load_from') and not loads_own(cfg):
         check_checkpoint(cfg.load_from)
-    elif 'train_dataloader' in loaders:
+    if 'train_dataloader' in loaders and not cfg.get('load_from'):
         for key, path in pretrained_files(cfg.get('model') or {}, 'model'):
             check_checkpoint(path, key)
     for name in loaders:

@@ -136,12 +136,18 @@ def check_checkpoint(path: str, option: str = 'checkpoint') -> None:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is a folder, was cut short, or neither torch nor, where its name ends in
+        ValueError: It is a folder, which DeepSpeed's checkpoints are, was cut short, or
+            neither torch nor, where its name ends in
             ``.safetensors``, safetensors wrote it.
     """
     if '://' in path:
         return
     file = Path(path).expanduser()
+    if is_of_deepspeed(file):
+        raise ValueError(
+            f"{option} {path!r} is a folder of DeepSpeed's, from which its own strategy goes on; "
+            'docs/several-processes.md has the two lines that make a file of it'
+        )
     if file.is_dir():
         inside = ', '.join(sorted(p.name for p in file.glob('*.pth'))[:3]) or 'no .pth'
         raise ValueError(f'{option} {path!r} is a folder; give a file, in there are {inside}')
@@ -162,6 +168,11 @@ def check_checkpoint(path: str, option: str = 'checkpoint') -> None:
             f'{option} {path!r} is no checkpoint of torch: '
             + (f'it begins with {start!r}' if start else 'it is empty')
         )
+
+
+def is_of_deepspeed(path: Path) -> bool:
+    """Whether it is a checkpoint of DeepSpeed, a folder with a file for each process."""
+    return any(path.glob('*_model_states.pt'))
 
 
 def _check_safetensors(file: Path, name: str) -> None:

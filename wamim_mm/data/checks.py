@@ -71,7 +71,8 @@ def check_datasets(runner: Runner, loaders: tuple[str, ...]) -> None:
         dataset, files = build_dataset(partial(_dataset_of, runner, loop), name, config, scope)
         if training:
             check_training_folders(dataset)
-            if runner._resume and (path := _resumed(runner)):
+            path = _resumed(runner) if runner._resume else None
+            if path and not Path(path).is_dir():  # DeepSpeed's, which its engine reads alone
                 check_classes(name, dataset, Trained.of(path))
             trained = Trained.on(dataset)
         else:

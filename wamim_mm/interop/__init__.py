@@ -15,6 +15,7 @@ _PATCHES = (
     ('mmengine.utils.package_utils', 'installed_path'),
     ('mmengine.fileio.backends.local_backend', 'folders'),
     ('mmengine.logging', 'debug_prints'),
+    ('mmengine._strategy.deepspeed', 'deepspeed_optimizers'),
     ('mmengine.hooks.checkpoint_hook', 'checkpoint_hook'),
     ('mmengine.runner.checkpoint', 'checkpoints'),
     ('mmengine.runner.checkpoint', 'saving'),

@@ -189,6 +189,12 @@ def find_latest(path: str) -> str | None:
                 passed.append(f'{file.name} is passed over: {error}')
     for line in passed:
         print_log(line, logger='current', level=30)
+    folders = [file for file in tried if file.is_dir()]
+    if folders and not found:
+        raise RuntimeError(
+            f"{path} has folders of DeepSpeed's, which are not searched for the latest; name the "
+            f'one that you mean: --resume {folders[0]}'
+        )
     if passed and not found:
         raise RuntimeError(
             f'{path} has no whole checkpoint to resume from ({passed[0]}); start anew in another '
