@@ -28,6 +28,16 @@ def biased_attention(
 
     Returns:
         ``(B, S, heads * D)``.
+
+    Slots of different cells see themselves alone:
+
+    Examples:
+        >>> from wamim_mm.ops.windows import relative_index
+        >>> qkv = torch.tensor([1.0, 5.0]).view(1, 2, 1, 1, 1).expand(1, 2, 3, 1, 1)
+        >>> cells, offsets = torch.tensor([[0, 1]]), torch.tensor([[0, 1]])
+        >>> relative = relative_index(cells, offsets, window=2)
+        >>> biased_attention(qkv, torch.zeros(9, 1), relative, 1.0, torch.nn.Identity()).tolist()
+        [[[1.0], [5.0]]]
     """
     groups, capacity, _, heads, _ = qkv.shape
     # Heads beside groups: each (B * heads, S, D).
