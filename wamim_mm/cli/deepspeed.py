@@ -4,6 +4,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from ..class_names import name_of
 from .settings import is_of_deepspeed
 
 #: Kinds of `optim_wrapper` that have a counterpart, and the type that autocast computes in.
@@ -12,7 +13,12 @@ DTYPES = {'OptimWrapper': None, 'CPUAmpOptimWrapper': 'bfloat16', 'AmpOptimWrapp
 
 def by_deepspeed(cfg: Config) -> bool:
     """Whether DeepSpeed's engine trains."""
-    return 'DeepSpeedStrategy' in str((cfg.get('strategy') or {}).get('type'))
+    strategy = cfg.get('strategy') or {}
+    return 'type' in strategy and _class_name(strategy) == 'DeepSpeedStrategy'
+
+
+def _class_name(part: dict) -> str:
+    return name_of(part).rpartition('.')[2]
 
 
 def loads_own(cfg: Config) -> bool:
@@ -34,8 +40,7 @@ def use_deepspeed(cfg: Config) -> None:
         ValueError: The wrapper has something that the engine has not.
     """
     wrapper, strategy = cfg.optim_wrapper, cfg.strategy
-    kind = wrapper.get('type', 'OptimWrapper')
-    name = getattr(kind, '__name__', kind)
+    name = _class_name(wrapper) if 'type' in wrapper else 'OptimWrapper'
     if name == 'DeepSpeedOptimWrapper':
         return
     if name not in DTYPES:

@@ -204,9 +204,10 @@ def build_runner(
     check_timeout(cfg.get('env_cfg') or {})
     if 'train_dataloader' in loaders:
         check_length(cfg.get('train_cfg') or {})
-    if cfg.get('load_from') and not loads_own(cfg):
-        check_checkpoint(cfg.load_from)
-    if 'train_dataloader' in loaders and not cfg.get('load_from'):
+    if cfg.get('load_from'):
+        if not loads_own(cfg):
+            check_checkpoint(cfg.load_from)
+    elif 'train_dataloader' in loaders:
         for key, path in pretrained_files(cfg.get('model') or {}, 'model'):
             check_checkpoint(path, key)
     for name in loaders:

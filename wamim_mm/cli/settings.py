@@ -136,9 +136,8 @@ def check_checkpoint(path: str, option: str = 'checkpoint') -> None:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is a folder, which DeepSpeed's checkpoints are, was cut short, or
-            neither torch nor, where its name ends in
-            ``.safetensors``, safetensors wrote it.
+        ValueError: It is a folder, which DeepSpeed's checkpoints are, was cut short, or neither
+            torch nor, where its name ends in ``.safetensors``, safetensors wrote it.
     """
     if '://' in path:
         return
