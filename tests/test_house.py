@@ -21,7 +21,7 @@ ARROWS = {
     # One ties the loader to the model, and one a checkpoint's positions.
     'hooks': {'ops', 'interop', 'models', 'data', 'class_names', 'saved_config'},
     'optim': {'ops', 'interop'},
-    'strategies': {'ops'},
+    'strategies': {'ops', 'class_names'},
     'evaluation': {
         *('ops', 'interop', 'models', 'data', 'hooks', 'imagenet_c', 'class_names'),
         *('saved_config', 'image_files'),

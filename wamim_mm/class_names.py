@@ -101,6 +101,11 @@ def name_of(part: dict) -> str:
     return kind if isinstance(kind, str) else f'{kind.module}.{kind}'
 
 
+def short_name(part: dict) -> str:
+    """`name_of` without library and module; empty for a part without a type."""
+    return name_of(part).rpartition('.')[2] if dict.get(part, 'type') else ''
+
+
 def builds(part: dict, parent: type | UnionType, kind: str, scope: str | None = None) -> bool:
     """Whether a part of a config builds an instance of a class, or of one that inherits from it.
 

@@ -95,6 +95,7 @@ def test_jobs_that_do_not_train_need_no_strategy(tmp_path):
         ('DeepSpeedStrategy', 'pytorch', ImportError, 'pip install deepspeed, or set'),
         ('ColossalAIStrategy', 'none', ImportError, 'colossalai is not installed'),
         ('FSDPStrategy', 'slurm', ValueError, 'set strategy.type=FSDP2Strategy'),
+        ('mmengine.FSDPStrategy', 'slurm', ValueError, 'set strategy.type=FSDP2Strategy'),
         ('DDPStrategy', 'none', ValueError, 'DDPStrategy: there is one process alone'),
         ('SingleDeviceStrategy', 'mpi', ValueError, 'of --launcher mpi would train a model of its'),
         (None, 'none', ValueError, 'strategy: it has no type'),

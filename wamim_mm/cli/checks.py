@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..class_names import LIBRARIES, class_of, import_custom_modules, library_class, name_of
+from ..class_names import LIBRARIES, class_of, import_custom_modules, library_class, short_name
 from ..image_files import SUFFIXES, files_under, is_shards
 from ..interop.folders import is_one, walk
 
@@ -140,7 +140,7 @@ def use_shards(dataset: dict) -> None:
     if not with_label and not os.path.isdir(folder):
         places.append(root)
     shards = next((place for place in places if is_shards(place)), None)
-    if shards is None or name_of(dataset).split('.')[-1] != 'CustomDataset':
+    if shards is None or short_name(dataset) != 'CustomDataset':
         return
     kept = {key: dataset[key] for key in ('pipeline', 'test_mode', 'metainfo') if key in dataset}
     if dataset.get('classes'):
@@ -189,7 +189,7 @@ def _is_custom_dataset(dataset: dict, cfg: dict) -> bool:
 
     mmpretrain's own subclasses, such as ``ImageNet``, know their folders by themselves.
     """
-    if name_of(dataset).split('.')[-1] == 'CustomDataset':
+    if short_name(dataset) == 'CustomDataset':
         return True
     import_custom_modules(cfg)
     nearest = library_class(class_of(dataset, 'DATASETS', cfg.get('default_scope')))

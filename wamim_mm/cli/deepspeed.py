@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from ..class_names import name_of
+from ..class_names import short_name
 from .settings import is_of_deepspeed
 
 #: Kinds of `optim_wrapper` that have a counterpart, and the type that autocast computes in.
@@ -14,11 +14,7 @@ DTYPES = {'OptimWrapper': None, 'CPUAmpOptimWrapper': 'bfloat16', 'AmpOptimWrapp
 def by_deepspeed(cfg: Config) -> bool:
     """Whether DeepSpeed's engine trains."""
     strategy = cfg.get('strategy') or {}
-    return 'type' in strategy and _class_name(strategy) == 'DeepSpeedStrategy'
-
-
-def _class_name(part: dict) -> str:
-    return name_of(part).rpartition('.')[2]
+    return short_name(strategy) == 'DeepSpeedStrategy'
 
 
 def loads_own(cfg: Config) -> bool:
@@ -40,7 +36,7 @@ def use_deepspeed(cfg: Config) -> None:
         ValueError: The wrapper has something that the engine has not.
     """
     wrapper, strategy = cfg.optim_wrapper, cfg.strategy
-    name = _class_name(wrapper) if 'type' in wrapper else 'OptimWrapper'
+    name = short_name(wrapper) or 'OptimWrapper'
     if name == 'DeepSpeedOptimWrapper':
         return
     if name not in DTYPES:

@@ -13,6 +13,7 @@ from mmengine.runner.activation_checkpointing import turn_on_activation_checkpoi
 from mmengine.runner.utils import _get_batch_size
 from torch import nn
 
+from ..class_names import short_name
 from .deepspeed import by_deepspeed, use_deepspeed
 from .schedule import in_iterations
 from .screen import QuietRunner, quiet
@@ -58,9 +59,8 @@ def check_strategy(strategy: dict, launcher: str) -> None:
         ImportError: It is the engine of a package that is not installed.
         ValueError: It has no type, is of FSDP's first version, or of another number of processes.
     """
-    kind = strategy.get('type')
-    name = getattr(kind, '__name__', kind)
-    if name is None:
+    name = short_name(strategy)
+    if not name:
         raise ValueError('strategy: it has no type; set strategy.type=FSDP2Strategy')
     package = PACKAGES.get(name)
     if package and find_spec(package) is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..class_names import name_of
+from ..class_names import short_name
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -37,7 +37,7 @@ def use_own_classes(cfg: Config, count: int, loaders: tuple[str, ...]) -> None:
         if preprocessor and preprocessor.get('num_classes'):
             preprocessor.num_classes = count
     for _, dataset in inner_datasets(cfg, loaders):
-        if name_of(dataset).split('.')[-1] == 'ImageNet':
+        if short_name(dataset) == 'ImageNet':
             dataset.type = 'mmpretrain.CustomDataset'
 
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..class_names import library_of, name_of
+from ..class_names import library_of, short_name
 from ..image_files import SUFFIXES, is_shards
 from ..interop.data_root import move_data_root
 from .own_classes import inner_datasets, use_own_classes
@@ -119,7 +119,7 @@ def _coco(cfg: Config, root: Path) -> str:
         given = cfg.get(name) or []
         metrics = given if isinstance(given, list) else [given]
         # Others are of the data set that the config was written for.
-        metrics = [metric for metric in metrics if name_of(metric).split('.')[-1] == 'CocoMetric']
+        metrics = [metric for metric in metrics if short_name(metric) == 'CocoMetric']
         for metric in metrics:
             metric.ann_file = str(files['val'])
         if given and not metrics:

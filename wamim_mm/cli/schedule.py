@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
+from ..class_names import short_name
+
 if TYPE_CHECKING:
     from mmengine.config import Config
 
@@ -119,7 +121,7 @@ def _moved_scheduler(part: dict, ratio: float, by_epoch: bool) -> dict[str, Any]
     counts_epochs = part.get('by_epoch', True)
     exponential = 'gamma' in part and 'step_size' not in part and 'milestones' not in part
     # MMEngine has no such form of these two, or one of another shape.
-    stays = exponential or 'Plateau' in _type(part)
+    stays = exponential or 'Plateau' in short_name(part)
     converts = by_epoch and counts_epochs and not stays
     changed = rescaled(part, ratio, _exact if converts or _converts(part) else round)
     if exponential:
@@ -206,7 +208,7 @@ def in_iterations(
             if _converts(part) or not part.get('by_epoch', True):
                 shortest = 2
             if (part['end'] - part['begin']) * length < shortest:
-                left_out.append(f'{_type(part)} from {part["begin"]} to {part["end"]}')
+                left_out.append(f'{short_name(part)} from {part["begin"]} to {part["end"]}')
                 continue
         found.append(part)
     return found, left_out
@@ -236,13 +238,8 @@ def _is_set(path: str, options: dict[str, Any]) -> bool:
     return any(f'{path}.'.startswith(f'{key}.') or key.startswith(f'{path}.') for key in options)
 
 
-def _type(part: dict) -> str:
-    kind = part.get('type', '')
-    return getattr(kind, '__name__', str(kind)).split('.')[-1]
-
-
 def _name(path: str, part: dict) -> str:
-    return _type(part) if path.startswith(('param', 'custom')) else path
+    return short_name(part) if path.startswith(('param', 'custom')) else path
 
 
 def _text(value: Any) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..class_names import name_of
+from ..class_names import short_name
 
 #: Launcher -> what it sets in the environment, and how it is called.
 LAUNCHERS = {
@@ -207,5 +207,5 @@ def pretrained_files(cfg: Any, name: str) -> Iterator[tuple[str, str]]:
             yield from pretrained_files(value, f'{name}.{key}')
     if not isinstance(cfg, dict) or 'type' not in cfg or not cfg.get('checkpoint'):
         return
-    if name_of(cfg).split('.')[-1] in ('Pretrained', 'PretrainedInit'):
+    if short_name(cfg) in ('Pretrained', 'PretrainedInit'):
         yield f'{name}.checkpoint', cfg['checkpoint']

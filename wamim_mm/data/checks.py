@@ -17,7 +17,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 from mmpretrain.datasets import BaseDataset, CustomDataset
 from torch import nn
 
-from ..class_names import LIBRARIES, class_of, name_of
+from ..class_names import LIBRARIES, class_of, short_name
 from .classes import (
     Trained,
     check_classes,
@@ -428,4 +428,4 @@ def _check_count(name: str, dataset: Any, model: nn.Module, origin: str) -> None
 def _scores_some_classes(cfg: dict) -> bool:
     """Whether the evaluator itself knows which of the model's classes the labels mean."""
     evaluator = cfg.get('test_evaluator')
-    return isinstance(evaluator, dict) and name_of(evaluator).split('.')[-1] == 'SubsetAccuracy'
+    return isinstance(evaluator, dict) and short_name(evaluator) == 'SubsetAccuracy'

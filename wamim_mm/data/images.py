@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from mmengine.config import Config
 
-from ..class_names import name_of
+from ..class_names import short_name
 
 LOADERS = ('LoadImageFromFile', 'LoadImage', 'LoadRandomResizedCrop')
 
@@ -20,7 +20,7 @@ def train_pipeline(cfg: Config) -> list[dict]:
 def loading_step(pipeline: Sequence[dict]) -> dict:
     """A step that reads whole images as a pipeline does: its colours, its range, its limit."""
     for step in pipeline:
-        if name_of(step).split('.')[-1] in LOADERS:
+        if short_name(step) in LOADERS:
             keys = ('color_type', 'value_range', 'max_pixels')
             given = {key: step[key] for key in keys if key in step}
             return dict(type='mmpretrain.LoadImage', **given)

@@ -16,6 +16,7 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.utils._pytree import tree_map_only
 
+from ..class_names import short_name
 from ..ops.sharding import whole
 
 #: Ends of the names of classes that are a block of a network: ViT's `TransformerEncoderLayer`,
@@ -171,8 +172,7 @@ class FSDP2Strategy(DDPStrategy):
 
 def autocast_dtype(optim_wrapper: Any) -> torch.dtype | None:
     """The type in which an optimizer wrapper's config lets a model compute; None for its own."""
-    kind = optim_wrapper.get('type', '')
-    if not getattr(kind, '__name__', kind).endswith('AmpOptimWrapper'):
+    if not short_name(optim_wrapper).endswith('AmpOptimWrapper'):
         return None
     given = optim_wrapper.get('dtype')
     return getattr(torch, given) if given else torch.get_autocast_dtype(get_device())
