@@ -25,11 +25,22 @@ from wamim_mm.interop.saving import write_whole
 
 from . import controls, cost, records  # noqa: F401  (controls registers what configs name)
 from .data import Images, corrupted, load_cifar10
-from .plan import BUDGETS, HEADLINE, LAYER_DECAY, PARTS, Budget, Run, Stage, Task, config_hash
+from .plan import (
+    BUDGETS,
+    HEADLINE,
+    LAYER_DECAY,
+    PARTS,
+    Budget,
+    Run,
+    SceneRun,
+    Stage,
+    Task,
+    config_hash,
+)
 from .plan import load as load_config
 from .pretraining import pretrain
 from .scores import Classifier, accuracy, finetune, frozen, held_out
-from .transfer import train
+from .transfer import train, train_and_probe
 
 WORK = Path('work_dirs/study')
 # Scores of a fine-tuned encoder, and the images that they are measured on.
@@ -56,6 +67,7 @@ class Study:
         self.results = results
         self.work = work
         self.environment = where()
+        self.threads = 1 if budget.device == 'cpu' else None
 
     def run(self, part: str) -> int:
         """Do what is left of a part, one task after another.
@@ -111,7 +123,9 @@ class Study:
     def do(self, task: Task) -> dict:
         """A task's part of its record."""
         if isinstance(task, Stage):
-            return train(task, self.work, threads=1 if self.budget.device == 'cpu' else None)
+            return train(task, self.work, self.threads)
+        if isinstance(task, SceneRun):
+            return train_and_probe(task, self.work, self.threads)
         if isinstance(task, Run):
             weights, found = self.encoder(task)
             model = self.classifier(task, weights)

@@ -20,6 +20,7 @@ from .tables import (
     final,
     mfm_rows,
     missing,
+    probed_scenes,
     ratios,
     transferred,
     tuned,
@@ -104,6 +105,10 @@ def outcome(found: Found) -> str:
         + ablation_rows(found),
         f'### MFM\n\n{mfm_rows(found)}',
         f'### Few images\n\n{few_images(found)}',
+        '### A second data set\n',
+        'The small ViT on 4,800 built-in scenes of 128 x 128: mean, standard deviation and number '
+        'of seeds.\n\n'
+        f'{probed_scenes(found)}',
         '### Transfer\n',
         'Small ViTs on the built-in scenes: mean, standard deviation and number of seeds.\n\n'
         f'{transferred(found)}',

@@ -41,6 +41,8 @@ RANDOM = {'vit': 'random_vit', 'swin': 'random_swin', 'resnet': 'random_resnet'}
 SOURCES = ('wamim', 'mae')
 TRANSFER_TASKS = ('upernet', 'mask-rcnn')
 ABLATION_EPOCHS = 1
+# Of the second data set: the configs of configs/study/scenes without their ending.
+SCENE_RUNS = ('wamim_vit', 'norm_subband_vit', 'wavelet_db2_vit', 'ratio_60_vit')
 # Of small data: how many images there are.
 FEW_IMAGES = (1000, 10_000)
 ALL_IMAGES = 50_000
@@ -206,7 +208,43 @@ class Stage:
         return dict(task=self.task, source=self.source, seed=self.seed)
 
 
-Task = Run | Finetuning | Stage
+@dataclass(frozen=True)
+class SceneRun:
+    """A pre-training on the built-in scenes by ``tools/train.py``, with a linear probe.
+
+    Attributes:
+        name: One of `SCENE_RUNS`.
+        seed: Of everything.
+    """
+
+    name: str
+    seed: int
+
+    kind = 'scenes'
+    encoder = 'vit'
+
+    @property
+    def key(self) -> str:
+        """What names it in the records, and its folder."""
+        return f'scenes/{self.name}/seed{self.seed}'
+
+    @property
+    def lock(self) -> str:
+        """The folder that a process has for itself while it is at the task."""
+        return self.key
+
+    @property
+    def config(self) -> str:
+        """Path under configs/ without its ending."""
+        return f'study/scenes/{self.name}'
+
+    @property
+    def facts(self) -> dict:
+        """What the record says of it."""
+        return dict(seed=self.seed)
+
+
+Task = Run | Finetuning | Stage | SceneRun
 
 
 def load(config: str) -> Config:
@@ -225,7 +263,7 @@ def config_hash(config: str) -> str | None:
     cfg = load(config)
     taken = [cfg.model, cfg.optim_wrapper, cfg.train_dataloader.dataset.pipeline]
     taken += [cfg.masks] if 'masks' in cfg else []
-    taken += [cfg.train_cfg] if '/transfer/' in config else []
+    taken += [cfg.train_cfg] if config.startswith(('study/transfer/', 'study/scenes/')) else []
     text = json.dumps(taken, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -365,6 +403,11 @@ def mfm(budget: Budget, tried: dict[str, dict]) -> Iterator[Task]:
         yield from runs(PUBLISHED_MFM, epochs, SEEDS[0], budget, tried)
 
 
+def scenes(budget: Budget, tried: dict[str, dict]) -> Iterator[Task]:
+    """The changes that matter most, on a second data set, seed by seed."""
+    yield from (SceneRun(name, seed) for seed in SEEDS for name in SCENE_RUNS)
+
+
 def transfer(budget: Budget, tried: dict[str, dict]) -> Iterator[Task]:
     """Detection and segmentation, seed by seed; a task waits for its encoder."""
     for seed in SEEDS:
@@ -382,5 +425,6 @@ PARTS = {
     'ablations': ablations,
     'mfm': mfm,
     'small': small,
+    'scenes': scenes,
     'transfer': transfer,
 }

@@ -17,10 +17,12 @@ from .plan import (
     PUBLISHED_MFM,
     RANDOM,
     SAME_RATE,
+    SCENE_RUNS,
     SEEDS,
     SOURCES,
     TRANSFER_TASKS,
     Finetuning,
+    SceneRun,
     Stage,
     Task,
     chosen_lr,
@@ -291,12 +293,29 @@ def transferred(found: Found) -> str:
     return table(heads, rows) if rows else 'Not run yet.\n'
 
 
+def probed_scenes(found: Found) -> str:
+    """The probe on the second data set, beside that of the encoder at random."""
+    runs = [record for record in found.done.values() if record['kind'] == 'scenes']
+    # The encoder at random is the same for all.
+    rows = [['none (at random)', mean([runs[0]['scores']['random']])]] if runs else []
+    for change in SCENE_RUNS:
+        scores = [
+            run['scores']['pretrained'] for run in runs if run['config'].endswith(f'/{change}')
+        ]
+        if scores:
+            label = 'WaMIM' if change == 'wamim_vit' else change.removesuffix('_vit')
+            rows.append([label, mean(scores)])
+    return table(['what', 'probe, all features'], rows) if rows else 'Not run yet.\n'
+
+
 def kind(task: Task) -> str:
     """What a task is, as the list of what was not run counts it."""
     if isinstance(task, Finetuning):
         return f'{"validation of" if task.validates else "fine-tuning on"} {task.share:.0%}'
     if isinstance(task, Stage):
         return f'{task.task} on scenes'
+    if isinstance(task, SceneRun):
+        return 'pre-training on scenes'
     few = f' of {task.images:,} images' if task.images else ''
     return f'pre-training for {task.epochs:g} epochs{few}'
 

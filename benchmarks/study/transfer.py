@@ -1,8 +1,9 @@
-"""Detection and segmentation on the built-in scenes, from encoders pre-trained there.
+"""The built-in scenes: detection, segmentation and linear probes of encoders pre-trained there.
 
-Every stage is a `tools/train.py` run of configs/study/transfer, as a user would make it.
+Everything is a `tools/train.py` run of configs/study, as a user would make it.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -12,10 +13,12 @@ from wamim_mm.cli.curves import scalars
 from wamim_mm.cli.work_dir import last_checkpoint
 from wamim_mm.demo.report import scores
 
-from .plan import Stage
+from .plan import SceneRun, Stage, Task
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENES = 3000
+# Of the runs that are probed: a fifth of them are scored, 1,200.
+PROBED_SCENES = 6000
 
 
 def train(stage: Stage, work: Path, threads: int | None) -> dict:
@@ -36,25 +39,64 @@ def train(stage: Stage, work: Path, threads: int | None) -> dict:
         ValueError: It was not scored.
     """
     work = work.resolve()
-    scenes, folder = work / 'scenes', work / stage.key
-    environment = dict(os.environ)
-    if threads:
-        environment['OMP_NUM_THREADS'] = str(threads)
-    if not (scenes / 'classes.json').is_file():
-        making = ['-m', 'wamim_mm.data.scenes', str(scenes), '--images', str(SCENES)]
-        call(making, work / 'scenes.log', environment)
-    options = [f'data_root={scenes}', f'randomness.seed={stage.seed}']
-    if stage.task != 'pretraining':
-        options.append(start(stage, work))
-    config = ROOT / 'configs' / f'{stage.config}.py'
-    command = ['tools/train.py', str(config), '--work-dir', str(folder), '--resume']
-    call([*command, '--cfg-options', *options], folder.with_suffix('.log'), environment)
-
+    scenes = make_scenes(work, SCENES, threads)
+    options = [] if stage.task == 'pretraining' else [start(stage, work)]
+    folder = run(stage, work, [f'data_root={scenes}', *options], threads)
     found = {} if stage.task == 'pretraining' else scores(folder)
     return dict(
-        scores={name: round(value, 2) for name, value in found.items()},
-        curve=[[entry['step'], round(entry['loss'], 4)] for entry in scalars(folder)],
+        scores={name: round(value, 2) for name, value in found.items()}, curve=curve(folder)
     )
+
+
+def train_and_probe(task: SceneRun, work: Path, threads: int | None) -> dict:
+    """Pre-train on scenes and fit a linear probe, by ``wamim probe``.
+
+    Args:
+        task: What to train.
+        work: The folder of the study's states.
+        threads: Threads of torch in the run; None for as many as it takes.
+
+    Returns:
+        ``scores``: the probe's accuracy and that of the encoder at random, in percent. ``curve``:
+        ``[step, loss]``.
+
+    Raises:
+        RuntimeError: The run or the probe failed; the last line of its log says why.
+    """
+    work = work.resolve()
+    scenes = make_scenes(work, PROBED_SCENES, threads)
+    folder = run(task, work, [f'data_root={scenes}'], threads)
+    checkpoint, out = last_checkpoint(folder), folder / 'probe.json'
+    probing = ['-m', 'wamim_mm', 'probe', str(checkpoint), '--data-root', str(scenes)]
+    probing += ['--random-seeds', '1', '--out', str(out)]
+    call(probing, folder.with_suffix('.log'), threads)
+    found = json.loads(out.read_text())
+    shares = {name: round(100 * found[name], 2) for name in ('pretrained', 'random')}
+    return dict(scores=shares, curve=curve(folder))
+
+
+def make_scenes(work: Path, count: int, threads: int | None) -> Path:
+    """The folder of so many scenes, drawn unless they are there."""
+    folder = work / f'scenes_{count}'
+    if not (folder / 'classes.json').is_file():
+        drawing = ['-m', 'wamim_mm.data.scenes', str(folder), '--images', str(count)]
+        call(drawing, folder.with_suffix('.log'), threads)
+    return folder
+
+
+def run(task: Task, work: Path, options: list[str], threads: int | None) -> Path:
+    """Train a task's config, from its last checkpoint if there is one; its work dir."""
+    folder = work / task.key
+    config = ROOT / 'configs' / f'{task.config}.py'
+    command = ['tools/train.py', str(config), '--work-dir', str(folder), '--resume']
+    options = [*options, f'randomness.seed={task.facts["seed"]}']
+    call([*command, '--cfg-options', *options], folder.with_suffix('.log'), threads)
+    return folder
+
+
+def curve(folder: Path) -> list[list[float]]:
+    """Step and loss of a run's log lines."""
+    return [[entry['step'], round(entry['loss'], 4)] for entry in scalars(folder)]
 
 
 def start(stage: Stage, work: Path) -> str:
@@ -67,8 +109,11 @@ def start(stage: Stage, work: Path) -> str:
     return f'model.backbone.init_cfg.checkpoint={last_checkpoint(folder)}'
 
 
-def call(arguments: list[str], log: Path, environment: dict[str, str]) -> None:
-    """Run Python in the repository's root."""
+def call(arguments: list[str], log: Path, threads: int | None) -> None:
+    """Run Python in the repository's root, with so many threads of torch."""
+    environment = dict(os.environ)
+    if threads:
+        environment['OMP_NUM_THREADS'] = str(threads)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open('a') as out:
         done = subprocess.run(

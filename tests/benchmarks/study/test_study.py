@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import subprocess
 import sys
 from functools import partial
@@ -374,7 +373,7 @@ def test_transfer_reads_what_a_run_logged(tmp_path, monkeypatch):
         **{'mask-rcnn': [{'coco/bbox_mAP': 0.0512, 'coco/segm_mAP': 0.04, 'step': 2}]},
     )
 
-    def call(arguments, log, environment):
+    def call(arguments, log, threads):
         commands.append(arguments)
         if 'tools/train.py' not in arguments:
             return
@@ -398,10 +397,40 @@ def test_transfer_reads_what_a_run_logged(tmp_path, monkeypatch):
     assert 'model.backbone.init_cfg=None' in commands[-1]
 
 
+def test_scenes_are_trained_and_probed(tmp_path, monkeypatch):
+    commands = []
+
+    def call(arguments, log, threads):
+        commands.append(arguments)
+        if 'tools/train.py' in arguments:
+            folder = Path(arguments[arguments.index('--work-dir') + 1])
+            (folder / '2026' / 'vis_data').mkdir(parents=True)
+            lines = '{"step": 20, "loss": 1.2}\n'
+            (folder / '2026' / 'vis_data' / 'scalars.json').write_text(lines)
+            (folder / 'last_checkpoint').write_text('epoch_8.pth\n')
+        if 'probe' in arguments:
+            out = Path(arguments[arguments.index('--out') + 1])
+            out.write_text('{"pretrained": 0.41234, "random": 0.25, "chance": 0.1}')
+
+    monkeypatch.setattr(transfer, 'call', call)
+    runs = list(plan.scenes(BUDGETS['cpu'], {}))
+    assert len(runs) == len({run.key for run in runs}) == len(plan.SCENE_RUNS) * 3
+    assert {run.name for run in runs} == {
+        file.stem for file in (plan.CONFIGS / 'study' / 'scenes').glob('*.py')
+    }
+    assert len({plan.config_hash(run.config) for run in runs}) == len(plan.SCENE_RUNS)
+    found = transfer.train_and_probe(runs[-1], tmp_path, 1)
+    assert found == dict(scores=dict(pretrained=41.23, random=25.0), curve=[[20, 1.2]])
+    drawing, training, probing = commands
+    assert drawing[-1] == '6000' and 'randomness.seed=2' in training
+    assert training[1].endswith(f'configs/study/scenes/{runs[-1].name}.py')
+    assert str(tmp_path / runs[-1].key / 'epoch_8.pth') in probing
+
+
 def test_a_run_that_fails_says_why(tmp_path):
     code = ['-c', 'import sys; sys.exit("no luck")']
     with pytest.raises(RuntimeError, match='no luck'):
-        transfer.call(code, tmp_path / 'logs' / 'a.log', dict(os.environ))
+        transfer.call(code, tmp_path / 'logs' / 'a.log', None)
 
 
 def test_records(tmp_path):
