@@ -108,6 +108,13 @@ def test_how_deep():
                 read_config(text)
 
 
+def test_comments_take_time_in_proportion():
+    assert read_config('#' * 100_000 + '\n# b\n' * 10_000 + 'a = 1  # c\n#') == dict(a=1)
+    for rest in ('#' * 100_000 + '\n', '# b\n' * 20_000, ' ' * 100_000):
+        with pytest.raises(ValueError, match='where only literals'):
+            read_config(f'a = 1\n{rest}!')
+
+
 def test_the_line_is_named():
     with pytest.raises(ValueError, match=r"line 3 has 'open', where only literals"):
         read_config('a = 1\nb = dict(\n    c=open("x"))\n')

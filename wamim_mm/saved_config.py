@@ -16,7 +16,7 @@ __all__ = ['backbone_config', 'preprocessor_config', 'read_config']
 #: Deeper than any config of the libraries, which reach ten.
 DEEPEST = 50
 _TOKEN = re.compile(
-    r"""(?:\s|\#[^\n]*)*(?:
+    r"""\s*(?:\#[^\n]*(?:\n\s*|\Z))*(?:
     (?P<string>[bBrRuU]{0,2}(?:'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"))
     |(?P<number>[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|inf|nan)(?!\w))
     |(?P<name>[^\W\d]\w*(?:\.[^\W\d]\w*)*)
@@ -92,7 +92,7 @@ class _Reader:
         before = getattr(self, 'word', '')
         found = _TOKEN.match(self.text, self.place)
         if found is None:
-            self.word = self.text[self.place : self.place + 99].split(maxsplit=1)[0]
+            self.word = self.text[self.place :].split(maxsplit=1)[0]
             raise self.refused()
         self.kind, self.word = str(found.lastgroup), found[found.lastgroup or 0]
         self.place = found.end()
