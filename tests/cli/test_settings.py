@@ -19,12 +19,14 @@ from wamim_mm.cli.settings import (
     check_loader,
     check_timeout,
     pretrained_files,
+    process_count,
+    started_together,
 )
 
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch):
-    for name in (*RANKS, *SIZES):
+    for name in (*RANKS, *SIZES.values(), 'SLURM_STEP_NUM_TASKS'):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -41,6 +43,29 @@ def test_launchers(monkeypatch):
                     check_launcher(launcher)
                 patch.setenv(name, '0')
             check_launcher(launcher)
+
+
+def test_a_batch_script_of_slurm_is_one_process(monkeypatch):
+    monkeypatch.setenv('SLURM_NTASKS', '8')
+    assert (process_count('none'), process_count('slurm')) == (1, 8)
+    assert started_together() == ('none', 1)
+    check_launcher('none')
+
+
+@pytest.mark.parametrize(
+    ('name', 'launcher'),
+    [
+        ('WORLD_SIZE', 'pytorch'),
+        ('SLURM_STEP_NUM_TASKS', 'slurm'),
+        ('OMPI_COMM_WORLD_SIZE', 'mpi'),
+    ],
+)
+def test_processes_that_would_all_do_the_same(name, launcher, monkeypatch):
+    monkeypatch.setenv(name, '1')
+    check_launcher('none')
+    monkeypatch.setenv(name, '2')
+    with pytest.raises(ValueError, match=f'one of 2 processes.* add --launcher {launcher}, or'):
+        check_launcher('none')
 
 
 def test_folders(tmp_path, monkeypatch):
@@ -103,20 +128,19 @@ def test_batches(images, processes, monkeypatch):
     """MMEngine's sampler and torch's loader, with and without drop_last."""
     from mmengine.dataset import DefaultSampler
 
-    monkeypatch.setenv('WORLD_SIZE', str(processes))
     monkeypatch.setattr('mmengine.dataset.sampler.get_dist_info', lambda: (0, processes))
     for drop_last in (False, True):
         loader = torch.utils.data.DataLoader(
             [0] * images, 4, sampler=DefaultSampler([0] * images), drop_last=drop_last
         )
-        given = ('a', dict(batch_size=4, drop_last=drop_last), images)
+        given = ('a', dict(batch_size=4, drop_last=drop_last), images, processes)
         if len(loader):
             check_batch(*given)
             continue
         with pytest.raises(ValueError, match=rf'a.batch_size=4: {images} images') as refused:
             check_batch(*given)
         advised = int(re.search(r'set a.batch_size to (\d+)', str(refused.value))[1])
-        check_batch('a', dict(batch_size=advised, drop_last=True), images)
+        check_batch('a', dict(batch_size=advised, drop_last=True), images, processes)
 
 
 def test_checkpoints(tmp_path):

@@ -218,7 +218,7 @@ def build_runner(
             folder = use_image_folder(dataset, cfg)
             if folder is not None and is_first_process():  # a million names, once
                 count, line = count_images(folder, dataset.extensions)
-                check_batch(name, cfg[name], count)
+                check_batch(name, cfg[name], count, process_count(cfg.launcher))
                 said.append(line)
             check_data(dataset)
     if is_first_process():
@@ -255,8 +255,9 @@ def build_runner(
         meet_anew()
     if 'train_dataloader' in loaders:
         settle_seed(cfg)
-        if process_count() > 1:
-            cfg.processes = process_count()  # the saved config says what a step was
+        if process_count(cfg.launcher) > 1:
+            # The saved config says what a step was.
+            cfg.processes = process_count(cfg.launcher)
     runner = make_runner(cfg, trains='train_dataloader' in loaders)
     # Behind the config, which is saved with the run and may be used again as it was given.
     for hook in (
@@ -314,7 +315,9 @@ def _register(runner: Runner, hook: dict) -> None:
 def check_fills_a_batch(name: str, loader: Any) -> None:
     """Raise ValueError where a data loader yields no batch; `check_batch` finds it for folders."""
     from mmengine.dataset import InfiniteSampler
+    from mmengine.dist import get_world_size
 
     sampler = getattr(loader.sampler, 'sampler', loader.sampler)
     if not len(loader) and not isinstance(sampler, InfiniteSampler):
-        check_batch(name, dict(batch_size=loader.batch_size, drop_last=True), len(loader.dataset))
+        given = dict(batch_size=loader.batch_size, drop_last=True)
+        check_batch(name, given, len(loader.dataset), get_world_size())

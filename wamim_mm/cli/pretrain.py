@@ -23,7 +23,7 @@ from .errors import CommandParser, command, positive
 from .folder import look
 from .launch import add_cfg_options, load_config
 from .progress import duration
-from .settings import check_folder, existing_part, process_count
+from .settings import check_folder, existing_part, started_together
 from .train import add_max_bad_share, train
 from .visualizers import add_backends, add_log_to
 from .work_dir import last_checkpoint, refuse_other_run
@@ -92,7 +92,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Choose, write the config, train, export."""
     args = parse_args()
-    if process_count() > 1:
+    if started_together()[1] > 1:
         raise ValueError(
             'wamim pretrain is one process; with several, train with the config that it has '
             f'written: tools/dist_train.sh OUT/{CONFIG} GPUS'

@@ -19,7 +19,11 @@ LAUNCHERS = {
     'mpi': (('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE'), 'mpirun'),
 }
 RANKS = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
-SIZES = ('WORLD_SIZE', 'SLURM_NTASKS', 'OMPI_COMM_WORLD_SIZE')
+SIZES = {
+    'pytorch': 'WORLD_SIZE',
+    'slurm': 'SLURM_NTASKS',
+    'mpi': 'OMPI_COMM_WORLD_SIZE',
+}
 _CUT = (
     'is cut short: its download or its saving was interrupted; get it again, or take an earlier one'
 )
@@ -32,13 +36,28 @@ def is_first_process() -> bool:
     return next((os.environ[name] for name in RANKS if name in os.environ), '0') == '0'
 
 
-def process_count() -> int:
-    """The number of processes of the job, before there is a process group."""
-    return int(next((os.environ[name] for name in SIZES if name in os.environ), '1'))
+def process_count(launcher: str) -> int:
+    """The number of processes of a launcher's job, before there is a process group."""
+    return int(os.environ[SIZES[launcher]]) if launcher in SIZES else 1
+
+
+def started_together() -> tuple[str, int]:
+    """The launcher that has started this process, and how many it has, whatever the options say."""
+    # Of srun alone: a batch script and the shell of salloc have SLURM_NTASKS, and are one process.
+    for launcher, name in (SIZES | {'slurm': 'SLURM_STEP_NUM_TASKS'}).items():
+        if int(os.environ.get(name, 1)) > 1:
+            return launcher, int(os.environ[name])
+    return 'none', 1
 
 
 def check_launcher(launcher: str) -> None:
-    """Raise ValueError unless the environment is that of the launcher."""
+    """Raise ValueError unless the environment is that of the launcher, or of no launcher."""
+    started, count = started_together()
+    if launcher == 'none' and count > 1:
+        raise ValueError(
+            f'this is one of {count} processes, each of which would do the whole work without '
+            f'--launcher; add --launcher {started}, or start one process'
+        )
     needed, command = LAUNCHERS.get(launcher, ((), ''))
     missing = [name for name in needed if name not in os.environ]
     if missing:
@@ -114,9 +133,9 @@ def check_loader(name: str, loader: dict) -> None:
                 )
 
 
-def check_batch(name: str, loader: dict, images: int) -> None:
+def check_batch(name: str, loader: dict, images: int, processes: int) -> None:
     """Raise ValueError unless the images of a data set fill a batch in every process."""
-    batch, processes = loader.get('batch_size', 1), process_count()
+    batch = loader.get('batch_size', 1)
     if loader.get('drop_last') and -(-images // processes) < batch:
         among = f' in each of {processes} processes' if processes > 1 else ''
         raise ValueError(

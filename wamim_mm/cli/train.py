@@ -112,7 +112,7 @@ def train(
             job differs from the first.
         SystemExit: With 75, where it was told to stop and has saved.
     """
-    several = cfg.launcher != 'none' and process_count() > 1
+    several = process_count(cfg.launcher) > 1
     if several:
         from .several import SameStateHook, agree, together
     with together(cfg) if several else nullcontext() as heartbeat:
