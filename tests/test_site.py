@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib import import_module
 
 import wamim_mm
 from wamim_mm import ops
@@ -13,6 +14,12 @@ def test_every_public_name_is_there(root):
     names = re.findall(r'^::: [\w.]+\.(\w+)$', (root / 'docs/reference.md').read_text(), re.M)
     assert len(names) == len(set(names))
     assert {*wamim_mm.__all__, *ops.__all__} - {'__version__'} <= set(names)
+
+
+def test_every_public_class_of_a_room_is_one_of_the_package():
+    for room in set(wamim_mm._ROOMS.values()):
+        public = {name for name, its in wamim_mm._ROOMS.items() if its == room}
+        assert public == set(import_module(f'wamim_mm.{room}').__all__)
 
 
 def test_every_page_is_in_the_menu(root):

@@ -19,14 +19,17 @@ from .version import __version__
 _ROOMS = {
     'BadFilesHook': 'hooks',
     'CheckpointFitHook': 'hooks',
+    'CPUAmpOptimWrapper': 'optim',
     'ClassCountHook': 'hooks',
     'ClassFolders': 'data',
     'CompileHook': 'hooks',
     'Corrupt': 'data',
+    'DatasetsTestLoop': 'evaluation',
     'Deblur': 'models',
     'Denoise': 'models',
     'EpochPositionHook': 'hooks',
     'EpochSampler': 'data',
+    'FiniteStepsHook': 'hooks',
     'FiniteWeightsHook': 'hooks',
     'FSDP2Strategy': 'strategies',
     'FrequencyFilter': 'models',
@@ -53,6 +56,7 @@ _ROOMS = {
     'SimpleFeaturePyramid': 'models',
     'StepSeedHook': 'hooks',
     'StopHook': 'hooks',
+    'SubsetAccuracy': 'evaluation',
     'SuperResolution': 'models',
     'ViTDet': 'models',
     'WaMIM': 'models',
@@ -75,7 +79,7 @@ def register() -> None:
     from .interop.versions import check_versions
 
     check_versions()
-    for room in ('data', 'evaluation', 'hooks', 'models', 'optim', 'strategies'):
+    for room in sorted(set(_ROOMS.values())):
         import_module(f'{__name__}.{room}')
 
 

@@ -1,14 +1,8 @@
 """Automatic mixed precision on the device of the machine."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.optim import OptimWrapper
-from mmengine.registry import OPTIM_WRAPPERS
-from torch import nn
 
 DTYPES = {'bf16': torch.bfloat16, 'fp16': torch.float16}
 
@@ -55,14 +49,3 @@ def use_amp(cfg: Config, amp: str) -> None:
     if cfg.get('test_cfg') is not None:
         cfg.test_cfg.fp16 = True
         torch.set_autocast_dtype(device, DTYPES[amp])
-
-
-@OPTIM_WRAPPERS.register_module()
-class CPUAmpOptimWrapper(OptimWrapper):
-    """Steps in bfloat16 on the CPU, where MMEngine's ``AmpOptimWrapper`` refuses to work."""
-
-    @contextmanager
-    def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Run the forward pass under torch's autocast."""
-        with super().optim_context(model), torch.autocast('cpu', torch.bfloat16):
-            yield

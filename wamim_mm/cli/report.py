@@ -9,11 +9,11 @@ run's own data; other ones come by --images.
 from __future__ import annotations
 
 import html
-import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..class_names import import_custom_modules, short_name
 from ..image_files import is_shards
 from .checks import find_images
 from .curves import as_svg, logged, machine, pyplot, scalars, versions
@@ -93,15 +93,16 @@ class Run:
     def __init__(self, folder: Path) -> None:
         from mmengine.config import Config
 
+        from ..interop.saving import pointed_checkpoint
+
         self.folder = folder
         configs = sorted(folder.glob('*/vis_data/config.py'))
         if not configs:
             raise FileNotFoundError(f'no */vis_data/config.py in {folder}, as a run leaves it')
         self.cfg: Config = Config.fromfile(configs[-1], import_custom_modules=False)
         self.steps = scalars(folder)
-        pointer = folder / 'last_checkpoint'
-        named = folder / Path(pointer.read_text().strip()).name if pointer.is_file() else None
-        self.checkpoint = named if named and named.is_file() else None
+        import_custom_modules(self.cfg)
+        self.checkpoint = pointed_checkpoint(folder)
         #: Images of a step, in all processes.
         self.batch = self.cfg.train_dataloader.batch_size * self.cfg.get('processes', 1)
 
@@ -111,12 +112,10 @@ class Run:
         model = self.cfg.model
         backbone = model.backbone
         arch = backbone.get('arch') or backbone.get('depth') or ''
-        kind = re.sub(r'.*\.', '', str(backbone.type)).removeprefix('WaMIM')
+        kind = short_name(backbone).removeprefix('WaMIM')
         name = f'{kind} {arch}' if isinstance(arch, str | int) else kind
         data = Path(str(self.cfg.train_dataloader.dataset.get('data_root', ''))).name
-        return f'{re.sub(r".*[.]", "", str(model.type))}, {name.strip()}' + (
-            f', on {data}' if data else ''
-        )
+        return f'{short_name(model)}, {name.strip()}' + (f', on {data}' if data else '')
 
     @property
     def ended(self) -> bool:
@@ -186,13 +185,17 @@ def page(run: Run, images: str | None, count: int) -> str:
 
 def curves_section(run: Run) -> str:
     """Curves, and a line for each level that says what it means."""
-    levels, weights = levels_of(run.cfg)
+    from ..evaluation.healthy_losses import healthy_bands, levels_of
+    from ..evaluation.models import build_model
+
+    model = build_model(run.cfg)
+    levels, weights = levels_of(model)
     if not levels:
         return loss_curve(run) + '<p>The loss of every logged step.</p>'
     seen = [step['step'] * run.batch for step in run.steps]
     figure, axis = pyplot().subplots(figsize=(8, 3.6), layout='constrained')
     rows = []
-    bands = healthy_bands(run.cfg, levels)
+    bands = healthy_bands(model)
     for place, (level, weight) in enumerate(zip(levels, weights, strict=True)):
         losses = [step[f'loss_level{level}'] / weight for step in run.steps]
         axis.plot(seen, losses, color=f'C{place}', label=f'level {level}')
@@ -252,30 +255,6 @@ def probe_section(run: Run) -> str:
     )
 
 
-def levels_of(cfg: Config) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """WaMIM's levels and their weights, where nothing predicted has a loss of 1; else none."""
-    targets, head = cfg.model.get('target_generator'), cfg.model.get('head') or {}
-    if not targets or 'levels' not in targets or targets.get('norm', 'subband') == 'none':
-        return (), ()
-    levels = tuple(targets.levels)
-    return levels, tuple(head.get('loss_weights', ()))[: len(levels)]
-
-
-def healthy_bands(cfg: Config, levels: tuple[int, ...]) -> dict[int, Any]:
-    """The study's bands by level, of the same normalization."""
-    from ..evaluation.healthy_losses import healthy_band
-    from ..evaluation.models import build_model
-
-    unit = getattr(build_model(cfg).backbone, 'mask_unit', 0)
-    encoder = 'swin' if 'Swin' in str(cfg.model.backbone.type) else 'vit'
-    try:
-        norm = cfg.model.target_generator.get('norm', 'subband')
-        found = {level: healthy_band(encoder, level, unit, norm) for level in levels}
-    except ValueError:  # nothing was measured for it
-        return {}
-    return {level: band for level, band in found.items() if band is not None}
-
-
 def meaning(losses: list[float], seen: list[int], band: Any) -> str:
     """What a level's curve says, in a sentence."""
     now = losses[-1]
@@ -298,10 +277,8 @@ def pictures_section(run: Run, images: str | None, count: int) -> str:
         return ''
     from base64 import b64encode
 
-    from ..class_names import import_custom_modules
     from ..evaluation.reconstructions import draw_reconstructions, is_pretraining
 
-    import_custom_modules(run.cfg)
     if not is_pretraining(run.cfg):
         return ''
     try:

@@ -76,9 +76,14 @@ def last_checkpoint(work_dir: Path) -> Path:
     """The checkpoint that a training run wrote last, as its work dir says.
 
     Raises:
-        FileNotFoundError: It says none.
+        FileNotFoundError: It says none, or one that is not there.
     """
-    return work_dir / (work_dir / 'last_checkpoint').read_text().strip()
+    from ..interop.saving import pointed_checkpoint
+
+    found = pointed_checkpoint(work_dir)
+    if found is None:
+        raise FileNotFoundError(f'{work_dir}/last_checkpoint names no checkpoint that is there')
+    return found
 
 
 def _run_in(work_dir: Path) -> str | None:

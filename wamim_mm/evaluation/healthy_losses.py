@@ -1,13 +1,16 @@
 """Is my curve normal? Where the losses of healthy WaMIM runs lay, level by level."""
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ['Band', 'healthy_band']
+from ..models import WaMIM, WaMIMSwinTransformer
+
+__all__ = ['Band', 'healthy_band', 'healthy_bands', 'levels_of']
 
 BANDS = Path(__file__).with_name('healthy_losses.json')
 
@@ -81,3 +84,23 @@ def _bands() -> dict[str, dict[str, dict[int, Band]]]:
         }
         for norm, encoders in json.loads(BANDS.read_text())['bands'].items()
     }
+
+
+def levels_of(model: Any) -> tuple[Sequence[int], Sequence[float]]:
+    """WaMIM's levels and their weights, where nothing predicted has a loss of 1; else none."""
+    if not isinstance(model, WaMIM) or model.target_generator.norm == 'none':
+        return (), ()
+    return model.target_generator.levels, model.head.loss_weights
+
+
+def healthy_bands(model: WaMIM) -> dict[int, Band]:
+    """The bands of a model's levels; empty where nothing was measured for its normalization."""
+    targets, unit = model.target_generator, model.backbone.mask_unit
+    encoder = 'swin' if isinstance(model.backbone, WaMIMSwinTransformer) else 'vit'
+    try:
+        found = {
+            level: healthy_band(encoder, level, unit, targets.norm) for level in targets.levels
+        }
+    except ValueError:
+        return {}
+    return {level: band for level, band in found.items() if band is not None}

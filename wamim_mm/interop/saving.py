@@ -171,8 +171,8 @@ def find_latest(path: str) -> str | None:
     tried: list[Path] = []
     passed = []
     since = 0.0
-    named = _pointed(path)
-    for files in (named, *_numbered(path)):
+    named = pointed_checkpoint(path)
+    for files in ([named] if named else [], *_numbered(path)):
         for file in files:
             if file in tried or file.stat().st_mtime < since:
                 continue
@@ -182,7 +182,7 @@ def find_latest(path: str) -> str | None:
                     str(file), map_location='cpu', logger='silent'
                 )
                 found.append((content['meta']['iter'], str(file)))
-                if files is named:
+                if file == named:
                     since = file.stat().st_mtime
                 break
             except Exception as error:
@@ -226,14 +226,12 @@ def _numbered(path: str) -> Iterator[list[Path]]:
         yield [p for _, p in sorted(steps, reverse=True)]
 
 
-def _pointed(path: str) -> list[Path]:
-    """What the pointer names: a file in the work dir, under whatever path it was written."""
+def pointed_checkpoint(path: str | Path) -> Path | None:
+    """The file that a work dir's ``last_checkpoint`` names, under whatever path it was written."""
     pointer = Path(path, POINTER)
-    if not pointer.is_file():
-        return []
-    name = pointer.read_text(errors='replace').strip()
+    name = pointer.read_text(errors='replace').strip() if pointer.is_file() else ''
     places = [Path(path, name), Path(path, os.path.basename(name)), Path(name)]
-    return [place for place in places if name and place.is_file()][:1]
+    return next((place for place in places if name and place.is_file()), None)
 
 
 def install() -> None:
