@@ -36,6 +36,7 @@ _ROOMS = {
     'FrequencyLoss': 'models',
     'HealthHook': 'hooks',
     'HeartbeatHook': 'hooks',
+    'LaterBatchSampler': 'data',
     'LayerDecayOptimWrapperConstructor': 'optim',
     'LoadImage': 'data',
     'LoadRandomResizedCrop': 'data',

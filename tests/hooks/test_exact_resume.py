@@ -1,15 +1,16 @@
 """A run that goes on from any of its checkpoints ends with the same weights."""
 
+import logging
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from mmengine.dataset import BaseDataset
-from mmengine.hooks import Hook
+from mmengine.hooks import Hook, IterTimerHook
 from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, HOOKS
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 
 from wamim_mm.data.seeding import seed_draws
@@ -38,7 +39,8 @@ class Noisy(BaseDataset):
 
     def __init__(self, length):
         super().__init__(serialize_data=False, lazy_init=True)
-        self.data_list, self._fully_initialized = [{} for _ in range(length)], True
+        infos = [dict(width=1 + place % 3, height=2) for place in range(length)]
+        self.data_list, self._fully_initialized = infos, True
 
     def __getitem__(self, index):
         return index + torch.rand(3)
@@ -53,13 +55,14 @@ def run(
     kind=Model,
     hooks=(),
     interval=1,
+    batch_sampler=None,
     **options,
 ):
     loader = dict(
         dataset=dict(type='Noisy', length=length),
         batch_size=2,
         num_workers=workers,
-        drop_last=drop_last,
+        **(dict(batch_sampler=batch_sampler) if batch_sampler else dict(drop_last=drop_last)),
         sampler=dict(type='DefaultSampler', shuffle=True),
         collate_fn=lambda samples: dict(inputs=samples),
     )
@@ -137,3 +140,36 @@ def test_from_every_step(tmp_path, length, drop_last):
         assert resumed.seen == whole.seen[step:]
         for name, tensor in whole.state_dict().items():
             assert torch.equal(tensor, resumed.state_dict()[name]), (step, name)
+
+
+def test_batches_by_aspect_ratio(tmp_path):
+    """As mmdet's recipes have them: the order within an epoch depends on the images."""
+    options = dict(length=11, epochs=2, batch_sampler=dict(type='mmdet.AspectRatioBatchSampler'))
+    whole = run(tmp_path / 'whole', **options)
+    assert len(whole.seen) == 12 and whole.seen[:6] != whole.seen[6:]
+    for step in (1, 5, 6, 8, 11):
+        checkpoint = str(tmp_path / 'whole' / f'iter_{step}.pth')
+        resumed = run(
+            tmp_path / f'{step}',
+            workers=2 * (step == 8),
+            load_from=checkpoint,
+            resume=True,
+            **options,
+        )
+        assert resumed.seen == whole.seen[step:]
+        for name, tensor in whole.state_dict().items():
+            assert torch.equal(tensor, resumed.state_dict()[name]), (step, name)
+
+
+def test_an_order_that_nobody_knows(tmp_path, caplog):
+    """The epoch begins anew, which is said, and the log's estimates do not divide by zero."""
+    loader = torch.utils.data.DataLoader([torch.ones(3)] * 10, 2)
+    runner = SimpleNamespace(iter=7, epoch=1, logger=logging.getLogger(__name__))
+    loop = EpochBasedTrainLoop.__new__(EpochBasedTrainLoop)
+    loop.dataloader, loop._iter = loader, 7
+    timer = IterTimerHook()
+    timer.start_iter = 7
+    runner.train_loop, runner.hooks = loop, [timer]
+    exact_resume.EpochPositionHook().before_train_epoch(runner)
+    assert (loop._iter, timer.start_iter) == (5, 5)
+    assert 'epoch 2 begins anew, 2 steps are repeated' in caplog.text

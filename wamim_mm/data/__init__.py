@@ -4,13 +4,14 @@ from .classes import ClassFolders
 from .corruptions import Corrupt
 from .loading import LoadImage, LoadRandomResizedCrop
 from .masking import RandomDraw
-from .seeding import EpochSampler, SeededDataset
+from .seeding import EpochSampler, LaterBatchSampler, SeededDataset
 from .shards import ShardBackend, ShardDataset
 
 __all__ = [
     'ClassFolders',
     'Corrupt',
     'EpochSampler',
+    'LaterBatchSampler',
     'LoadImage',
     'LoadRandomResizedCrop',
     'RandomDraw',

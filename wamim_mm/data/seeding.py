@@ -21,11 +21,18 @@ import torch
 from mmengine.dataset import DefaultSampler, InfiniteSampler
 from mmengine.dist import get_dist_info
 from mmengine.registry import DATA_SAMPLERS, DATASETS
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import BatchSampler, Dataset, Sampler
 
 from .bad_files import BadFiles, BadImage, find_fault
 
-__all__ = ['EpochSampler', 'SampleIndex', 'SeededDataset', 'seed_draws', 'seed_generators']
+__all__ = [
+    'EpochSampler',
+    'LaterBatchSampler',
+    'SampleIndex',
+    'SeededDataset',
+    'seed_draws',
+    'seed_generators',
+]
 
 #: After so many bad files in a row, the data are at fault as a whole.
 TRIES = 16
@@ -113,6 +120,37 @@ class EpochSampler(Sampler):
         self.epoch = epoch
         if hasattr(self.sampler, 'set_epoch'):
             self.sampler.set_epoch(epoch)
+
+
+@DATA_SAMPLERS.register_module()
+class LaterBatchSampler(BatchSampler):
+    """Wraps another batch sampler, such as mmdet's by aspect ratio, and can begin inside an epoch.
+
+    Batches that are left out are only put together, no image of theirs is read.
+
+    Args:
+        sampler: Of the indices.
+        batch_size: Images of a batch.
+        batch_sampler: Config of the other batch sampler.
+    """
+
+    def __init__(self, sampler: Sampler, batch_size: int, batch_sampler: dict) -> None:
+        given = dict(sampler=sampler, batch_size=batch_size)
+        self.batches = DATA_SAMPLERS.build(batch_sampler, default_args=given)
+        self.sampler = sampler
+        self.batch_size = batch_size
+        self.drop_last = getattr(self.batches, 'drop_last', False)
+        #: How many batches of this process the next iteration leaves out.
+        self.start = 0
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        """Iterate the batches of this process."""
+        start, self.start = self.start, 0
+        yield from islice(self.batches, start, None)
+
+    def __len__(self) -> int:
+        """The number of batches of an epoch."""
+        return len(self.batches)
 
 
 @DATASETS.register_module()
@@ -256,6 +294,10 @@ def seed_draws(loader: dict, seed: int, bad_files: str | None = None) -> None:
     if not isinstance(sampler, dict):
         return
     loader['sampler'] = dict(type='EpochSampler', sampler=sampler, seed=seed)
+    if isinstance(loader.get('batch_sampler'), dict):
+        loader['batch_sampler'] = dict(
+            type='LaterBatchSampler', batch_sampler=loader['batch_sampler']
+        )
     loader['dataset'] = dict(
         type='SeededDataset', dataset=loader['dataset'], seed=seed, bad_files=bad_files
     )

@@ -7,11 +7,11 @@ of a training step, and the place in an epoch where a checkpoint was written.
 from functools import partial
 
 from mmengine.dist import get_rank
-from mmengine.hooks import Hook
+from mmengine.hooks import Hook, IterTimerHook
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
-from ..data.seeding import EpochSampler, seed_generators
+from ..data.seeding import EpochSampler, LaterBatchSampler, seed_generators
 
 
 @HOOKS.register_module()
@@ -37,8 +37,8 @@ class StepSeedHook(Hook):
 class EpochPositionHook(Hook):
     """Go on inside an epoch; MMEngine begins the epoch anew, and its steps count twice.
 
-    It needs our `EpochSampler`, which every run has whose sampler is a config. Without it the epoch
-    begins anew, and so does the count of its steps.
+    It needs our samplers, which every run has whose samplers are configs. Without them the epoch
+    begins anew, as a warning says, and so does the count of its steps.
     """
 
     def before_train_epoch(self, runner: Runner) -> None:
@@ -50,12 +50,25 @@ class EpochPositionHook(Hook):
         done = runner.iter - runner.epoch * len(loader)
         if done <= 0:
             return
-        if not isinstance(loader.sampler, EpochSampler):
-            loop._iter -= done
+        if isinstance(loader.batch_sampler, LaterBatchSampler):
+            loader.batch_sampler.start = done
+        elif isinstance(loader.sampler, EpochSampler):
+            loader.sampler.start = done * loader.batch_size
+        else:
+            self._begin_anew(runner, loop, done)
             return
-        loader.sampler.start = done * loader.batch_size
         # Hooks and the log count batches from the beginning of the epoch.
         loop.run_iter = partial(_run_later, loop, done)
+
+    def _begin_anew(self, runner: Runner, loop: EpochBasedTrainLoop, done: int) -> None:
+        loop._iter -= done
+        for hook in runner.hooks:
+            if isinstance(hook, IterTimerHook):  # it has counted from where the run was resumed
+                hook.start_iter = loop._iter
+        runner.logger.warning(
+            f'epoch {runner.epoch + 1} begins anew, {done} steps are repeated: the order of '
+            'the training images is of a sampler that is no config'
+        )
 
     def after_train_epoch(self, runner: Runner) -> None:
         """The next epoch is a whole one."""

@@ -25,13 +25,14 @@ LEAST_SPREAD = 0.001
 
 @HOOKS.register_module()
 class HealthHook(Hook):
-    """Warns of a pre-training that does not learn. It changes no step.
+    """Warns of a run that does not learn. It changes no step.
 
-    It warns where the batch is not the recipe's and the learning rate was not scaled; where a level
+    It warns where the batch is not the recipe's and the learning rate was not scaled, and in
+    pre-training where a level
     of WaMIM's targets is predicted no better than by nothing, or another loss has not fallen; and
     where the features of different images become alike, unless the model is sharded: a process
     cannot compute them alone. (Of losses and gradients that are not finite, `FiniteStepsHook`
-    speaks.) Models that are neither WaMIM nor MFM are left alone.
+    speaks.)
 
     Args:
         interval: Steps between two looks, at most a third of a run of 150 steps or more, and 50 in
@@ -57,17 +58,16 @@ class HealthHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Hold the batch against the recipe's."""
         self._resumed = runner.iter > 0
-        if _pretrained(runner) is None:
-            return
         scale = runner.cfg.get('auto_scale_lr') or {}
         recipe = scale.get('base_batch_size')
-        if not recipe or scale.get('enable'):
+        optimizer = runner.cfg.optim_wrapper.get('optimizer') or {}
+        rate, sampler = optimizer.get('lr'), runner.train_dataloader.batch_sampler
+        if not recipe or not rate or not hasattr(sampler, 'batch_size') or scale.get('enable'):
             return
         wrapper: Any = runner.optim_wrapper
         counts = getattr(wrapper, '_accumulative_counts', 1)
-        batch = runner.train_dataloader.batch_size * get_world_size() * counts
+        batch = sampler.batch_size * get_world_size() * counts
         if batch != recipe:
-            rate = runner.cfg.optim_wrapper.optimizer.lr
             runner.logger.warning(
                 f'a step has {batch} images, and the learning rate {rate:g} is of a recipe with '
                 f'{recipe}: --auto-scale-lr makes it {rate * batch / recipe:.3g}, unless you have '
