@@ -56,6 +56,7 @@ def run(
     hooks=(),
     interval=1,
     batch_sampler=None,
+    by_epoch=False,
     **options,
 ):
     loader = dict(
@@ -77,7 +78,7 @@ def run(
         optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.1)),
         param_scheduler=dict(type='CosineAnnealingLR', T_max=epochs, convert_to_iter_based=True),
         default_hooks=dict(
-            checkpoint=dict(type='CheckpointHook', interval=interval, by_epoch=False)
+            checkpoint=dict(type='CheckpointHook', interval=interval, by_epoch=by_epoch)
         ),
         custom_hooks=[dict(type='EpochPositionHook'), dict(type='StepSeedHook', seed=3), *hooks],
         randomness=dict(seed=3),

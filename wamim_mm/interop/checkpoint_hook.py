@@ -161,10 +161,19 @@ def _restore(hook: Any, runner: Any, before: tuple[dict, dict]) -> None:
 
 
 def _finished(after_train: Callable[..., None]) -> Callable[..., None]:
-    """CheckpointHook.after_train, after the last checkpoint is written."""
+    """CheckpointHook.after_train, after the last checkpoint is written.
+
+    MMEngine's ``save_last`` knows the last step of the whole length alone, and a run that
+    EarlyStoppingHook has ended would leave nothing of what it trained last.
+    """
 
     @functools.wraps(after_train)
     def finished(hook: Any, runner: Any) -> None:
+        step = runner.epoch if hook.by_epoch else runner.iter
+        due = hook.interval > 0 and (step - hook.save_begin) % hook.interval == 0
+        if runner.train_loop.stop_training and hook.save_last and not due:
+            meta = dict(epoch=runner.epoch, iter=runner.iter)
+            hook._save_checkpoint_with_step(runner, step, meta=meta)
         try:
             for checkpoint, path in _finish(hook, runner):  # there may be room again
                 write_checkpoint(checkpoint, path)
