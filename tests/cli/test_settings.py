@@ -17,6 +17,7 @@ from wamim_mm.cli.settings import (
     check_launcher,
     check_length,
     check_loader,
+    check_outside,
     check_timeout,
     pretrained_files,
     process_count,
@@ -79,6 +80,19 @@ def test_folders(tmp_path, monkeypatch):
     monkeypatch.setattr(os, 'access', lambda *_: False)
     with pytest.raises(ValueError, match='cannot be written'):
         check_folder(str(tmp_path / 'new'), '--out')
+
+
+def test_a_run_does_not_write_among_its_images(tmp_path, monkeypatch):
+    images = tmp_path / 'images'
+    images.mkdir()
+    (tmp_path / 'link').symlink_to(images)
+    monkeypatch.chdir(images)
+    for out in ('.', 'work_dirs/a', str(images), str(tmp_path / 'link' / 'a')):
+        with pytest.raises(ValueError, match=r"images'?, the folder of the images.*: --out DIR"):
+            check_outside(out, images, '--out')
+    for out in ('..', str(tmp_path / 'images_out'), 's3://bucket/images/a'):
+        check_outside(out, images, '--out')
+    check_outside('a', 's3://bucket', '--out')
 
 
 def test_lengths():

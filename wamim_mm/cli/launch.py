@@ -30,6 +30,7 @@ from .settings import (
     check_launcher,
     check_length,
     check_loader,
+    check_outside,
     check_timeout,
     is_first_process,
     pretrained_files,
@@ -216,6 +217,8 @@ def build_runner(
             dataset = cfg[name].dataset
             use_shards(dataset)
             folder = use_image_folder(dataset, cfg)
+            if folder is not None and name == 'train_dataloader':
+                check_outside(cfg.work_dir, folder, '--work-dir')
             if folder is not None and is_first_process():  # a million names, once
                 count, line = count_images(folder, dataset.extensions)
                 check_batch(name, cfg[name], count, process_count(cfg.launcher))

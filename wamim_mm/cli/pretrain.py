@@ -23,7 +23,7 @@ from .errors import CommandParser, command, positive
 from .folder import look
 from .launch import add_cfg_options, load_config
 from .progress import duration
-from .settings import check_folder, existing_part, started_together
+from .settings import check_folder, check_outside, existing_part, started_together
 from .train import add_max_bad_share, train
 from .visualizers import add_backends, add_log_to
 from .work_dir import last_checkpoint, refuse_other_run
@@ -153,6 +153,7 @@ def plan(args: argparse.Namespace) -> Path:
     method, model = chosen_model(args, gpu)
     out = work_dir(args, model)
     check_folder(str(out), '--out')
+    check_outside(str(out), data, '--out')
     refuse_other_run(
         str(out), f'wamim pretrain --out {out} --resume goes on with it, or choose another --out'
     )

@@ -87,6 +87,23 @@ def check_folder(folder: str, option: str) -> None:
         )
 
 
+def check_outside(folder: str, images: str | Path, option: str) -> None:
+    """Raise ValueError where a command would write among the images that it trains on.
+
+    Args:
+        folder: Where it writes.
+        images: The folder of the images; other storages (``s3://``) are left alone.
+        option: What names the first.
+    """
+    if '://' not in f'{folder}{images}' and Path(folder).resolve().is_relative_to(
+        Path(images).resolve()
+    ):
+        raise ValueError(
+            f'{option} {folder!r} lies in {str(images)!r}, the folder of the images: pictures that '
+            f'the run makes would be trained on; give one elsewhere: {option} DIR'
+        )
+
+
 def existing_part(path: Path) -> Path:
     """The path itself, or the nearest folder above it that exists."""
     path = path.absolute()
