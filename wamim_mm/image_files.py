@@ -21,6 +21,12 @@ def files_under(folder: str | Path) -> list[Path]:
     return [Path(entry.path) for entry in walk(folder) if is_one(entry.is_file)]
 
 
+def spread(total: int, count: int) -> list[int]:
+    """So many places of all, evenly; all of them where there are no more."""
+    count = min(total, count)
+    return [index * total // count for index in range(count)]
+
+
 def is_shards(images: str | Path) -> bool:
     """Whether images are given as tar shards: by a pattern, or a folder of no images or folders."""
     if str(images).endswith('.tar'):

@@ -12,7 +12,6 @@ from mmengine.visualization.vis_backend import BaseVisBackend
 from PIL import Image
 
 from wamim_mm import PicturesHook
-from wamim_mm.evaluation.pictures import _spread
 
 from ..small_runs import demo_config
 
@@ -89,9 +88,3 @@ def test_bad_arguments(root, images, tmp_path):
     (tmp_path / 'empty').mkdir()
     with pytest.raises(FileNotFoundError, match='PicturesHook: no image at'):
         run(root, images, tmp_path / 'run', images=str(tmp_path / 'empty'))
-
-
-def test_images_are_spread_over_the_folder():
-    rounds = [_spread(10, 4, start) for start in range(10)]
-    assert rounds[0] == [0, 2, 4, 6, 8] and rounds[1] == [1, 3, 5, 7, 9] and not any(rounds[2:])
-    assert _spread(2, 4, 0) == [0, 1]

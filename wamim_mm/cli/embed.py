@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..image_files import spread
 from .checks import find_images, image_names
 from .errors import CommandParser, command, positive
 from .given import add_checkpoint, given_config
@@ -83,7 +84,7 @@ def main() -> None:
     if len(found.bad) > 3:
         print(f'passed over {len(found.bad) - 3:,} more')
     if args.neighbours:
-        queries = _spread(count, ROWS)
+        queries = spread(count, ROWS)
         others = nearest(found.vectors, queries, min(COLUMNS, count) - 1)
         draw_neighbours(found.paths, queries, others, args.neighbours, train_pipeline(cfg))
         print(f'wrote {args.neighbours}')
@@ -104,12 +105,6 @@ def _check_pyarrow() -> None:
 
     if find_spec('pyarrow') is None:
         raise ImportError('--out FILE.parquet needs pyarrow: pip install pyarrow, or take .npz')
-
-
-def _spread(count: int, most: int) -> list[int]:
-    """Places from the first to the last, evenly."""
-    rows = min(count, most)
-    return [index * count // rows for index in range(rows)]
 
 
 def draw_neighbours(

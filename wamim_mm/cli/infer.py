@@ -9,6 +9,7 @@ reconstructions that tools/reconstruct.py draws.
 import argparse
 from pathlib import Path
 
+from ..image_files import spread
 from .checks import find_images, image_names
 from .errors import CommandParser, command, positive
 from .given import add_checkpoint, given_config
@@ -46,7 +47,7 @@ def main() -> None:
 
         from ..evaluation.predictions import draw_predictions
 
-        paths = paths[:: max(1, len(paths) // (args.count or len(paths)))][: args.count]
+        paths = [paths[place] for place in spread(len(paths), args.count or len(paths))]
         names = image_names(paths, args.images)
         draw_predictions(cfg, args.checkpoint, paths, names, args.out, args.score)
     print(f'wrote {len(paths)} pictures to {args.out}')

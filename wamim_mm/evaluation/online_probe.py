@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from ..data.images import train_pipeline
+from ..image_files import spread
 from ..models import MFM, WaMIM
 from ..models.features import mean_features, whole_model
 from .linear_probe import fit_linear_probe, split_loader
@@ -99,10 +100,8 @@ class ProbeHook(Hook):
 
     def _some(self, data: Any) -> Iterator[dict]:
         """Batches of images that are spread over a data set, which is sorted by class."""
-        total = len(data)
-        count = min(total, self.images)
-        places = [i * total // count for i in range(count)]
-        for first in range(0, count, BATCH):
+        places = spread(len(data), self.images)
+        for first in range(0, len(places), BATCH):
             yield default_collate([data[place] for place in places[first : first + BATCH]])
 
     def _features(self, runner: Runner, batches: list[dict]) -> tuple[list[Tensor], Tensor]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..data.images import train_pipeline
 from ..data.seeding import seeded
 from ..data.shard_index import some_uris
-from ..image_files import SUFFIXES, files_under, is_shards
+from ..image_files import SUFFIXES, files_under, is_shards, spread
 from ..models import MFM, WaMIM
 from ..models.features import whole_model
 from .reconstructions import as_array, read_some, rows_of
@@ -60,9 +60,7 @@ class PicturesHook(Hook):
         if not paths:
             raise FileNotFoundError(f'PicturesHook: no image at {self.images!r}')
         # Spread over the folder, others where some cannot be read.
-        order = [
-            place for start in range(len(paths)) for place in _spread(len(paths), self.count, start)
-        ]
+        order = list(dict.fromkeys([*spread(len(paths), self.count), *range(len(paths))]))
         like = train_pipeline(runner.cfg)
         self._inputs: Tensor = read_some(model, paths, order, self.count, like)
         self._draw(runner, runner.iter)
@@ -107,9 +105,3 @@ class PicturesHook(Hook):
             rows = rows_of(model, self._inputs)
         model.train(training)
         runner.visualizer.add_image(self.name, as_array(rows), step=step)
-
-
-def _spread(total: int, count: int, start: int) -> list[int]:
-    """So many places of all, evenly, from the start-th on; none where it would repeat itself."""
-    gap = max(1, total // count)
-    return [] if start >= gap else list(range(start, total, gap))
