@@ -1,11 +1,13 @@
 """From the command line to a config: data roots and the look at the data."""
 
 import argparse
+from types import SimpleNamespace
 
 import pytest
 from mmengine.config import Config
+from mmengine.hooks import CheckpointHook
 
-from wamim_mm.cli.launch import _register, add_common_arguments, load_config
+from wamim_mm.cli.launch import _register, add_common_arguments, load_config, warn_of_late_saves
 from wamim_mm.hooks.finite_steps import FiniteStepsHook
 
 from ..small_runs import small_run
@@ -106,3 +108,16 @@ def test_a_hook_of_the_config_takes_the_place_of_ours(tmp_path):
         _register(runner, dict(type='FiniteStepsHook', limit=limit))
     (hook,) = [hook for hook in runner.hooks if isinstance(hook, FiniteStepsHook)]
     assert hook.limit == 5
+
+
+@pytest.mark.parametrize('counts_epochs', [False, True])
+@pytest.mark.parametrize('saves_by_epoch', [False, True])
+def test_a_run_of_iterations_that_saves_by_epochs(tmp_path, counts_epochs, saves_by_epoch):
+    length = dict(max_epochs=1) if counts_epochs else dict(max_iters=2)
+    runner, _ = small_run(tmp_path, None, length)
+    (hook,) = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
+    hook.by_epoch = saves_by_epoch
+    said = []
+    runner.logger = SimpleNamespace(warning=said.append)
+    warn_of_late_saves(runner)
+    assert len(said) == (saves_by_epoch and not counts_epochs)

@@ -144,6 +144,35 @@ def test_hooks_and_loops_go_along(root):
     )
 
 
+@pytest.mark.parametrize(
+    ('config', 'key', 'length', 'saves', 'validates'),
+    [
+        ('seg/upernet_wamim-vit-b_160k_ade20k-512x512', 'max_iters', 8000, 800, 800),
+        ('seg/upernet_wamim-vit-b_160k_ade20k-512x512', 'max_iters', 16000, 16000, 16000),
+        ('pretrain/wamim_vit-s', 'max_epochs', 8, 1, None),
+        ('pretrain/wamim_vit-s', 'max_epochs', 20, 10, None),
+    ],
+)
+def test_a_run_shorter_than_its_intervals_saves_on_its_way(
+    root, config, key, length, saves, validates
+):
+    cfg = Config.fromfile(root / f'configs/{config}.py')
+    said = follow_length(cfg, {f'train_cfg.{key}': length})
+    assert cfg.default_hooks.checkpoint.interval == saves
+    assert cfg.train_cfg.get('val_interval') == validates
+    assert ('checkpoint interval' in said) == (saves < 10 or saves == 800)
+
+
+def test_intervals_of_another_unit_and_of_the_options_stay():
+    for options in ({}, {'default_hooks.checkpoint.interval': 50, 'train_cfg.val_interval': 50}):
+        hook = dict(type='CheckpointHook', interval=50, by_epoch=bool(options))
+        cfg = Config(dict(default_hooks=dict(checkpoint=hook), train_cfg=dict(max_epochs=100)))
+        cfg.train_cfg.val_interval = 50 if options else 5
+        follow_length(cfg, {'train_cfg.max_epochs': 10, **options})
+        assert cfg.default_hooks.checkpoint.interval == 50
+        assert cfg.train_cfg.val_interval == (50 if options else 5)
+
+
 def test_recipes_that_come_to_begin_together_are_one():
     schedule = [
         dict(action_epoch=1, loss='a'),

@@ -302,6 +302,8 @@ def build_runner(
                 share = max_bad_share if training else 0
                 check_shards(loader.dataset, share)
                 check_formats(loader.dataset, runner.model, name, share)
+    if 'train_dataloader' in loaders:
+        warn_of_late_saves(runner)
     if runner.world_size > 1:
         from .several import compare_data
 
@@ -313,6 +315,20 @@ def _register(runner: Runner, hook: dict) -> None:
     """Register a hook, unless the config has one of this type with settings of its own."""
     if all(type(other).__name__ != hook['type'] for other in runner.hooks):
         runner.register_hook(hook)
+
+
+def warn_of_late_saves(runner: Runner) -> None:
+    """Warn where a run of iterations saves by epochs, which it does not have until its end."""
+    from mmengine.hooks import CheckpointHook
+    from mmengine.runner import EpochBasedTrainLoop
+
+    saves = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
+    if not isinstance(runner.train_loop, EpochBasedTrainLoop) and any(h.by_epoch for h in saves):
+        runner.logger.warning(
+            'the run is measured in iterations and its checkpoints in epochs, so that it saves at '
+            'its end alone; set default_hooks.checkpoint.by_epoch=False, .interval in iterations, '
+            'and log_processor.by_epoch=False'
+        )
 
 
 def check_fills_a_batch(name: str, loader: Any) -> None:

@@ -68,7 +68,7 @@ def follow_length(cfg: Config, options: dict[str, Any]) -> str | None:
             continue  # its numbers will mean something else
         changed = {
             key: value
-            for key, value in _moved(path, part, new / old, by_epoch).items()
+            for key, value in _moved(path, part, old, new, by_epoch).items()
             if not _is_set(f'{path}.{key}', options)
         }
         told = [f'{k} {_text(part[k])} -> {_text(v)}' for k, v in changed.items() if k in part]
@@ -95,10 +95,11 @@ def _dicts(path: str, value: Any) -> Iterator[tuple[str, dict]]:
             yield from _dicts(f'{path}.{key}', item)
 
 
-def _moved(path: str, part: dict, ratio: float, by_epoch: bool) -> dict[str, Any]:
-    """The arguments of a part that are others in a run of ``ratio`` times the length."""
+def _moved(path: str, part: dict, old: int, new: int, by_epoch: bool) -> dict[str, Any]:
+    """The arguments of a part that are others in a run of another length."""
+    ratio = new / old
     if path == 'train_cfg':
-        changed = {}
+        changed = _shortened(part, 'val_interval', ratio, new)
         if 'val_begin' in part:
             changed['val_begin'] = max(1, round(part['val_begin'] * ratio))
         if part.get('dynamic_intervals'):
@@ -110,11 +111,18 @@ def _moved(path: str, part: dict, ratio: float, by_epoch: bool) -> dict[str, Any
         changed = _moved_scheduler(part, ratio, by_epoch)
     else:
         changed = {key: round(part[key] * ratio) for key in HOOK_POINTS if part.get(key)}
+        if path == 'default_hooks.checkpoint' and part.get('by_epoch', True) == by_epoch:
+            changed |= _shortened(part, 'interval', ratio, new)
         if 'warmup_epochs' in changed:  # a divisor
             changed['warmup_epochs'] = _exact(part['warmup_epochs'] * ratio)
         if 'action_epoch' in str(part.get('schedule', '')):
             changed['schedule'] = _moved_recipes(part['schedule'], ratio)
     return {key: value for key, value in changed.items() if value != part.get(key)}
+
+
+def _shortened(part: dict, key: str, ratio: float, new: int) -> dict[str, Any]:
+    """An interval that is longer than the whole run, in proportion; others stay."""
+    return {key: max(1, round(part[key] * ratio))} if part.get(key, 0) > new else {}
 
 
 def _moved_scheduler(part: dict, ratio: float, by_epoch: bool) -> dict[str, Any]:
