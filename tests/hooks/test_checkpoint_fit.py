@@ -103,3 +103,25 @@ def test_what_a_resumed_run_needs():
         left = {part: value for part, value in parts.items() if part != name}
         with pytest.raises(ValueError, match=rf'has no {name}: .*load_from=CHECKPOINT'):
             check(True, own, resume=True, **left)
+
+
+def test_tables_that_the_host_does_not_resize():
+    """mmdet's and mmseg's Swin leave a table of another window at random, mmpretrain's does not."""
+    swin = dict(arch=dict(embed_dims=8, depths=[1, 1], num_heads=[1, 2]), img_size=64)
+
+    def built(window):
+        cfg = dict(type='SwinTransformer', window_size=window, **swin, out_indices=[1])
+        return nn.ModuleDict(dict(backbone=MODELS.build(cfg)))
+
+    small, large = built(4).state_dict(), built(8)
+    name = 'backbone.stages.0.blocks.0.attn.w_msa.relative_position_bias_table'
+    small[name] = small[name] + 5
+    check(False, small, large)
+    large.load_state_dict(dict(small), strict=False)
+    assert (large.state_dict()[name] > 4).all()
+
+    other = nn.ModuleDict(dict(backbone=nn.Module()))
+    other.backbone.relative_position_bias_table = nn.Parameter(torch.zeros(9, 2))
+    theirs = {'backbone.relative_position_bias_table': torch.zeros(25, 2)}
+    with pytest.raises(ValueError, match=r'or load it by model\.backbone\.init_cfg\.checkpoint'):
+        check(False, theirs, other)

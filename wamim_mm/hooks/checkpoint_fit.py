@@ -7,6 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+from mmpretrain.models.backbones.base_backbone import BaseBackbone
 from torch import nn
 
 from ..models.position_grid import backbone_tensors, check_grid, find_move
@@ -21,7 +22,9 @@ class CheckpointFitHook(Hook):
         strict: If True, as in resuming and testing, the checkpoint must hold every tensor of the
             model, in the same shape, and no other. If False, as in training that starts from
             ``load_from``, it must hold the weights of the backbone, except those that are new by
-            design (see `PretrainedFitHook`), and those that hosts resize may have another shape.
+            design (see `PretrainedFitHook`), and those that the host resizes may have another
+            shape: position embeddings, and mmpretrain's tables of relative positions. (mmdet and
+            mmseg resize such tables for ``init_cfg`` alone.)
             Other weights that are missing are initialized at random. A position embedding of
             another grid of patches is resized in the checkpoint before it is loaded.
     """
@@ -85,10 +88,13 @@ def check_fit(
         given = [name.removeprefix('backbone.') for name in theirs]
         new = {f'backbone.{name}' for name in new_by_design(model.backbone, given)}
     missing = [name for name in needed if name not in theirs and name not in new]
+    backbone = getattr(model, 'backbone', None)
+    # mmdet and mmseg resize tables for `init_cfg` alone.
+    resized = RESIZED if isinstance(backbone, BaseBackbone) else 'pos_embed'
     reshaped = [
         name
         for name, shape in needed.items()
-        if name in theirs and theirs[name] != shape and (strict or not name.endswith(RESIZED))
+        if name in theirs and theirs[name] != shape and (strict or not name.endswith(resized))
     ]
     left = [name for name in theirs if name not in ours and name not in beside] if strict else []
     if missing or reshaped or left:
@@ -99,12 +105,13 @@ def check_fit(
             'model'
             for name in reshaped[:3]
         ]
+        by_init = not strict and any(name.endswith(RESIZED) for name in reshaped)
+        fix = ', or load it by model.backbone.init_cfg.checkpoint, which resizes' if by_init else ''
         raise ValueError(
             f'the checkpoint does not fit the model: of {len(needed)} tensors {len(missing)} are '
             f'missing and {len(reshaped)} have another shape, {len(left)} of the checkpoint have '
-            f'no place ({"; ".join(examples)}); use the config that it was trained with'
+            f'no place ({"; ".join(examples)}); use the config that it was trained with{fix}'
         )
-    backbone = getattr(model, 'backbone', None)
     if strict and isinstance(backbone, nn.Module):
         check_grid(backbone, checkpoint)
 
