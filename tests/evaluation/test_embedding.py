@@ -21,7 +21,9 @@ from wamim_mm.evaluation.embedding import (
     nearest,
     save_embedding,
 )
+from wamim_mm.evaluation.linear_probe import build_encoder
 from wamim_mm.evaluation.models import build_model
+from wamim_mm.models.features import feature_maps, mean_features
 
 CONFIG = """
 default_scope = 'mmpretrain'
@@ -252,3 +254,18 @@ def test_parquet(tmp_path):
     save_embedding(['a', 'b'], np.float32([[0.1, 1], [2, -3]]), tmp_path / 'e.parquet')
     table = parquet.read_table(tmp_path / 'e.parquet').to_pydict()
     assert table['name'] == ['a', 'b'] and table['vector'][1] == [2, -3]
+
+
+@pytest.mark.parametrize('method', ['mae_vit', 'simmim_swin', 'maskfeat_vit'])
+def test_methods_whose_backbones_hide_patches(root, method):
+    """All positions, in their order, as their own algorithms take features out."""
+    cfg = Config.fromfile(root / f'configs/study/{method}.py')
+    model = build_encoder(cfg, 0).eval()
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        maps = feature_maps(model, images)
+        expected = model.extract_feat(images)
+        assert all(torch.equal(a, b) for a, b in zip(maps, expected, strict=True))
+        batch = dict(inputs=images * 50 + 100, data_samples=[])
+        vectors = mean_features(model, dict(batch))[-1]
+    assert maps[-1].ndim == 4 and vectors.shape == (2, maps[-1].shape[1])

@@ -51,8 +51,6 @@ def test_regression_reaches_the_minimum():
 
 def test_features_are_the_means_of_all_maps():
     class Model(torch.nn.Module):
-        backbone = None
-
         def __init__(self, stride):
             super().__init__()
             self.stride = stride
@@ -60,7 +58,7 @@ def test_features_are_the_means_of_all_maps():
         def data_preprocessor(self, batch):
             return batch
 
-        def extract_feat(self, x):
+        def backbone(self, x):
             return x[:, :1], x[:, :, :: self.stride]
 
     x = torch.randn(2, 3, 4, 4)

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from ..data.bad_files import BadImage
 from ..data.format_checks import check_channels
 from ..data.images import centre_crop_pipeline, train_pipeline
+from ..models.features import feature_maps
 from .linear_probe import build_encoder
 from .models import input_size, load_encoder
 
@@ -102,8 +103,7 @@ def embed(
 def _vectors(model: BaseModel, samples: list[dict]) -> Tensor:
     """``(N, C)`` float32 on the CPU."""
     inputs = model.data_preprocessor(default_collate(samples))['inputs']
-    maps = model.backbone(inputs)
-    last = maps[-1] if isinstance(maps, tuple | list) else maps
+    last = feature_maps(model, inputs)[-1]
     if last.ndim != 4:
         raise ValueError(
             f'{type(model.backbone).__name__} yields {tuple(last.shape)}, no feature map; embed '

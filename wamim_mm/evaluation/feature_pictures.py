@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..data.images import train_pipeline
+from ..models.features import feature_maps
 from .linear_probe import build_encoder
 from .models import load_encoder
 from .reconstructions import Row, as_pictures, draw, read_some
@@ -112,13 +113,15 @@ def _run(model: BaseModel, inputs: Tensor) -> tuple[list[Tensor], Tensor | None]
         hook = backbone.layers[-1].attn.register_forward_pre_hook(
             lambda module, args: given.append(args[0])
         )
-    maps = list(backbone(inputs))
+    maps = feature_maps(model, inputs)
     if any(features.ndim != 4 for features in maps):
         raise ValueError(f'{type(backbone).__name__} yields no feature maps, which features draws')
     if not given:
         return maps, None
     hook.remove()
-    return maps, received_attention(given[0], backbone.layers[-1].attn, maps[-1].shape[-2:])
+    height, width = maps[-1].shape[-2:]
+    attention = received_attention(given[0], backbone.layers[-1].attn, (height, width))
+    return maps, attention
 
 
 def _enlarged(pictures: Tensor, size: torch.Size) -> Tensor:

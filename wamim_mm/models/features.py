@@ -4,13 +4,39 @@ from typing import Any
 
 import torch
 from mmengine.model import MMDistributedDataParallel
+from mmpretrain.models import BaseSelfSupervisor
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 
 from .mfm import MFM
 from .wamim import WaMIM
 
-__all__ = ['mean_features', 'whole_model']
+__all__ = ['feature_maps', 'mean_features', 'whole_model']
+
+
+def feature_maps(model: Any, inputs: Tensor) -> list[Tensor]:
+    """The outputs of a model's encoder for whole images.
+
+    Args:
+        model: A model of mmpretrain with a ``backbone``.
+        inputs: ``(N, C, H, W)`` normalized images.
+
+    Returns:
+        ``(N, C_i, h_i, w_i)`` for each of the backbone's outputs, where it has feature maps.
+    """
+    backbone = model.backbone
+    # Of those with a class token the maps as well: nothing trains that token in pre-training.
+    kinds, kind = getattr(backbone, 'OUT_TYPES', ()), getattr(backbone, 'out_type', None)
+    if 'featmap' in kinds:
+        backbone.out_type = 'featmap'
+    # MAE's and SimMIM's backbones hide patches unless their algorithms tell them not to.
+    encode = model.extract_feat if isinstance(model, BaseSelfSupervisor) else backbone
+    try:
+        found = encode(inputs)
+    finally:
+        if 'featmap' in kinds:
+            backbone.out_type = kind
+    return list(found) if isinstance(found, tuple | list) else [found]
 
 
 @torch.no_grad()
@@ -26,17 +52,11 @@ def mean_features(model: Any, batch: dict) -> list[Tensor]:
     Returns:
         ``(N, C_i)`` for each of the backbone's outputs.
     """
-    backbone, training = model.backbone, model.training
-    # Of those with a class token the maps as well: nothing trains that token in pre-training.
-    kinds, kind = getattr(backbone, 'OUT_TYPES', ()), getattr(backbone, 'out_type', None)
+    training = model.training
     model.eval()
-    if 'featmap' in kinds:
-        backbone.out_type = 'featmap'
     try:
-        outputs = model.extract_feat(model.data_preprocessor(batch)['inputs'])
+        outputs = feature_maps(model, model.data_preprocessor(batch)['inputs'])
     finally:
-        if 'featmap' in kinds:
-            backbone.out_type = kind
         model.train(training)
     return [output.mean((2, 3)) if output.ndim == 4 else output for output in outputs]
 
