@@ -1,4 +1,4 @@
-"""What the two demo runs share: the built-in scenes at 128 x 128, and a schedule for two cores."""
+"""What the pre-training runs of `make demo` share: scenes at 128 x 128, a schedule for 2 cores."""
 
 _base_ = ['../_base_/pretrain_data.py', '../_base_/runtime.py']
 

@@ -1,4 +1,4 @@
-"""A small WaMIM Swin on the built-in scenes, the second half of `make demo`.
+"""A small WaMIM Swin on the built-in scenes, a part of `make demo`.
 
 python tools/train.py configs/demo/wamim_swin.py
 """

@@ -1,4 +1,4 @@
-"""A small WaMIM ViT on the built-in scenes, the first half of `make demo`.
+"""A small WaMIM ViT on the built-in scenes, a part of `make demo`.
 
 python tools/train.py configs/demo/wamim_vit.py
 """

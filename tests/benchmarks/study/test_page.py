@@ -33,7 +33,7 @@ def test_the_texts_say_what_the_records_say():
         for path in (page.PAGE.parents[1] / 'README.md', page.PAGE)
     )
     for said, words in (
-        (readme, r'four epochs, ([\d.]+) and ([\d.]+) % fine-tuned, at ([\d.]+) of MAE'),
+        (readme, r'accuracy, ([\d.]+) and ([\d.]+) % fine-tuned .*, WaMIM at ([\d.]+) of MAE'),
         (
             text,
             r"end level, ([\d.]+) and ([\d.]+) % fine-tuned .*, at ([\d.]+) of MAE's cost, which",
