@@ -27,12 +27,11 @@ LEAST_SPREAD = 0.001
 class HealthHook(Hook):
     """Warns of a run that does not learn. It changes no step.
 
-    It warns where the batch is not the recipe's and the learning rate was not scaled, and in
-    pre-training where a level
-    of WaMIM's targets is predicted no better than by nothing, or another loss has not fallen; and
-    where the features of different images become alike, unless the model is sharded: a process
-    cannot compute them alone. (Of losses and gradients that are not finite, `FiniteStepsHook`
-    speaks.)
+    It warns where the batch is not the recipe's and the learning rate was not scaled. In
+    pre-training by WaMIM and MFM it warns where a level of WaMIM's targets is predicted no better
+    than by nothing, or another loss has not fallen; and where the features of different images
+    become alike, unless the model is sharded: a process cannot compute them alone. (Of losses and
+    gradients that are not finite, `FiniteStepsHook` speaks.)
 
     Args:
         interval: Steps between two looks, at most a third of a run of 150 steps or more, and 50 in

@@ -169,9 +169,16 @@ def _finished(after_train: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(after_train)
     def finished(hook: Any, runner: Any) -> None:
-        step = runner.epoch if hook.by_epoch else runner.iter
-        due = hook.interval > 0 and (step - hook.save_begin) % hook.interval == 0
-        if runner.train_loop.stop_training and hook.save_last and not due:
+        if hook.by_epoch:
+            step, length = runner.epoch, runner.max_epochs
+        else:
+            step, length = runner.iter, runner.max_iters
+        saved = step == length or (
+            hook.interval > 0 and (step - hook.save_begin) % hook.interval == 0
+        )
+        # Users' own loops may not know the word.
+        stopped = getattr(runner.train_loop, 'stop_training', False)
+        if stopped and hook.save_last and not saved:
             meta = dict(epoch=runner.epoch, iter=runner.iter)
             hook._save_checkpoint_with_step(runner, step, meta=meta)
         try:
