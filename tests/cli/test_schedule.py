@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from wamim_mm.cli.schedule import follow_length, in_iterations
+from wamim_mm.cli.schedule import NEVER, follow_length, in_iterations
 
 from ..small_runs import small_run
 
@@ -274,9 +274,30 @@ def test_the_same_decay_in_fewer_epochs():
 )
 def test_a_part_that_shrinks_to_nothing_is_left_out(part, steps, left):
     """In a run of two epochs."""
-    found, left_out = in_iterations(dict(part, type='LinearLR'), steps, 2, 2 * steps)
-    assert left_out == ([] if left is None else [f'LinearLR from {left}'])
-    assert len(found) + len(left_out) == 1
+    found, warnings = in_iterations(dict(part, type='LinearLR'), steps, 2, 2 * steps)
+    said = f'too short in this run, and left out: LinearLR from {left}'
+    assert warnings == ([] if left is None else [said])
+    assert len(found) + len(warnings) == 1
+
+
+@pytest.mark.parametrize(
+    ('part', 'said'),
+    [
+        (dict(by_epoch=False, end=20), None),
+        (dict(by_epoch=False, end=500), '0 to 500 iterations does not come to its end, the run ha'),
+        (dict(by_epoch=False, begin=5, end=21), '5 to 21 iterations does not come to its end, the'),
+        (dict(end=2, convert_to_iter_based=True), None),
+        (dict(end=2.5, convert_to_iter_based=True), '0 to 2.5 epochs does not come to its end'),
+        (dict(end=3), '0 to 3 epochs does not come to its end, the run has 2: give that scheduler'),
+        (dict(end=NEVER), None),
+        (dict(), None),
+    ],
+)
+def test_a_part_that_the_run_ends_before(part, said):
+    """As MMDetection's warm-up of 500 iterations on a few images; two epochs of ten steps."""
+    (kept,), warnings = in_iterations(dict(part, type='LinearLR'), 10, 2, 20)
+    assert kept['type'] == 'LinearLR' and len(warnings) == (said is not None)
+    assert said is None or said in warnings[0]
 
 
 def test_parts_that_end_together_still_do():

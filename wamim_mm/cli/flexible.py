@@ -136,11 +136,11 @@ class QuietFlexibleRunner(FlexibleRunner):
             self._val_loop = self.build_val_loop(self._val_loop)
         length = len(self.train_dataloader)
         if self.param_schedulers is not None:
-            self.param_schedulers, left_out = in_iterations(
+            self.param_schedulers, warnings = in_iterations(
                 self.param_schedulers, length, self.max_epochs, self.max_iters
             )
-            if left_out:
-                self.logger.warning(f'too short in this run, and left out: {", ".join(left_out)}')
+            for warning in warnings:
+                self.logger.warning(warning)
         self.call_hook('before_run')
         self.strategy.prepare(
             self.model,

@@ -200,13 +200,19 @@ def in_iterations(
 
     Returns:
         The schedulers that are not shorter than two iterations, or one epoch where they change once
-        in an epoch; and what the others are.
+        in an epoch; and warnings: which ones are left out, and which the run ends before.
     """
-    found, left_out = [], []
+    found, left_out, warnings = [], [], []
     for part in parts if isinstance(parts, Sequence) else [parts]:
         if isinstance(part, dict):
             by_epoch, length, shortest = part.get('by_epoch', True), 1, 1
-            part = {'begin': 0, 'end': epochs if by_epoch else iterations, **part}
+            last, unit = (epochs, 'epochs') if by_epoch else (iterations, 'iterations')
+            part = {'begin': 0, 'end': last, **part}
+            if last < part['end'] < NEVER:
+                warnings.append(
+                    f'{_span(part)} {unit} does not come to its end, the run has {last}: give that '
+                    'scheduler another end, or the run another length (train_cfg)'
+                )
             if _converts(part):
                 length = epoch_length
                 if not _is_whole(rescaled(part, 1, _exact)):
@@ -216,10 +222,16 @@ def in_iterations(
             if _converts(part) or not part.get('by_epoch', True):
                 shortest = 2
             if (part['end'] - part['begin']) * length < shortest:
-                left_out.append(f'{short_name(part)} from {part["begin"]} to {part["end"]}')
+                left_out.append(_span(part))
                 continue
         found.append(part)
-    return found, left_out
+    if left_out:
+        warnings.append(f'too short in this run, and left out: {", ".join(left_out)}')
+    return found, warnings
+
+
+def _span(part: dict) -> str:
+    return f'{short_name(part)} from {part["begin"]} to {part["end"]}'
 
 
 def _converts(part: dict) -> bool:

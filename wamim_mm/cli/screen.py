@@ -127,9 +127,9 @@ class QuietRunner(Runner):
 
     def _build_param_scheduler(self, scheduler, optim_wrapper):
         # Only here is known how many iterations an epoch has.
-        parts, left_out = in_iterations(
+        parts, warnings = in_iterations(
             scheduler, len(self.train_dataloader), self.max_epochs, self.max_iters
         )
-        if left_out:
-            self.logger.warning(f'too short in this run, and left out: {", ".join(left_out)}')
+        for warning in warnings:
+            self.logger.warning(warning)
         return super()._build_param_scheduler(parts, optim_wrapper)
