@@ -172,7 +172,7 @@ def data(dtype: str) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         draw_images(Path(folder), DRAWN)
         training = Training(cfg, Settings(BATCH, 'cuda', dtype))
-        workers = max(1, (os.cpu_count() or 2) - 1)
+        workers = max(1, len(os.sched_getaffinity(0)) - 1)
         batches = loader(cfg, Path(folder), BATCH, workers)
         return dict(workers=workers) | waiting(training, batches, 4 * STEPS)
 

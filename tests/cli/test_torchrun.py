@@ -14,7 +14,8 @@ from torch.distributed.elastic.rendezvous.api import (
 )
 
 from wamim_mm.cli import torchrun as module
-from wamim_mm.cli.torchrun import BEGUN, NOTE, main, meeting
+from wamim_mm.cli.torchrun import main, meeting
+from wamim_mm.launcher_notes import BEGUN, SAVED
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def code(monkeypatch):
     def run(torchrun):
         before = signal.getsignal(signal.SIGUSR1), signal.getsignal(signal.SIGTERM)
         monkeypatch.setattr('sys.argv', ['torchrun', 'train.py'])
-        monkeypatch.setenv(NOTE, 'to be replaced')
+        monkeypatch.setenv(SAVED, 'to be replaced')
         for name in (BEGUN, 'TORCH_DISABLE_SHARE_RDZV_TCP_STORE'):  # set for good, by design
             monkeypatch.setenv(name, 'to be replaced')
         monkeypatch.setattr(torch.distributed.run, 'main', torchrun)
@@ -40,7 +41,7 @@ def code(monkeypatch):
 
 
 def save():
-    Path(os.environ[NOTE]).write_text('end')
+    Path(os.environ[SAVED]).write_text('end')
 
 
 def on_sigterm():

@@ -9,8 +9,8 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
-from wamim_mm.cli import torchrun
-from wamim_mm.hooks.stop import NOTE, SAVED, StopHook, _validates_now
+from wamim_mm.hooks.stop import StopHook, _validates_now
+from wamim_mm.launcher_notes import SAVED, SAVED_CODE
 
 from .test_exact_resume import Model, run
 
@@ -58,7 +58,7 @@ def test_signals(tmp_path, monkeypatch, number, at):
     ends = []
     with pytest.raises(SystemExit) as stopped:
         run(tmp_path / 'run', kind=Told, hooks=[dict(type='StopHook'), Ends(ends)], interval=-1)
-    assert stopped.value.code == SAVED and signal.getsignal(number) is before
+    assert stopped.value.code == SAVED_CODE and signal.getsignal(number) is before
     assert (tmp_path / 'run' / 'last_checkpoint').read_text() == 'interrupted.pth'
     resumed = run(tmp_path / 'run', resume=True)
     # The end of an epoch (its validation, its checkpoint) is not left out.
@@ -119,17 +119,16 @@ def test_in_its_last_step_a_run_just_ends(tmp_path, monkeypatch):
 def test_under_a_launcher(tmp_path, monkeypatch, number, said):
     """It takes any other code than 0 for a failure."""
     monkeypatch.setattr(Told, 'number', number)
-    monkeypatch.setenv(NOTE, str(tmp_path / 'note'))
+    monkeypatch.setenv(SAVED, str(tmp_path / 'note'))
     with pytest.raises(SystemExit) as stopped:
         run(tmp_path, kind=Told, hooks=[dict(type='StopHook')], interval=-1)
     assert stopped.value.code == 0 and (tmp_path / 'note').read_text() == said
-    assert (NOTE, SAVED) == (torchrun.NOTE, torchrun.SAVED)
 
 
 def test_time_is_up(tmp_path):
     with pytest.raises(SystemExit) as stopped:
         run(tmp_path, hooks=[dict(type='StopHook', max_hours=1e-9)])
-    assert stopped.value.code == SAVED
+    assert stopped.value.code == SAVED_CODE
     assert torch.load(tmp_path / 'interrupted.pth', weights_only=False)['meta']['iter'] == 1
     run(tmp_path / 'long', hooks=[dict(type='StopHook', max_hours=1.0)])
     with pytest.raises(ValueError, match='max_hours must be positive, got 0'):
@@ -174,7 +173,7 @@ def test_ctrl_c_that_ends_a_pipe_too(tmp_path, monkeypatch):
         finally:
             os._exit(code)
     _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == SAVED
+    assert os.waitstatus_to_exitcode(status) == SAVED_CODE
     assert torch.load(tmp_path / 'interrupted.pth', weights_only=False)['meta']['iter'] == 8
 
 
@@ -196,7 +195,7 @@ def test_data_workers_stay(tmp_path, monkeypatch, number, train_cfg):
         finally:
             os._exit(code)
     _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == SAVED
+    assert os.waitstatus_to_exitcode(status) == SAVED_CODE
     assert torch.load(tmp_path / 'interrupted.pth', weights_only=False)['meta']['iter'] == 8
 
 
@@ -208,7 +207,7 @@ def test_on_a_full_disk_it_stops_all_the_same(tmp_path, monkeypatch):
     monkeypatch.setattr(Told, 'at', 4)
     with pytest.raises(SystemExit) as stopped:
         run(tmp_path, kind=Told, hooks=[dict(type='StopHook')], interval=-1)
-    assert stopped.value.code == SAVED and not list(tmp_path.glob('*.pth'))
+    assert stopped.value.code == SAVED_CODE and not list(tmp_path.glob('*.pth'))
 
 
 def test_every_step_is_the_end_of_an_epoch(tmp_path, monkeypatch):
@@ -216,5 +215,5 @@ def test_every_step_is_the_end_of_an_epoch(tmp_path, monkeypatch):
     monkeypatch.setattr(Told, 'at', 1)
     with pytest.raises(SystemExit) as stopped:
         run(tmp_path, epochs=9, length=2, kind=Told, hooks=[dict(type='StopHook')], interval=-1)
-    assert stopped.value.code == SAVED
+    assert stopped.value.code == SAVED_CODE
     assert torch.load(tmp_path / 'interrupted.pth', weights_only=False)['meta']['iter'] == 3

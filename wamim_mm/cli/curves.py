@@ -12,7 +12,6 @@ import html
 import importlib.metadata
 import io
 import json
-import os
 import platform
 import re
 import sys
@@ -20,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from ..interop.cores import usable_cores
 from .errors import CommandParser, command
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def versions() -> dict[str, str]:
 
 def machine() -> str:
     """Where results come from."""
-    return f'{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}'
+    return f'{usable_cores()} cores, {platform.machine()}, Python {platform.python_version()}'
 
 
 if __name__ == '__main__':

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ from statistics import median
 from typing import NamedTuple
 
 from ..image_files import is_shards
+from ..interop.cores import usable_cores
 from .checks import find_images
 
 #: Files whose headers are read; of more, so many are drawn.
@@ -67,7 +67,7 @@ def look(images: str | Path, sampled: int = SAMPLED) -> Folder:
         paths = find_images(images)
         count = len(paths)
         some = paths if count <= sampled else random.Random(0).sample(paths, sampled)
-    with ThreadPoolExecutor(4 * (os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(4 * usable_cores()) as pool:
         sizes = list(pool.map(_size, some))
     names = [path.name if isinstance(path, Path) else path for path in some]
     unreadable = [name for name, size in zip(names, sizes, strict=True) if size is None]

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..image_files import is_shards
+from ..interop.cores import usable_cores
 from . import presets
 from .errors import CommandParser, command, positive
 from .folder import look
@@ -168,7 +169,7 @@ def plan(args: argparse.Namespace) -> Path:
     presets.check_size(method, model, size)
     say(*folder.lines())
 
-    device = torch.cuda.get_device_name() if gpu else f'{os.cpu_count()} CPU cores, no GPU'
+    device = torch.cuda.get_device_name() if gpu else f'{usable_cores()} CPU cores, no GPU'
     from mmengine.config import Config
 
     from ..evaluation.trial import try_steps
@@ -322,7 +323,7 @@ log_processor = dict(window_size=10)
 
 def workers() -> int:
     """Processes that load images: one less than there are cores."""
-    return max(1, min(8, (os.cpu_count() or 1) - 1))
+    return max(1, min(8, usable_cores() - 1))
 
 
 def check_disk(out: Path, needed: int) -> None:

@@ -10,11 +10,11 @@ compared. Train with: wamim pretrain --data OUT
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 from pathlib import Path
 
 from ..image_files import SUFFIXES, files_under, is_shards
+from ..interop.cores import usable_cores
 from .errors import CommandParser, command, positive
 from .settings import check_folder, existing_part
 
@@ -29,7 +29,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--workers',
         type=positive,
-        default=os.cpu_count() or 1,
+        default=usable_cores(),
         metavar='N',
         help='shards that are written at a time (%(default)s)',
     )

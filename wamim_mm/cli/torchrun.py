@@ -16,11 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..interop.addresses import public_address
-from .work_dir import BEGUN
-
-#: As in `hooks.stop`, which this must not import: a run that has saved writes to the file that the
-#: variable names, and its command ends with this code.
-NOTE, SAVED = 'WAMIM_SAVED', 75
+from ..launcher_notes import BEGUN, SAVED, SAVED_CODE
 
 
 def main() -> None:
@@ -51,7 +47,7 @@ def main() -> None:
     signal.signal(signal.SIGUSR1, lambda *_: signal.raise_signal(signal.SIGTERM))
     with tempfile.TemporaryDirectory() as folder:
         note = Path(folder, 'saved')
-        os.environ[NOTE] = str(note)
+        os.environ[SAVED] = str(note)
         os.environ[BEGUN] = str(Path(folder, 'begun'))
         code = 0
         try:
@@ -62,7 +58,7 @@ def main() -> None:
             code = _missing('too few machines have come in time (JOIN_TIMEOUT)')
         except RendezvousConnectionError:
             code = _missing('the machine with NODE_RANK=0 does not answer')
-        sys.exit(SAVED if note.exists() else code)
+        sys.exit(SAVED_CODE if note.exists() else code)
 
 
 def _missing(what: str) -> int:

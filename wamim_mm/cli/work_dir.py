@@ -8,11 +8,9 @@ import socket
 from datetime import datetime
 from pathlib import Path
 
+from ..launcher_notes import BEGUN, SAVED
+
 LOCK = 'train.lock'
-#: Variables of the environment that name files, which tools/dist_train.sh sets: the processes of a
-#: launcher leave the first to those that it starts in their place, and the second (see
-#: `hooks.stop`) says that the run was told to stop, and has saved.
-BEGUN, SAVED = 'WAMIM_BEGUN', 'WAMIM_SAVED'
 
 
 def claim_work_dir(path: str, resume: bool, first: bool) -> None:

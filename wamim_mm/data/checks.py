@@ -11,13 +11,13 @@ from typing import Any
 from mmcv.transforms import LoadImageFromFile
 from mmengine.dist import is_main_process
 from mmengine.fileio import list_from_file
-from mmengine.model import is_model_wrapper
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner, find_latest_checkpoint
 from mmpretrain.datasets import BaseDataset, CustomDataset
 from torch import nn
 
 from ..class_names import LIBRARIES, class_of, short_name
+from ..model_wrappers import unwrapped
 from .classes import (
     Trained,
     check_classes,
@@ -52,7 +52,7 @@ def check_datasets(runner: Runner, loaders: tuple[str, ...]) -> None:
             building it raises, where no fault of the data is found.
     """
     scope = runner.cfg.get('default_scope')
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     trained = Trained()
     for name in loaders:
         loader, loop = getattr(runner, f'_{name}'), name.replace('dataloader', 'loop')

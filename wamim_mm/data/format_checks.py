@@ -8,10 +8,10 @@ from typing import Any
 
 from mmcv.transforms import LoadImageFromFile
 from mmengine import fileio
-from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
+from ..model_wrappers import unwrapped
+from .classes import inner
 from .formats import Stored, stored
 from .loading import RANGE_FIX, LoadImage, LoadRandomResizedCrop
 from .seeding import seeded
@@ -44,7 +44,7 @@ def check_formats(dataset: Any, model: Any, name: str, max_bad_share: float = 0)
             is not the model's; the message says which option mends it.
     """
     found = False
-    for leaf in _leaves(dataset):
+    for leaf in inner(dataset):
         loader = next((step for step in _steps(leaf) if isinstance(step, LOADERS)), None)
         if loader is None or not hasattr(leaf, 'get_data_info'):
             continue
@@ -92,7 +92,7 @@ def check_channels(channels: int, model: Any, loader: str) -> None:
     Raises:
         ValueError: They differ.
     """
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrapped(model)
     images = f'images of {channels} channel{"s" * (channels != 1)}'
     takes = _input_channels(getattr(model, 'backbone', None))
     if takes is not None and takes != channels:
@@ -117,7 +117,7 @@ def check_channels(channels: int, model: Any, loader: str) -> None:
 
 def _check_size(size: tuple[int, ...], model: Any, name: str) -> None:
     """Pre-training models know the size of their images: in the first step it would be too late."""
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrapped(model)
     built_for = getattr(model, 'img_size', None)
     if isinstance(built_for, tuple) and built_for != size:
         raise ValueError(
@@ -152,16 +152,6 @@ def _check_file(path: str, file: Stored, loader: Any, name: str) -> None:
             'let LoadImage map a range to 0..255, (0, 4095) for 12 bits: --cfg-options '
             f'{place}.type=mmpretrain.LoadImage {place}.value_range="(0,4095)"'
         )
-
-
-def _leaves(dataset: Any) -> Iterator[Any]:
-    """The data sets inside wrappers."""
-    inner = vars(dataset).get('datasets') or [vars(dataset).get('dataset')]
-    wrapped = [part for part in inner if isinstance(part, Dataset)]
-    for part in wrapped:
-        yield from _leaves(part)
-    if not wrapped:
-        yield dataset
 
 
 def _steps(dataset: Any) -> list:

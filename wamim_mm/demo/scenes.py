@@ -47,6 +47,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from ..interop.cores import usable_cores
 from .drawing import CLASSES, LABELS, VERSION, Scene, draw_scene
 
 __all__ = ['CLASSES', 'LABELS', 'Scene', 'draw_scene', 'make_scenes']
@@ -99,13 +100,6 @@ def _start_worker() -> None:
         os._exit(1)
 
     threading.Thread(target=follow_parent, daemon=True).start()
-
-
-def _cores() -> int:
-    # A job on a cluster may use fewer cores than the machine has.
-    if hasattr(os, 'sched_getaffinity'):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _draw_all(
@@ -246,7 +240,7 @@ def make_scenes(
         for split, name in product(SPLITS, CLASSES):
             (new / split / name).mkdir(parents=True)
             (new / 'annotations' / split / name).mkdir(parents=True)
-        drawn = _draw_all(new, seed, size, counts, workers or _cores())
+        drawn = _draw_all(new, seed, size, counts, workers or usable_cores())
         instances = {}
         for split in SPLITS:
             content = _coco(drawn[split], size)

@@ -1,7 +1,6 @@
 """A vector for each image: the mean of a frozen encoder's last feature map."""
 
 import csv
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from ..data.bad_files import BadImage
 from ..data.format_checks import check_channels
 from ..data.images import centre_crop_pipeline, train_pipeline
+from ..interop.cores import usable_cores
 from ..models.features import feature_maps
 from .linear_probe import build_encoder
 from .models import input_size, load_encoder
@@ -80,9 +80,7 @@ def embed(
     model = build_encoder(cfg, 0).eval()
     load_encoder(model, checkpoint)
     data = _Images(paths, model, input_size(model), train_pipeline(cfg))
-    loader = DataLoader(
-        data, batch_size, num_workers=max(1, (os.cpu_count() or 1) - 1), collate_fn=list
-    )
+    loader = DataLoader(data, batch_size, num_workers=max(1, usable_cores() - 1), collate_fn=list)
     read: list[Path | str] = []
     vectors: list[Tensor] = []
     bad: list[str] = []

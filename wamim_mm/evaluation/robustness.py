@@ -4,9 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
-from mmengine.model import is_model_wrapper
 from mmengine.registry import LOOPS
 from mmengine.runner import TestLoop
 from mmpretrain.evaluation import Accuracy
@@ -14,6 +12,7 @@ from mmpretrain.registry import METRICS
 from torch import nn
 
 from ..imagenet_c import ALEXNET_ERRORS, CORRUPTIONS, SEVERITIES
+from ..model_wrappers import unwrapped
 
 
 def mean_error(top1: Mapping[str, Mapping[int, float]]) -> float:
@@ -82,7 +81,7 @@ def folder_classes(folder: Path, count: int) -> list[int]:
 
 def check_head(model: nn.Module, classes: int) -> None:
     """Raise ValueError unless the classifier has as many classes as the data."""
-    classifier: Any = model.module if is_model_wrapper(model) else model
+    classifier = unwrapped(model)
     count = getattr(getattr(classifier, 'head', None), 'num_classes', None)
     if count is None:
         name = type(classifier).__name__

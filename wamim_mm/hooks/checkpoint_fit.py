@@ -4,12 +4,12 @@ from collections.abc import Set
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmpretrain.models.backbones.base_backbone import BaseBackbone
 from torch import nn
 
+from ..model_wrappers import unwrapped
 from ..models.position_grid import backbone_tensors, check_grid, find_move
 from .pretrained_fit import RESIZED, new_by_design
 
@@ -38,7 +38,7 @@ class CheckpointFitHook(Hook):
         Raises:
             ValueError: They do not fit; the message counts and names them.
         """
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         check_fit(model, checkpoint, self.strict)
         parts = [] if not runner._resume else ['meta', 'message_hub', 'optimizer']
         missing = [part for part in parts if part not in checkpoint]

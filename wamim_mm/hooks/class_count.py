@@ -2,10 +2,11 @@
 
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import nn
+
+from ..model_wrappers import unwrapped
 
 HEADS = ('head', 'decode_head', 'auxiliary_head', 'data_preprocessor')
 
@@ -36,7 +37,7 @@ class ClassCountHook(Hook):
         classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
         if classes is None:
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         for name in HEADS:
             part = getattr(model, name, None)
             for head in part if isinstance(part, nn.ModuleList) else [part]:

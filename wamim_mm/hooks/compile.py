@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from mmcv.cnn.bricks import DropPath
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import nn
 from torch.utils._pytree import tree_leaves
 
+from ..model_wrappers import unwrapped
 from ..ops.windows import SwinLayout
 
 
@@ -37,7 +37,7 @@ class CompileHook(Hook):
         Raises:
             TypeError: The model is neither `WaMIM` nor `MFM`.
         """
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         compile_model(model, **self.options)
 
 

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from mmengine.dist import all_gather_object, all_reduce
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
@@ -15,6 +14,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import get_total_norm
 
+from ..model_wrappers import unwrapped
 from ..ops.sharding import own_part
 
 #: The methods of an OptimWrapper between which the check is.
@@ -57,7 +57,7 @@ class FiniteStepsHook(Hook):
         wrapper = runner.optim_wrapper
         if not isinstance(wrapper, OptimWrapper):
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         self._sharded = isinstance(model, FSDPModule)
         self._statistics = _running_statistics(model)
         self._before = [part.clone() for part in self._statistics]

@@ -1,10 +1,11 @@
 """Weights that are not finite are never saved over good ones."""
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch.distributed.fsdp import FSDPModule
+
+from ..model_wrappers import unwrapped
 
 
 @HOOKS.register_module()
@@ -21,7 +22,7 @@ class FiniteWeightsHook(Hook):
         Raises:
             FloatingPointError: Some are not finite.
         """
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         parameters = dict(model.named_parameters())
         # Of a sharded model the checkpoint alone is whole.
         sharded = isinstance(model, FSDPModule)

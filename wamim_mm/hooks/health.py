@@ -4,11 +4,11 @@ from typing import Any
 
 from mmengine.dist import get_world_size, master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
 
+from ..model_wrappers import unwrapped
 from ..models import MFM, WaMIM
 from ..models.features import mean_features, whole_model
 
@@ -153,7 +153,7 @@ class HealthHook(Hook):
 
 def _pretrained(runner: Runner) -> WaMIM | MFM | None:
     """The run's model, sharded or not; None for other models."""
-    model: Any = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     return model if isinstance(model, WaMIM | MFM) else None
 
 

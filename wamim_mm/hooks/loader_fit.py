@@ -4,12 +4,13 @@ from collections.abc import Iterator
 
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmpretrain.models import BaseSelfSupervisor
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..model_wrappers import unwrapped
 
 
 @HOOKS.register_module()
@@ -26,7 +27,7 @@ class LoaderFitHook(Hook):
         Raises:
             ValueError: They do not fit; the message says what to change.
         """
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         if runner._val_loop is not None and isinstance(model, BaseSelfSupervisor):
             raise ValueError(
                 f'val_dataloader and val_cfg: {type(model).__name__} pre-trains, it predicts '

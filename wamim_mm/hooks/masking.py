@@ -5,11 +5,11 @@ from typing import Any
 
 from mmengine.dataset import default_collate
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from ..data.masking import MaskedCollate
+from ..model_wrappers import unwrapped
 
 
 @HOOKS.register_module()
@@ -23,7 +23,7 @@ class MaskingHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Extend the loader's collate function, before its workers start."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         if not hasattr(getattr(model, 'backbone', None), 'geometry'):
             return
         loader = runner.train_loop.dataloader

@@ -6,12 +6,13 @@ from collections.abc import Collection
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import BaseModule, is_model_wrapper
+from mmengine.model import BaseModule
 from mmengine.registry import HOOKS
 from mmengine.runner import CheckpointLoader, Runner
 from torch import Tensor
 
 from ..class_names import pretrained_init
+from ..model_wrappers import unwrapped
 from ..models.position_grid import Move, find_move
 from ..ops.sharding import whole
 
@@ -171,7 +172,7 @@ class PretrainedFitHook(Hook):
 
 def _pretrained_backbone(runner: Runner) -> tuple[BaseModule | None, dict]:
     """The backbone and its `init_cfg`, if a checkpoint in that can be compared with it."""
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     backbone = getattr(model, 'backbone', None)
     init_cfg = pretrained_init(getattr(backbone, 'init_cfg', None))
     if runner._resume or runner._load_from or init_cfg is None:

@@ -18,9 +18,8 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from ..interop.data_workers import SIGNALS
 from ..interop.saving import POINTER, write_whole
+from ..launcher_notes import SAVED, SAVED_CODE
 
-#: What such a run ends with: saved, start me again (EX_TEMPFAIL of sysexits.h).
-SAVED = 75
 #: What it writes to the work dir; ``last_checkpoint`` names it.
 FILE = 'interrupted.pth'
 #: Steps after which processes tell each other that they were told to stop.
@@ -28,10 +27,6 @@ EVERY = 10
 #: Seconds after a signal in which another is the same one, where there is a launcher: it passes on
 #: what it gets, and its processes may have got it too.
 SAME = 1.0
-#: Where this variable of the environment names a file, a run that has saved ends with code 0 and
-#: writes there whether it is to go on by itself: launchers take every other code for a failure,
-#: and kill or restart the rest. tools/dist_train.sh and tools/slurm_train.sh set it.
-NOTE = 'WAMIM_SAVED'
 END, AGAIN = 1, 2  # what a run was told; the greater one counts
 
 
@@ -128,9 +123,9 @@ class StopHook(Hook):
             '--resume goes on from there'
         )
         self.after_train(runner)
-        note = os.environ.get(NOTE)
+        note = os.environ.get(SAVED)
         if note is None:
-            sys.exit(SAVED)
+            sys.exit(SAVED_CODE)
         Path(note).write_text('again' if told == AGAIN else 'end')
         sys.exit(0)
 

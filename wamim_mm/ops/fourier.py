@@ -11,8 +11,9 @@ import math
 import torch
 from torch import Tensor
 
+from .precision import at_least_float32
+
 __all__ = [
-    'at_least_float32',
     'filter_spectrum',
     'fold_mask',
     'frequency_filter',
@@ -140,19 +141,3 @@ def pair_counts(width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """
     columns = torch.arange(width // 2 + 1, device=device)
     return torch.where((2 * columns) % width == 0, 1, 2).to(dtype)
-
-
-def at_least_float32(x: Tensor) -> Tensor:
-    """Float64 stays as it is, all else becomes float32: half precision loses small frequencies.
-
-    Raises:
-        TypeError: It is not a tensor.
-        ValueError: It is complex.
-    """
-    if not isinstance(x, Tensor):
-        raise TypeError(
-            f'images must be tensors, got {type(x).__name__}; torch.as_tensor makes one of an array'
-        )
-    if x.is_complex():
-        raise ValueError(f'images must be real, got {x.dtype}')
-    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -7,19 +7,21 @@ batch dimensions, gradients or devices; this module does.
 
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import pywt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .precision import at_least_float32
+
 __all__ = ['Mode', 'approximation2', 'wavedec2', 'waverec2']
 
 Mode = Literal['periodization', 'symmetric', 'reflect', 'zero', 'periodic']
 Details = tuple[Tensor, Tensor, Tensor]
 
-MODES = ('periodization', 'symmetric', 'reflect', 'zero', 'periodic')
+MODES = get_args(Mode)
 
 
 class FilterBank(NamedTuple):
@@ -140,7 +142,7 @@ def waverec2(
     _check_mode(mode)
     if not coeffs or not isinstance(coeffs[0], Tensor):
         raise ValueError('coeffs must begin with the approximation coefficients, a tensor')
-    x = _as_float(coeffs[0])
+    x = at_least_float32(coeffs[0], 'coefficients')
     # Where nothing is wrapped around, what is shorter than half a filter has no inverse.
     least = 1 if mode == 'periodization' else len(bank.dec_lo) // 2
     for details in coeffs[1:]:
@@ -149,7 +151,7 @@ def waverec2(
         given = [None] * 3 if details is None else list(details)
         if len(given) != 3:
             raise ValueError(f'each level has three details, cH, cV and cD; got {len(given)}')
-        given = [None if d is None else _as_float(d) for d in given]
+        given = [None if d is None else at_least_float32(d, 'coefficients') for d in given]
         # The level below was odd, so its approximation came back one longer than its details.
         size = next((d.shape[-2:] for d in given if d is not None), x.shape[-2:])
         if x.ndim < 2 or len(size) < 2 or min(size) < least:
@@ -172,7 +174,7 @@ def _checked(x: Tensor, wavelet: str, mode: Mode) -> tuple[FilterBank, Tensor]:
     """Check the arguments of a decomposition; return the filters and the images as floats."""
     bank = filter_bank(wavelet)
     _check_mode(mode)
-    x = _as_float(x)
+    x = at_least_float32(x)
     if x.ndim < 2 or 0 in x.shape[-2:]:
         raise ValueError(
             f'a wavelet decomposition needs images (..., H, W) of 1 x 1 or more, got '
@@ -184,17 +186,6 @@ def _checked(x: Tensor, wavelet: str, mode: Mode) -> tuple[FilterBank, Tensor]:
 def _check_mode(mode: str) -> None:
     if mode not in MODES:
         raise ValueError(f'unknown mode {mode!r}; use one of {", ".join(MODES)}')
-
-
-def _as_float(x: Tensor) -> Tensor:
-    if not isinstance(x, Tensor):
-        raise TypeError(
-            f'images and coefficients must be tensors, got {type(x).__name__}; torch.as_tensor '
-            'makes one of an array'
-        )
-    if x.is_complex():
-        raise ValueError(f'complex coefficients are not supported, got {x.dtype}')
-    return x if x.dtype == torch.float64 else x.float()
 
 
 def _analysis2(x: Tensor, bank: FilterBank, mode: Mode) -> tuple[Tensor, Details]:

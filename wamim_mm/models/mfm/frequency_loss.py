@@ -4,8 +4,9 @@ import torch
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
-from ...ops.fourier import at_least_float32, check_mask, fold_mask, pair_counts
+from ...ops.fourier import check_mask, fold_mask, pair_counts
 from ...ops.masking import to_device
+from ...ops.precision import at_least_float32
 
 
 @MODELS.register_module()
