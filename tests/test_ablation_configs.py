@@ -29,6 +29,7 @@ SMALL_CHANGES = CHANGES | {
     'ratio': {'mask_ratio'},
     'init': {'backbone.type'},
     'unit': {'masks'},
+    'combined': CHANGES['levels'] | CHANGES['decoder'],
 }
 SMALL = dict(embed_dims=48, num_layers=12, num_heads=2, feedforward_channels=96)
 
