@@ -8,7 +8,7 @@ from benchmarks.pretrain import compare
 from benchmarks.training import Settings, default_dtype
 
 from . import controls  # noqa: F401  (registers what configs name)
-from .plan import HEADLINE, ONE_SEED, Budget, config_hash, load
+from .plan import HEADLINE, LONG_ABLATIONS, ONE_SEED, Budget, config_hash, load
 
 STEPS = {'cpu': 10, 'cuda': 50}
 
@@ -25,7 +25,8 @@ def measure(encoder: str, budget: Budget, rounds: int = 5) -> list[dict]:
     optimizer's step), ``seconds_per_step``, their median, and ``flops_per_image``.
     """
     init_default_scope('mmpretrain')
-    configs = {name: load(name) for name in HEADLINE[encoder] + ONE_SEED[encoder]}
+    names = HEADLINE[encoder] + ONE_SEED[encoder] + LONG_ABLATIONS[encoder]
+    configs = {name: load(name) for name in names}
     settings = Settings(
         batch=budget.batch,
         device=budget.device,

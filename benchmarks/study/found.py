@@ -42,7 +42,7 @@ class Found:
         return {
             record['seed']: record['scores'][score]
             for record in self.done.values()
-            if record['kind'] in ('pretraining', 'finetuning')
+            if record['kind'] in ('pretraining', 'finetuning', 'validation')
             and (record['config'], record['epochs'], record['lr']) == (config, epochs, rate)
             and record.get('images') == images
             and score in record['scores']

@@ -11,7 +11,7 @@ from wamim_mm.cli.curves import as_png, pyplot
 
 from . import records
 from .found import CHARTED, ENCODERS, SCORES, Found, methods, name
-from .plan import ABLATION_EPOCHS, BUDGETS, HEADLINE, RANDOM
+from .plan import ABLATION_EPOCHS, BUDGETS, HEADLINE, LONG_EPOCHS, RANDOM
 from .tables import (
     ablation_rows,
     accuracies,
@@ -102,7 +102,8 @@ def outcome(found: Found) -> str:
     parts += [
         '### Ablations\n',
         f'Epochs: {ABLATION_EPOCHS}, one seed; in brackets the difference to WaMIM.\n\n'
-        + ablation_rows(found),
+        + ablation_rows(found, ABLATION_EPOCHS),
+        f'Epochs: {LONG_EPOCHS}, one seed.\n\n{ablation_rows(found, LONG_EPOCHS)}',
         f'### MFM\n\n{mfm_rows(found)}',
         f'### Few images\n\n{few_images(found)}',
         '### A second data set\n',

@@ -8,11 +8,12 @@ from pathlib import Path
 from .cost import key as cost_key
 from .found import CHARTED, CONTENDER, ENCODERS, SCORES, Found, methods, name
 from .plan import (
-    ABLATION_EPOCHS,
     ALL_IMAGES,
     FEW_IMAGES,
     FINETUNING,
     HEADLINE,
+    LONG_ABLATIONS,
+    LONG_EPOCHS,
     PARTS,
     PUBLISHED_MFM,
     RANDOM,
@@ -29,6 +30,8 @@ from .plan import (
     tuning,
 )
 
+# Of the choice of a change, in which test images have no part.
+VALIDATION = {'validation': 'fine-tuned, validation images'}
 FROZEN = ('probe_all', 'probe_last', 'knn')  # what runs have without fine-tuning
 
 
@@ -52,7 +55,7 @@ def costs(found: Found) -> str:
     for encoder, title in ENCODERS.items():
         own = found.done.get(cost_key(CONTENDER[encoder]))
         rows = []
-        for config in methods(encoder):
+        for config in (*methods(encoder), *LONG_ABLATIONS[encoder]):
             record = found.done.get(cost_key(config))
             if record and own:
                 paired = [a / b for a, b in zip(record['seconds'], own['seconds'], strict=True)]
@@ -181,23 +184,27 @@ def ratios(found: Found) -> str:
     return table(['share of the cost of', *(SCORES[score] for score in CHARTED)], rows)
 
 
-def ablation_rows(found: Found) -> str:
-    """What one change does to the run of the same seed, beside the spread of the seeds."""
+def ablation_rows(found: Found, epochs: float) -> str:
+    """What a change does to the run of the same seed, beside the spread of the seeds."""
     rows = []
     shown = (*FROZEN, 'finetuned')
+    shown += tuple(VALIDATION) if epochs == LONG_EPOCHS else ()
     for encoder, title in ENCODERS.items():
         own = CONTENDER[encoder]
-        base = {score: found.seeds(own, ABLATION_EPOCHS, score) for score in shown}
+        base = {score: found.seeds(own, epochs, score) for score in shown}
         if SEEDS[0] not in base['probe_all']:
             continue
         rows.append([f'{title}, WaMIM', *(mean(list(seeds.values())) for seeds in base.values())])
         chosen = chosen_lr(own, found.budget, found.tried)
         for key, record in found.done.items():
-            change = changed(record, own, chosen) if record.get('encoder') == encoder else None
+            ours = record.get('encoder') == encoder and record.get('epochs') == epochs
+            change = changed(record, own, chosen) if ours else None
             if change is None:
                 continue
-            tuned = found.done.get(f'{key}/finetuning/0.1/{FINETUNING[0.1]}ep', {})
-            scores = record['scores'] | tuned.get('scores', {})
+            scores = dict(record['scores'])
+            for kind in ('finetuning', 'validation'):
+                tuned = found.done.get(f'{key}/{kind}/0.1/{FINETUNING[0.1]}ep', {})
+                scores |= tuned.get('scores', {})
             cells = [
                 f'{scores[score]:.1f} ({scores[score] - base[score][SEEDS[0]]:+.1f})'
                 if score in scores and SEEDS[0] in base[score]
@@ -205,7 +212,7 @@ def ablation_rows(found: Found) -> str:
                 for score in shown
             ]
             rows.append([f'{title}, {change}', *cells])
-    heads = ['what', *(SCORES[score] for score in shown)]
+    heads = ['what', *((SCORES | VALIDATION)[score] for score in shown)]
     return table(heads, rows) if len(rows) > 1 else 'Not run yet.\n'
 
 
@@ -214,9 +221,7 @@ def changed(record: dict, own: str, chosen: float | None) -> str | None:
 
     None for a run that is no ablation.
     """
-    if record['kind'] != 'pretraining' or record['epochs'] != ABLATION_EPOCHS or record['seed']:
-        return None
-    if record.get('images'):
+    if record['kind'] != 'pretraining' or record['seed'] or record.get('images'):
         return None
     if record['config'].startswith('ablation/'):
         return Path(record['config']).name.rpartition('_')[0]

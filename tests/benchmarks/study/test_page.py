@@ -146,7 +146,24 @@ def test_a_change_is_held_against_the_run_of_its_seed(results):
     tuned = Finetuning(change, 0.1, 5)
     records.append(results / 'cpu.jsonl', entry(tuned) | dict(scores=dict(finetuned=43.0)))
     row = '| ViT, ratio_90 | 44.0 (+1.0) | 2.0 (+1.0) | 1.0 (+0.0) | 43.0 (+0.5) |'
-    assert row in tables.ablation_rows(Found(BUDGET, results))
+    assert row in tables.ablation_rows(Found(BUDGET, results), 1)
+    assert tables.ablation_rows(Found(BUDGET, results), 4) == 'Not run yet.\n'
+
+
+def test_changes_that_are_run_for_longer(results):
+    """They are scored on validation images too; the run that they change has a score of those."""
+    own, change = (
+        Run(config, 4, 1e-3, 0) for config in ('study/wamim_vit', 'ablation/cifar10/levels_2-3_vit')
+    )
+    record = entry(change) | dict(scores=dict(probe_all=44.0, probe_last=2, knn=1))
+    records.append(results / 'cpu.jsonl', record)
+    for run, score in ((own, 50.0), (change, 50.5)):
+        task = Finetuning(run, 0.1, 5, validates=True)
+        records.append(results / 'cpu.jsonl', entry(task) | dict(scores=dict(validation=score)))
+    tried = records.current(results / 'cpu.jsonl')
+    planned = {task.key for task in plan.ablations(BUDGET, tried)}
+    assert {own.key, change.key, task.key, Finetuning(change, 0.1, 5).key} <= planned
+    assert '50.5 (+0.5) |' in tables.ablation_rows(Found(BUDGET, results), 4)
 
 
 def test_few_images(results):
@@ -185,7 +202,7 @@ def test_every_method_has_a_name():
         (dict(config='ablation/cifar10/ratio_90_vit', lr=2e-3), 'ratio_90'),
         (dict(config='study/wamim-subband_vit'), 'norm by subband, learning rate 0.001'),
         (dict(config='study/mae_vit'), None),
-        (dict(lr=2e-3, epochs=2), None),
+        (dict(lr=2e-3, images=1000), None),
         (dict(lr=2e-3, seed=1), None),
         (dict(lr=2e-3, kind='finetuning'), None),
     ],
