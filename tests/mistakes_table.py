@@ -422,8 +422,9 @@ TABLE: dict[str, list[Mistake]] = {
         late(
             'weights alone, to resume from',
             f'train {VIT} --resume {{files}}/weights.pth {{run}}',
-            'the checkpoint has no meta, message_hub, optimizer: it holds weights only, and no '
-            'run to resume; start a new one from them with --cfg-options load_from=CHECKPOINT',
+            '--resume: the checkpoint has no meta, message_hub, optimizer: it holds weights alone, '
+            'and no run to resume; start anew from its weights: no --resume, and --cfg-options '
+            'load_from=CHECKPOINT',
         ),
         late(
             'a file that would run code',

@@ -23,7 +23,7 @@ ARROWS = {
     # One ties the loader to the model, and one a checkpoint's positions.
     'hooks': {
         *('ops', 'interop', 'models', 'data', 'class_names', 'saved_config'),
-        *('launcher_notes', 'model_wrappers'),
+        *('launcher_notes', 'model_wrappers', 'image_files'),
     },
     'optim': {'ops', 'interop'},
     'strategies': {'ops', 'class_names'},

@@ -9,6 +9,10 @@ SUFFIXES = (
     *('.jpg', '.jpeg', '.jfif', '.png', '.webp', '.bmp', '.tif', '.tiff', '.ppm', '.pgm'),
     *('.gif', '.jp2', '.avif'),
 )
+#: In a work dir: the list of files that training could not read.
+BAD_FILES = 'bad_files.txt'
+#: The share of such files from which on a training stops.
+MAX_BAD_SHARE = 0.3
 
 
 def files_under(folder: str | Path) -> list[Path]:

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmpretrain.registry import TRANSFORMS
 from PIL import Image
 
 from wamim_mm.data.images import centre_crop_pipeline, loading_step, train_pipeline
+from wamim_mm.data.loading import LoadImage
 
 
 @pytest.mark.parametrize('size', [(32, 32), (32, 64), (64, 32)])
@@ -78,5 +80,8 @@ def test_the_pipeline_of_the_training():
     ):
         cfg = Config(dict(train_dataloader=dict(dataset=wrapped)))
         step = loading_step(train_pipeline(cfg))
-        assert step == dict(type='mmpretrain.LoadImage', max_pixels=9)
-    assert loading_step(train_pipeline(Config({}))) == dict(type='mmpretrain.LoadImage')
+        assert step == dict(type=LoadImage, max_pixels=9)
+    assert loading_step(train_pipeline(Config({}))) == dict(type=LoadImage)
+    # A step of another library, and one that is a class.
+    steps = [dict(type='PackDetInputs'), dict(type=LoadImageFromFile, color_type='grayscale')]
+    assert loading_step(steps) == dict(type=LoadImage, color_type='grayscale')

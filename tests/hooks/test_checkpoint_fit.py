@@ -10,8 +10,8 @@ from torch import nn
 from wamim_mm import CheckpointFitHook
 
 
-def check(strict, state, model=None, resume=False, **more):
-    runner = SimpleNamespace(model=model or nn.Sequential(nn.Linear(3, 2)), _resume=resume)
+def check(strict, state, model=None, **more):
+    runner = SimpleNamespace(model=model or nn.Sequential(nn.Linear(3, 2)))
     CheckpointFitHook(strict).after_load_checkpoint(runner, {'state_dict': state, **more})
 
 
@@ -93,16 +93,6 @@ def test_what_is_new_by_design_is_not_missing():
 def test_refuses(strict, state, model, message):
     with pytest.raises(ValueError, match=message):
         check(strict, state, model)
-
-
-def test_what_a_resumed_run_needs():
-    own = nn.Sequential(nn.Linear(3, 2)).state_dict()
-    parts = dict(meta={}, message_hub={}, optimizer={})
-    check(True, own, resume=True, **parts)
-    for name in parts:
-        left = {part: value for part, value in parts.items() if part != name}
-        with pytest.raises(ValueError, match=rf'has no {name}: .*load_from=CHECKPOINT'):
-            check(True, own, resume=True, **left)
 
 
 def test_tables_that_the_host_does_not_resize():

@@ -278,10 +278,11 @@ def test_what_cannot_be_followed_is_refused(tmp_path):
     sgd = {'optim_wrapper': {'optimizer': {'type': 'SGD', 'lr': 1.0, 'momentum': 0.9}}}
     with pytest.raises(ValueError, match='of another optimizer than SGD, without momentum'):
         resume(tmp_path, path, COSINE, {'max_epochs': 4}, **sgd)
-    weights = torch.load(path, weights_only=False)['state_dict']
-    torch.save({'state_dict': weights}, first / 'weights.pth')
-    with pytest.raises(ValueError, match='holds weights alone, and no state of a run; start anew'):
-        resume(tmp_path, first / 'weights.pth', COSINE, {'max_epochs': 4})
+    whole = torch.load(path, weights_only=False)
+    for part in ('meta', 'message_hub', 'optimizer'):
+        torch.save({k: v for k, v in whole.items() if k != part}, first / 'part.pth')
+        with pytest.raises(ValueError, match=rf'no {part}: it holds weights .* load_from=CHECKPO'):
+            resume(tmp_path, first / 'part.pth', COSINE, {'max_epochs': 4})
 
 
 def test_a_plateau_goes_on_as_it_was(tmp_path):

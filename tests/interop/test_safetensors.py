@@ -69,11 +69,10 @@ def test_load_from_and_testing(path, weights, tmp_path):
     assert_loaded(strict.model, weights)
 
 
-@pytest.mark.parametrize('hook', [CheckpointFitHook(strict=True), ResumeHook()])
-def test_it_is_no_run_to_resume(path, hook, tmp_path):
+def test_it_is_no_run_to_resume(path, tmp_path):
     resumed = runner(tmp_path / 'run', epochs=1, load_from=path, resume=True)
-    resumed.register_hook(hook)
-    with pytest.raises(ValueError, match=r'holds weights (only|alone), and no .* load_from='):
+    resumed.register_hook(ResumeHook())
+    with pytest.raises(ValueError, match=r'holds weights alone, and no .* load_from='):
         resumed.load_or_resume()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..class_names import import_custom_modules, library_of, name_pretrained
+from ..image_files import BAD_FILES, MAX_BAD_SHARE
 from ..interop.data_root import move_data_root
 from .arguments import check_arguments, check_values
 from .checks import (
@@ -42,8 +43,6 @@ if TYPE_CHECKING:
     from mmengine.hooks import Hook
     from mmengine.runner import Runner
 
-#: Of the training set's files; `data.bad_files` has it too, and is not imported before its time.
-MAX_BAD_SHARE = 0.3
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
@@ -231,7 +230,6 @@ def build_runner(
     from mmengine.dist import sync_random_seed
 
     from .. import register
-    from ..data.bad_files import LIST
     from ..data.checks import check_datasets
     from ..data.format_checks import check_formats
     from ..data.seeding import seed_draws
@@ -282,7 +280,7 @@ def build_runner(
             runner.register_hook(heartbeat)
     loader, seed = runner._train_dataloader, cfg.get('randomness', {}).get('seed')
     if 'train_dataloader' in loaders and isinstance(loader, dict):
-        bad_files = Path(cfg.work_dir, LIST)
+        bad_files = Path(cfg.work_dir, BAD_FILES)
         if is_first_process() and not cfg.get('resume'):
             bad_files.unlink(missing_ok=True)  # of a start that came to nothing
         seed_draws(loader, sync_random_seed() if seed is None else seed, str(bad_files))

@@ -25,6 +25,8 @@ MASK_FOLDERS = ('annotations', 'masks', 'labels', 'label_maps')
 CLASS_FILES = ('labels.txt', 'classes.txt')
 #: What no loss and no score counts.
 IGNORED = 255
+#: Classes that a line names.
+SAID = 8
 #: Label maps that are read together to see whether 0 is a class, and for how many seconds.
 SAMPLE, LOOK_SECONDS = 40, 60
 
@@ -317,7 +319,7 @@ def _set_class_counts(model: Any, count: int) -> None:
         model['num_classes'] = count
 
 
-def _said(classes: list[str], where: str, most: int = 8) -> str:
+def _said(classes: list[str], where: str) -> str:
     """How many classes were found where, and the first of them."""
-    more = [f'and {len(classes) - most} more'] if len(classes) > most else []
-    return f'{len(classes)} classes of {where}: {", ".join([*classes[:most], *more])}'
+    more = [f'and {len(classes) - SAID} more'] if len(classes) > SAID else []
+    return f'{len(classes)} classes of {where}: {", ".join([*classes[:SAID], *more])}'

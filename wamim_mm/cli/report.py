@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..class_names import import_custom_modules, short_name
-from ..image_files import is_shards
+from ..image_files import BAD_FILES, is_shards
 from .checks import find_images
 from .curves import as_svg, logged, machine, pyplot, scalars, versions
 from .errors import CommandParser, command, positive
@@ -146,7 +146,7 @@ class Run:
             else ('step', loop.get('max_iters'))
         )
         found = 'Finished' if self.ended else 'Not finished'
-        bad = self.folder / 'bad_files.txt'
+        bad = self.folder / BAD_FILES
         count = len(bad.read_bytes().splitlines()) if bad.is_file() else 0
         return (
             f'{found}: {unit} {last[unit]} of {of}, {last["step"] * self.batch:,} images seen in '

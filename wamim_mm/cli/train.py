@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
+from ..image_files import MAX_BAD_SHARE
 from .errors import CommandParser, command, share
-from .launch import MAX_BAD_SHARE, add_common_arguments, build_runner, load_config
+from .launch import add_common_arguments, build_runner, load_config
 from .settings import is_first_process, process_count
 from .visualizers import add_backends, add_log_to
 from .work_dir import claim_work_dir, holds_checkpoint, note_start, started_before

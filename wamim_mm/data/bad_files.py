@@ -10,11 +10,6 @@ from mmengine import fileio
 
 __all__ = ['BadFiles', 'BadImage', 'find_fault']
 
-#: The list's name in a work dir.
-LIST = 'bad_files.txt'
-#: The share of bad files from which on a run stops.
-MAX_SHARE = 0.3
-
 
 class BadImage(ValueError):
     """An image cannot be loaded, and its file is at fault.

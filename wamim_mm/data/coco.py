@@ -1,6 +1,7 @@
 """Annotation files in COCO's format, held against images, classes and what a model needs."""
 
 import json
+import logging
 import math
 import os
 from collections import Counter
@@ -117,7 +118,7 @@ def check_content(
             'to one with objects'
         )
     if annotations and not panoptic:
-        _check_annotations(path, images, categories, annotations, masks, training, scored)
+        _check_annotations(path, images, categories, annotations, masks, scored)
 
 
 def check_images(path: str, images: list[dict], folder: str) -> None:
@@ -171,7 +172,7 @@ def check_sizes(
         f'{width} x {height} as it is loaded'
     )
     if len(other) <= FEW_OTHERS * len(some):
-        print_log(text, 'current', level=30)
+        print_log(text, 'current', level=logging.WARNING)
         return
     if (height, width) == (image['width'], image['height']):
         fix = (
@@ -273,7 +274,6 @@ def _check_annotations(
     categories: list[dict],
     annotations: list[dict],
     masks: bool,
-    training: bool,
     scored: bool,
 ) -> None:
     def refuse(wrong: Callable[[dict], bool], text: str) -> None:
@@ -282,7 +282,7 @@ def _check_annotations(
     def note(count: int, text: str) -> None:
         if count:
             text = f'{path!r}: {count} of {len(annotations)} annotations {text}'
-            print_log(text, 'current', level=30)
+            print_log(text, 'current', level=logging.WARNING)
 
     refuse(lambda a: 'id' not in a, "have no 'id'")
     _check_ids(path, 'annotations', annotations)
@@ -339,15 +339,15 @@ def _check_annotations(
 
 def _check_masks(path: str, annotations: list[dict], note: Callable[[int, str], None]) -> None:
     bare = [a for a in annotations if not a.get('segmentation')]
-    fix = (
-        'add them, or use a detector without masks and a pipeline without with_mask=True (and '
+    without = (
+        'use a detector without masks and a pipeline without with_mask=True (and '
         "metric='bbox' in the evaluators)"
     )
     if bare:
         raise ValueError(
             f"{path!r}: {len(bare)} of {len(annotations)} annotations have no 'segmentation' "
             f'(id {shown([a["id"] for a in bare])}), and the model learns or is scored on masks; '
-            f'{fix}'
+            f'add them, or {without}'
         )
     kinds = [_is_mask(a['segmentation']) for a in annotations]
     foreign = [a for a, kind in zip(annotations, kinds, strict=True) if kind is None]
@@ -357,7 +357,7 @@ def _check_masks(path: str, annotations: list[dict], note: Callable[[int, str], 
             f'{path!r}: {len(foreign) or len(annotations)} of {len(annotations)} annotations have '
             f"a 'segmentation' that pycocotools cannot read, such as {example}; it is a list of "
             'polygons, [[x1, y1, x2, y2, x3, y3, ...], ...], or a mask {"size": [height, width], '
-            f'"counts": ...}}; correct them, or {fix.removeprefix("add them, or ")}'
+            f'"counts": ...}}; correct them, or {without}'
         )
     note(kinds.count(False), 'have no polygon of three points or more and are ignored')
 

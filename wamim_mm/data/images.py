@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
 
-from ..class_names import short_name
-
-LOADERS = ('LoadImageFromFile', 'LoadImage', 'LoadRandomResizedCrop')
+from ..class_names import class_of
+from .loading import LoadImage, LoadRandomResizedCrop
 
 
 def train_pipeline(cfg: Config) -> list[dict]:
@@ -18,13 +18,23 @@ def train_pipeline(cfg: Config) -> list[dict]:
 
 
 def loading_step(pipeline: Sequence[dict]) -> dict:
-    """A step that reads whole images as a pipeline does: its colours, its range, its limit."""
+    """A step that reads whole images as a pipeline does: its colours, its range, its limit.
+
+    It is the pipeline's own where that is a `LoadImage`, such as one of a user's own that inherits
+    from it.
+    """
     for step in pipeline:
-        if short_name(step) in LOADERS:
+        try:
+            loader = class_of(step, 'TRANSFORMS')
+        except ValueError:  # a step of another library
+            continue
+        if issubclass(loader, LoadImage):
+            return dict(step, type=loader)
+        if issubclass(loader, LoadImageFromFile | LoadRandomResizedCrop):
             keys = ('color_type', 'value_range', 'max_pixels')
             given = {key: step[key] for key in keys if key in step}
-            return dict(type='mmpretrain.LoadImage', **given)
-    return dict(type='mmpretrain.LoadImage')
+            return dict(type=LoadImage, **given)
+    return dict(type=LoadImage)
 
 
 def centre_crop_pipeline(size: tuple[int, int], pipeline: Sequence[dict] = ()) -> list[dict]:

@@ -1,5 +1,6 @@
 """Label maps of semantic segmentation that do not belong to their images or classes."""
 
+import logging
 import os
 import time
 from collections import Counter
@@ -110,7 +111,7 @@ def check_files(name: str, dataset: Any) -> None:
                     f'{len(unused)} label maps of {name} have no image with the suffix '
                     f'{dataset.img_suffix} ({shown(unused)})',
                     'current',
-                    level=30,
+                    level=logging.WARNING,
                 )
 
 

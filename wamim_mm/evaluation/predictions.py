@@ -12,11 +12,11 @@ from mmengine.logging import MMLogger
 from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmengine.registry import VISUALIZERS
 from mmengine.visualization import Visualizer
+from mmpretrain.registry import TRANSFORMS
 from tqdm import tqdm
 
 from ..class_names import builds, library_of
 from ..data.images import loading_step
-from ..data.loading import LoadImage
 from .models import build_model, load_weights
 
 
@@ -78,9 +78,8 @@ def rgb_picture(path: Path | str, like: Sequence[dict]) -> np.ndarray:
     Raises:
         ValueError: It is no image, or the pipeline would cut bits or bands off.
     """
-    step = loading_step(like)
-    step.pop('type')
-    return _rgb(LoadImage(**step)(dict(img_path=str(path)))['img'])
+    load = TRANSFORMS.build(loading_step(like))
+    return _rgb(load(dict(img_path=str(path)))['img'])
 
 
 def _rgb(image: np.ndarray) -> np.ndarray:

@@ -31,7 +31,7 @@ class Trial(NamedTuple):
     parameters: int
 
 
-def try_steps(cfg: Config, size: int, batch_size: int, least: int = 1) -> Trial:
+def try_steps(cfg: Config, size: int, batch_size: int) -> Trial:
     """Take some steps on random images; on a GPU with half the batch as long as memory is short.
 
     Args:
@@ -39,17 +39,16 @@ def try_steps(cfg: Config, size: int, batch_size: int, least: int = 1) -> Trial:
             wrapper's precision.
         size: Their side in pixels.
         batch_size: Images of a step.
-        least: The smallest batch to try.
 
     Raises:
-        torch.cuda.OutOfMemoryError: Not even the smallest batch fits.
+        torch.cuda.OutOfMemoryError: Not even one image fits.
     """
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     while True:
         try:
             return _steps(cfg, size, batch_size, device)
         except torch.cuda.OutOfMemoryError:
-            if batch_size <= least:
+            if batch_size == 1:
                 raise
         # Only here nothing holds the model any more.
         torch.cuda.empty_cache()

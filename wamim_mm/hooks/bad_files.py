@@ -9,7 +9,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from ..data.bad_files import LIST, MAX_SHARE, BadFiles
+from ..data.bad_files import BadFiles
+from ..image_files import BAD_FILES, MAX_BAD_SHARE
 
 #: Iterations between two looks at the list.
 EVERY = 50
@@ -35,14 +36,14 @@ class BadFilesHook(Hook):
 
     priority = 'VERY_LOW'  # after the checkpoint of an epoch
 
-    def __init__(self, max_share: float = MAX_SHARE) -> None:
+    def __init__(self, max_share: float = MAX_BAD_SHARE) -> None:
         if not 0 <= max_share <= 1:
             raise ValueError(f'BadFilesHook: max_share must be from 0 to 1, got {max_share}')
         self.max_share = max_share
 
     def before_train(self, runner: Runner) -> None:
         """Count those that the run had listed before it was resumed."""
-        self._files = BadFiles(str(Path(runner.work_dir, LIST)))
+        self._files = BadFiles(str(Path(runner.work_dir, BAD_FILES)))
         self._before = len(self._files) if runner._resume else 0
         self._found = self._steps = 0
 

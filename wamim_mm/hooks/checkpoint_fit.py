@@ -40,13 +40,6 @@ class CheckpointFitHook(Hook):
         """
         model = unwrapped(runner.model)
         check_fit(model, checkpoint, self.strict)
-        parts = [] if not runner._resume else ['meta', 'message_hub', 'optimizer']
-        missing = [part for part in parts if part not in checkpoint]
-        if missing:
-            raise ValueError(
-                f'the checkpoint has no {", ".join(missing)}: it holds weights only, and no run to '
-                'resume; start a new one from them with --cfg-options load_from=CHECKPOINT'
-            )
         if not self.strict and hasattr(model, 'backbone'):
             _move_positions(runner, model.backbone, checkpoint)
 

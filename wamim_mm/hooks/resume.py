@@ -16,7 +16,7 @@ from ..saved_config import read_config
 PROGRESS = ('last_step', '_global_step', '_last_value', 'verbose')
 #: How an optimizer computes, and not what.
 IMPLEMENTATION = ('params', 'foreach', 'fused', 'capturable', 'differentiable')
-ANEW = 'or start anew from its weights: no --resume, and --cfg-options load_from=CHECKPOINT'
+ANEW = 'start anew from its weights: no --resume, and --cfg-options load_from=CHECKPOINT'
 
 
 @HOOKS.register_module()
@@ -39,9 +39,11 @@ class ResumeHook(Hook):
         """
         if not runner._resume:
             return
-        if not {'meta', 'optimizer', 'message_hub'} <= checkpoint.keys():
+        missing = [part for part in ('meta', 'message_hub', 'optimizer') if part not in checkpoint]
+        if missing:
             raise ValueError(
-                f'--resume: the checkpoint holds weights alone, and no state of a run; {ANEW[3:]}'
+                f'--resume: the checkpoint has no {", ".join(missing)}: it holds weights alone, '
+                f'and no run to resume; {ANEW}'
             )
         changes = self._reach(runner, checkpoint)
         for wrapper, saved in _optimizers(runner, checkpoint):
@@ -82,7 +84,7 @@ class ResumeHook(Hook):
             units = ('epochs', 'iterations') if by_iteration else ('iterations', 'epochs')
             raise ValueError(
                 f'--resume: the checkpoint is of a run that counts {units[0]}, and this config '
-                f'counts {units[1]}; use the config that it was trained with, {ANEW}'
+                f'counts {units[1]}; use the config that it was trained with, or {ANEW}'
             )
         unit = 'iterations' if by_iteration else 'epochs'
         name = 'max_iters' if by_iteration else 'max_epochs'
@@ -137,7 +139,7 @@ def _optimizers(runner: Runner, checkpoint: dict) -> Iterator[tuple[OptimWrapper
         if 'param_groups' not in saved.get(name, {}):
             raise ValueError(
                 '--resume: the checkpoint is of a run with another number of optimizers; use the '
-                f'config that it was trained with, {ANEW}'
+                f'config that it was trained with, or {ANEW}'
             )
         yield part, saved[name]
 
@@ -168,7 +170,7 @@ def _changed_parameters(wrapper: OptimWrapper, saved: dict) -> list[str]:
         raise ValueError(
             f'--resume: {optimizer} has {len(ours)} groups with {sum(ours)} parameters, and in the '
             f'checkpoint {len(theirs)} with {sum(theirs)}: frozen layers or paramwise_cfg have '
-            f'changed; {fix}, {ANEW}'
+            f'changed; {fix}, or {ANEW}'
         )
     unknown = [
         key
@@ -180,7 +182,7 @@ def _changed_parameters(wrapper: OptimWrapper, saved: dict) -> list[str]:
     if unknown:
         raise ValueError(
             f'--resume: the checkpoint is of another optimizer than {optimizer}, without '
-            f'{", ".join(unknown)}; {fix}, {ANEW}'
+            f'{", ".join(unknown)}; {fix}, or {ANEW}'
         )
     changes: dict[str, str] = {}
     for group, before in _group_pairs(wrapper, saved):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import logging
 import os
 import shutil
 import sys
@@ -188,7 +189,7 @@ def find_latest(path: str) -> str | None:
             except Exception as error:
                 passed.append(f'{file.name} is passed over: {error}')
     for line in passed:
-        print_log(line, logger='current', level=30)
+        print_log(line, logger='current', level=logging.WARNING)
     folders = [file for file in tried if file.is_dir()]
     if folders and not found:
         raise RuntimeError(

@@ -233,7 +233,10 @@ def test_what_can_work_works(img_size, patch_size, levels, out_indices, ratio):
 def test_subbands_change_the_channels():
     model = build(targets=dict(subbands=('cH', 'cV', 'cD')))
     assert all(t.shape[1] == 9 for t in model.target_generator(torch.randn(1, 3, 64, 64)))
-    model.loss(torch.randn(1, 3, 64, 64))
+    losses = model.loss(torch.randn(1, 3, 64, 64))
+    sum(losses.values()).backward()
+    assert all(loss.isfinite() and loss > 0 for loss in losses.values())
+    assert all(p.grad is not None for p in model.neck.parameters())
 
 
 def test_patches_of_14_pixels():

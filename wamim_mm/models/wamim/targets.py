@@ -33,8 +33,9 @@ class WaveletTargetGenerator(BaseModule):
             the image averaged over ``2**(l - 1)`` pixels. ``'token'``: zero mean and unit variance
             over the channels at one position. ``'none'``: not at all.
         img_size: Height and width, or one number for both, to which images are resized (bicubic)
-            before they are transformed; None leaves them. Where no power of two fits the encoder's
-            patches, 14 pixels, images are resized until a patch has one, 16.
+            before they are transformed; None leaves them. It serves encoders whose patches have no
+            power of two of pixels: for patches of 14, images of 224 are resized to 256, where a
+            patch has 16.
 
     Raises:
         ValueError: Unknown wavelet, subband or norm; levels not ascending, or under 1; a size that
