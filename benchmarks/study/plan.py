@@ -331,12 +331,13 @@ def headline(budget: Budget, tried: dict[str, dict]) -> Iterator[Task]:
         for group, seeds in ((HEADLINE, SEEDS), (ONE_SEED, SEEDS[:1])):
             for encoder, configs in group.items():
                 yield from compared(encoder, configs, lengths, seeds, budget, tried)
-    for share in (1.0, 0.01):
+    for share, lengths in ((1.0, budget.epochs[-1:]), (0.01, budget.epochs[-2:])):
         for encoder, configs in HEADLINE.items():
             for seed in SEEDS:
                 yield Finetuning(Run(RANDOM[encoder], 0, 0.0, seed), share, FINETUNING[share])
-                for run in runs(configs, budget.epochs[-1], seed, budget, tried):
-                    yield Finetuning(run, share, FINETUNING[share])
+                for epochs in lengths:
+                    for run in runs(configs, epochs, seed, budget, tried):
+                        yield Finetuning(run, share, FINETUNING[share])
 
 
 def compared(

@@ -107,13 +107,13 @@ def accuracies(found: Found, encoder: str) -> str:
 
 
 def final(found: Found, encoder: str) -> str:
-    """Fine-tuning on all and on 1 % of the labels, at the largest budget."""
+    """Fine-tuning on all and on 1 % of the labels, by length."""
     rows = []
     for config in (RANDOM[encoder], *HEADLINE[encoder]):
-        epochs = 0 if config in RANDOM.values() else found.budget.epochs[-1]
-        cells = [mean(found.scores(config, epochs, 'finetuned', share)) for share in (1.0, 0.01)]
-        if set(cells) != {'-'}:
-            rows.append([name(config), f'{epochs:g}', *cells])
+        for epochs in (0,) if config in RANDOM.values() else found.budget.epochs:
+            scores = [found.scores(config, epochs, 'finetuned', share) for share in (1.0, 0.01)]
+            if any(scores):
+                rows.append([name(config), f'{epochs:g}', *map(mean, scores)])
     return table(['method', 'epochs', '100 %', '1 %'], rows) if rows else 'Not run yet.\n'
 
 
@@ -205,12 +205,12 @@ def ablation_rows(found: Found, epochs: float) -> str:
             for kind in ('finetuning', 'validation'):
                 tuned = found.done.get(f'{key}/{kind}/0.1/{FINETUNING[0.1]}ep', {})
                 scores |= tuned.get('scores', {})
-            cells = [
-                f'{scores[score]:.1f} ({scores[score] - base[score][SEEDS[0]]:+.1f})'
-                if score in scores and SEEDS[0] in base[score]
-                else '-'
-                for score in shown
-            ]
+            cells = []
+            for score in shown:
+                cell = f'{scores[score]:.1f}' if score in scores else '-'
+                if score in scores and SEEDS[0] in base[score]:
+                    cell += f' ({scores[score] - base[score][SEEDS[0]]:+.1f})'
+                cells.append(cell)
             rows.append([f'{title}, {change}', *cells])
     heads = ['what', *((SCORES | VALIDATION)[score] for score in shown)]
     return table(heads, rows) if len(rows) > 1 else 'Not run yet.\n'
