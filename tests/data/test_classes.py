@@ -12,7 +12,7 @@ from PIL import Image
 
 from wamim_mm.cli.launch import add_common_arguments, build_runner, load_config
 from wamim_mm.data.classes import (
-    Trained,
+    TrainedClasses,
     check_classes,
     check_training_folders,
     name_folders,
@@ -182,7 +182,7 @@ def test_wrappers_and_what_is_left_alone(tmp_path):
         dict(type='SeededDataset', seed=0, dataset=dict(folder)),
         dict(folder, type='mmpretrain.CustomDataset'),
     ):
-        name_folders(config, Trained(tuple('abc')), 'mmpretrain')
+        name_folders(config, TrainedClasses(tuple('abc')), 'mmpretrain')
         assert labels(DATASETS.build(config)) == dict(b=1, c=2)
     for other in (
         dict(folder, with_label=False),
@@ -192,7 +192,7 @@ def test_wrappers_and_what_is_left_alone(tmp_path):
         dict(folder, type='CIFAR10'),
     ):
         given = dict(other)
-        name_folders(given, Trained(tuple('abc')), 'mmpretrain')
+        name_folders(given, TrainedClasses(tuple('abc')), 'mmpretrain')
         assert given == other
 
 
@@ -238,7 +238,7 @@ def names(*classes, **more):
 )
 def test_other_classes_are_refused(dataset, message):
     with pytest.raises(ValueError, match=message):
-        check_classes('val_dataloader', dataset, Trained(('a', 'b')))
+        check_classes('val_dataloader', dataset, TrainedClasses(('a', 'b')))
 
 
 def test_classes_that_are_not_compared():
@@ -249,8 +249,8 @@ def test_classes_that_are_not_compared():
         names('x', return_classes=True),  # a prompt
         [],
     ):
-        check_classes('val_dataloader', dataset, Trained(('a', 'b')))
-    check_classes('val_dataloader', names('x'), Trained())
+        check_classes('val_dataloader', dataset, TrainedClasses(('a', 'b')))
+    check_classes('val_dataloader', names('x'), TrainedClasses())
 
 
 def test_names_that_another_release_spells_otherwise(tmp_path):
@@ -258,13 +258,19 @@ def test_names_that_another_release_spells_otherwise(tmp_path):
     ours = [f'n{i}' for i in range(1000)]
     theirs = ['bear, Ursus americanus' if i == 295 else name for i, name in enumerate(ours)]
     save(tmp_path / 'a.pth', theirs)
-    check_classes('test_dataloader', names(*ours), Trained.of(str(tmp_path / 'a.pth')))
+    check_classes(
+        'test_dataloader', names(*ours), TrainedClasses.from_checkpoint(str(tmp_path / 'a.pth'))
+    )
     with pytest.raises(ValueError, match=r'1 are missing there .*; 1 are new there'):
-        check_classes('val_dataloader', names(*ours), Trained(theirs))
+        check_classes('val_dataloader', names(*ours), TrainedClasses(theirs))
     for other in (ours[:2] + ours[3:4] + ours[2:3] + ours[4:], ours[:-1], [*ours, 'more']):
         save(tmp_path / 'a.pth', other)
         with pytest.raises(ValueError, match='has other classes than the checkpoint'):
-            check_classes('test_dataloader', names(*ours), Trained.of(str(tmp_path / 'a.pth')))
+            check_classes(
+                'test_dataloader',
+                names(*ours),
+                TrainedClasses.from_checkpoint(str(tmp_path / 'a.pth')),
+            )
 
 
 def test_resuming_with_other_classes(tmp_path):

@@ -107,7 +107,7 @@ def prepare(args: argparse.Namespace, cfg: Config) -> Runner:
 
     from mmengine.registry import DATASETS
 
-    from ..data.classes import Trained, name_folders
+    from ..data.classes import TrainedClasses, name_folders
     from ..evaluation.robustness import check_head, folder_classes
 
     if args.on == 'corruptions':
@@ -115,7 +115,7 @@ def prepare(args: argparse.Namespace, cfg: Config) -> Runner:
         # Before there are copies: all of them are of the same images.
         use_shards(given)
         use_image_folder(given, cfg)
-        name_folders(given, Trained.of(args.checkpoint), 'mmpretrain')
+        name_folders(given, TrainedClasses.from_checkpoint(args.checkpoint), 'mmpretrain')
         datasets = on_the_fly(given, args.severities, cfg.get('default_scope'))
         cfg.test_evaluator = dict(type='mmpretrain.Accuracy', topk=1)
     else:

@@ -19,7 +19,7 @@ from torch import nn
 from ..class_names import LIBRARIES, class_of, short_name
 from ..model_wrappers import unwrapped
 from .classes import (
-    Trained,
+    TrainedClasses,
     check_classes,
     check_training_folders,
     inner,
@@ -53,7 +53,7 @@ def check_datasets(runner: Runner, loaders: tuple[str, ...]) -> None:
     """
     scope = runner.cfg.get('default_scope')
     model = unwrapped(runner.model)
-    trained = Trained()
+    trained = TrainedClasses()
     for name in loaders:
         loader, loop = getattr(runner, f'_{name}'), name.replace('dataloader', 'loop')
         if loader is None or getattr(runner, f'_{loop}') is None:
@@ -63,7 +63,7 @@ def check_datasets(runner: Runner, loaders: tuple[str, ...]) -> None:
         # Some benchmarks have a part of the classes, and a metric that knows which.
         some = tested and _scores_some_classes(runner.cfg)
         if tested and not some and runner._load_from:
-            trained = Trained.of(runner._load_from)
+            trained = TrainedClasses.from_checkpoint(runner._load_from)
         given = loader['dataset'] if isinstance(loader, dict) else None
         config = given if isinstance(given, dict) else {}
         if not training:
@@ -73,8 +73,8 @@ def check_datasets(runner: Runner, loaders: tuple[str, ...]) -> None:
             check_training_folders(dataset)
             path = _resumed(runner) if runner._resume else None
             if path and not Path(path).is_dir():  # DeepSpeed's, which its engine reads alone
-                check_classes(name, dataset, Trained.of(path))
-            trained = Trained.on(dataset)
+                check_classes(name, dataset, TrainedClasses.from_checkpoint(path))
+            trained = TrainedClasses.from_dataset(dataset)
         else:
             check_classes(name, dataset, trained)
             if trained.classes is None and not some:

@@ -24,7 +24,7 @@ SHOWN = 3  # names in a message
 LEFT_BEHIND = ('__MACOSX', '@eaDir', 'lost+found', '$RECYCLE.BIN')
 
 
-class Trained(NamedTuple):
+class TrainedClasses(NamedTuple):
     """The classes that a model is trained on.
 
     Attributes:
@@ -39,14 +39,14 @@ class Trained(NamedTuple):
     origin: str = 'the training set'
 
     @classmethod
-    def on(cls, dataset: Any) -> Trained:
+    def from_dataset(cls, dataset: Any) -> TrainedClasses:
         """The classes of a training set as it was built, wrappers included."""
         folders = next((p.folder_to_idx for p in inner(dataset) if _has_folders(p)), None)
         classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
         return cls(classes, folders and list(folders))
 
     @classmethod
-    def of(cls, checkpoint: str) -> Trained:
+    def from_checkpoint(cls, checkpoint: str) -> TrainedClasses:
         """The classes that a checkpoint was trained on, where it holds them."""
         return cls(trained_classes(checkpoint), None, CHECKPOINT)
 
@@ -91,7 +91,7 @@ class ClassFolders(CustomDataset):
         return samples
 
 
-def name_folders(dataset: dict, trained: Trained, scope: str | None) -> None:
+def name_folders(dataset: dict, trained: TrainedClasses, scope: str | None) -> None:
     """Let the class folders of a data set be labelled by their names.
 
     Data sets inside wrappers (``dataset``, ``datasets``) are changed too. Others than mmpretrain's
@@ -204,7 +204,7 @@ def check_training_folders(dataset: Any) -> None:
             )
 
 
-def check_classes(name: str, dataset: Any, trained: Trained) -> None:
+def check_classes(name: str, dataset: Any, trained: TrainedClasses) -> None:
     """Hold the classes of a data set against those that a model is trained on.
 
     Args:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from ..data.checks import build_dataset
-from ..data.classes import Trained, check_training_folders, name_folders
+from ..data.classes import TrainedClasses, check_training_folders, name_folders
 from ..data.corruptions import corrupted
 from ..data.images import centre_crop_pipeline
 from ..image_files import SUFFIXES
@@ -81,7 +81,7 @@ def split_loader(
         extensions=SUFFIXES,
     )
     if classes is not None:
-        name_folders(config, Trained(classes), 'mmpretrain')
+        name_folders(config, TrainedClasses(classes), 'mmpretrain')
     data, _ = build_dataset(partial(DATASETS.build, config), split, config, 'mmpretrain')
     if classes is None:
         check_training_folders(data)

@@ -10,7 +10,7 @@ from mmpretrain.models.backbones.base_backbone import BaseBackbone
 from torch import nn
 
 from ..model_wrappers import unwrapped
-from ..models.position_grid import backbone_tensors, check_grid, find_move
+from ..models.position_grid import backbone_tensors, check_grid, compare_grids
 from .pretrained_fit import RESIZED, new_by_design
 
 
@@ -112,16 +112,16 @@ def check_fit(
 def _move_positions(runner: Runner, backbone: nn.Module, checkpoint: dict) -> None:
     """Resize the backbone's position embedding in a checkpoint, where it is on another grid."""
     theirs = backbone_tensors(checkpoint)
-    move = find_move(backbone, theirs, checkpoint)
-    if move is None or move.source == move.target:
+    change = compare_grids(backbone, theirs, checkpoint)
+    if change is None or change.source == change.target:
         return
-    if move.source is None:
+    if change.source is None:
         raise ValueError(
-            f'backbone.{move.name} of the checkpoint has {theirs[move.name].shape[1]} tokens, no '
-            'square grid of patches, and the file does not say of which grid (meta.cfg); take the '
-            'checkpoint as its run has written it'
+            f'backbone.{change.name} of the checkpoint has {theirs[change.name].shape[1]} tokens, '
+            'no square grid of patches, and the file does not say of which grid (meta.cfg); take '
+            'the checkpoint as its run has written it'
         )
     state = checkpoint.get('state_dict', checkpoint)
-    key = next(key for key in state if key.removeprefix('module.') == f'backbone.{move.name}')
-    state[key] = move.resized(theirs[move.name], backbone)
-    runner.logger.info(f'backbone.{move.name} resized from {move.sizes}')
+    key = next(key for key in state if key.removeprefix('module.') == f'backbone.{change.name}')
+    state[key] = change.resized(theirs[change.name], backbone)
+    runner.logger.info(f'backbone.{change.name} resized from {change.sizes}')

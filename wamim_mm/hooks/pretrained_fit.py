@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..class_names import pretrained_init
 from ..model_wrappers import unwrapped
-from ..models.position_grid import Move, find_move
+from ..models.position_grid import GridChange, compare_grids
 from ..ops.sharding import whole
 
 # What hosts resize to another input or window size while they load.
@@ -51,7 +51,7 @@ class PretrainedFitHook(Hook):
         self.allow_partial = allow_partial
         # The checkpoint, read once: memory-mapped from before_run to before_train.
         self._theirs: dict[str, Tensor] | None = None
-        self._move: Move | None = None
+        self._change: GridChange | None = None
 
     def before_run(self, runner: Runner) -> None:
         """Compare names and shapes.
@@ -102,24 +102,24 @@ class PretrainedFitHook(Hook):
                 "use the pre-trained encoder's architecture, or bring its names into the host's "
                 'with tools/export_backbone.py',
             )
-        move = find_move(backbone, theirs, checkpoint)
-        if move is not None and move.source is None:
+        change = compare_grids(backbone, theirs, checkpoint)
+        if change is not None and change.source is None:
             self._complain(
                 runner,
-                f'{move.name} in {path} has {theirs[move.name].shape[1]} tokens, no square grid of '
-                'patches, and the file does not say of which grid (meta.cfg)',
+                f'{change.name} in {path} has {theirs[change.name].shape[1]} tokens, no square '
+                'grid of patches, and the file does not say of which grid (meta.cfg)',
                 'take the checkpoint as its run has written it',
             )
-        elif move is not None and move.source != move.target:
-            self._move = move
-            theirs[move.name] = move.resized(theirs[move.name], backbone)
+        elif change is not None and change.source != change.target:
+            self._change = change
+            theirs[change.name] = change.resized(theirs[change.name], backbone)
             prefix = _prefix(init_cfg)
             key = next(
                 key
                 for key in _state(checkpoint)
-                if key.removeprefix('module.').removeprefix(prefix) == move.name
+                if key.removeprefix('module.').removeprefix(prefix) == change.name
             )
-            _serve(path, checkpoint, key, theirs[move.name])
+            _serve(path, checkpoint, key, theirs[change.name])
 
     def before_train(self, runner: Runner) -> None:
         """Compare values and report how many tensors were loaded.
@@ -128,11 +128,11 @@ class PretrainedFitHook(Hook):
             ValueError: The backbone holds other values than the checkpoint.
         """
         theirs, self._theirs = self._theirs, None
-        move, self._move = self._move, None
+        change, self._change = self._change, None
         backbone, init_cfg = _pretrained_backbone(runner)
         if theirs is None or backbone is None:
             return
-        if move is not None:
+        if change is not None:
             CheckpointLoader._schemes.pop(_scheme(init_cfg['checkpoint']))
         ours = _float_tensors(backbone)
         common = [name for name in ours if name in theirs]
@@ -145,8 +145,8 @@ class PretrainedFitHook(Hook):
         report = f'loaded {len(loaded)} of {len(ours)} backbone tensors'
         if resized:
             report += f', {len(resized)} of them resized'
-        if move is not None:
-            report += f', {move.name} resized from {move.sizes}'
+        if change is not None:
+            report += f', {change.name} resized from {change.sizes}'
         new = new_by_design(backbone, theirs)
         if new:
             report += f', {_names(new)} new by design'

@@ -24,7 +24,7 @@ EXTRA_TOKENS = ('cls_token', 'dist_token')
 DEFAULT_SIZE = 224
 
 
-class Move(NamedTuple):
+class GridChange(NamedTuple):
     """An embedding and its two grids, each (rows, columns).
 
     Attributes:
@@ -51,7 +51,9 @@ class Move(NamedTuple):
         return resize_pos_embed(embedding, self.source, self.target, mode, self.extra)
 
 
-def find_move(backbone: nn.Module, theirs: dict[str, Tensor], checkpoint: dict) -> Move | None:
+def compare_grids(
+    backbone: nn.Module, theirs: dict[str, Tensor], checkpoint: dict
+) -> GridChange | None:
     """The grids of the backbone's position embedding and of the checkpoint's.
 
     The checkpoint's is that of its own config (``meta.cfg``), or else a square.
@@ -69,7 +71,7 @@ def find_move(backbone: nn.Module, theirs: dict[str, Tensor], checkpoint: dict) 
         if target is not None and name in theirs and theirs[name].ndim == 3:
             extra = _extra_tokens(name, theirs)
             source = _stored_grid(theirs, checkpoint, theirs[name].shape[1] - extra)
-            return Move(name, extra, source, target)
+            return GridChange(name, extra, source, target)
     return None
 
 
@@ -80,11 +82,12 @@ def check_grid(backbone: nn.Module, checkpoint: dict) -> None:
         backbone: The backbone of any host.
         checkpoint: One of the whole model. If it does not say its grid, its shape is taken for it.
     """
-    move = find_move(backbone, backbone_tensors(checkpoint), checkpoint)
-    if move is not None and move.source not in (None, move.target):
+    change = compare_grids(backbone, backbone_tensors(checkpoint), checkpoint)
+    if change is not None and change.source not in (None, change.target):
         raise ValueError(
-            f'the checkpoint does not fit the model: backbone.{move.name} would have to be resized '
-            f"from {move.sizes} patches; set model.backbone.img_size as in the checkpoint's config"
+            f'the checkpoint does not fit the model: backbone.{change.name} would have to be '
+            f'resized from {change.sizes} patches; set model.backbone.img_size as in the '
+            "checkpoint's config"
         )
 
 

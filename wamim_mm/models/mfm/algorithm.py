@@ -13,7 +13,7 @@ from .head import MFMHead
 from .initialization import init_vit
 
 #: Images of a batch from which on hardly one lacks one of the two filters.
-LEAST_TO_TELL_APART = 16
+MIN_SPLIT_BATCH = 16
 
 
 @MODELS.register_module()
@@ -110,7 +110,7 @@ class MFM(BaseSelfSupervisor):
         """
         degraded, mask = self.degrade(inputs, data_samples)
         kept_low = None
-        if mask is not None and self._mixes_filters and len(inputs) >= LEAST_TO_TELL_APART:
+        if mask is not None and self._mixes_filters and len(inputs) >= MIN_SPLIT_BATCH:
             kept_low = mask[:, mask.shape[1] // 2, mask.shape[2] // 2]  # frequency 0
         return self.head.loss(last(self.backbone(degraded)), inputs, mask, kept_low)
 
