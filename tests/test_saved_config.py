@@ -7,7 +7,7 @@ import sys
 import pytest
 from mmengine.config import Config
 
-from wamim_mm.saved_config import DEEPEST, backbone_config, read_config
+from wamim_mm.saved_config import DEEPEST, backbone_config, parse_config
 
 VALUES = {
     'number': dict(a=1, b=-2, c=1e-5, d=-1.5e300, e=0.1, f=10**30, g=True, h=None),
@@ -23,8 +23,8 @@ VALUES = {
 @pytest.mark.parametrize('kind', VALUES)
 def test_equals_what_mmengine_reads(kind):
     text = Config(VALUES[kind]).pretty_text
-    assert read_config(text) == VALUES[kind]
-    assert repr(read_config(text)) == repr(Config.fromstring(text, '.py')._cfg_dict.to_dict())
+    assert parse_config(text) == VALUES[kind]
+    assert repr(parse_config(text)) == repr(Config.fromstring(text, '.py')._cfg_dict.to_dict())
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_configs_of_the_libraries(name):
     from wamim_mm.cli.checks import read_config as from_file
 
     cfg = from_file(name)
-    assert read_config(cfg.pretty_text) == Config.fromstring(cfg.pretty_text, '.py').to_dict()
+    assert parse_config(cfg.pretty_text) == Config.fromstring(cfg.pretty_text, '.py').to_dict()
 
 
 def test_what_only_this_reads():
@@ -47,7 +47,7 @@ def test_what_only_this_reads():
     text = (
         "a = inf\nb = [-inf]\nc = nan  # a comment\nd = dict(type=torch.nn.ReLU)\ne = ('x'\n 'y')"
     )
-    config = read_config(text)
+    config = parse_config(text)
     assert math.isnan(config.pop('c'))
     assert config == dict(a=math.inf, b=[-math.inf], d=dict(type='torch.nn.ReLU'), e='xy')
 
@@ -88,36 +88,36 @@ HOSTILE = {
 def test_programs_are_refused(name):
     """Of a few that are nested deeply, ``ast.parse`` of Python 3.10 ends the process."""
     with pytest.raises(ValueError) as error:
-        read_config(HOSTILE[name])
+        parse_config(HOSTILE[name])
     assert len(str(error.value)) < 200
 
 
 @pytest.mark.parametrize('value', [None, 1, b'a = 1', ['a = 1'], {}])
 def test_what_is_no_text(value):
     with pytest.raises(ValueError, match='it is no text, it is a'):
-        read_config(value)
+        parse_config(value)
 
 
 def test_how_deep():
     for depth, fine in ((DEEPEST, True), (DEEPEST + 1, False)):
         text = 'a = ' + '[' * depth + ']' * depth
         if fine:
-            assert repr(read_config(text)['a']) == '[' * depth + ']' * depth
+            assert repr(parse_config(text)['a']) == '[' * depth + ']' * depth
         else:
             with pytest.raises(ValueError, match=f'nested more than {DEEPEST} deep'):
-                read_config(text)
+                parse_config(text)
 
 
 def test_comments_take_time_in_proportion():
-    assert read_config('#' * 100_000 + '\n# b\n' * 10_000 + 'a = 1  # c\n#') == dict(a=1)
+    assert parse_config('#' * 100_000 + '\n# b\n' * 10_000 + 'a = 1  # c\n#') == dict(a=1)
     for rest in ('#' * 100_000 + '\n', '# b\n' * 20_000, ' ' * 100_000):
         with pytest.raises(ValueError, match='where only literals'):
-            read_config(f'a = 1\n{rest}!')
+            parse_config(f'a = 1\n{rest}!')
 
 
 def test_the_line_is_named():
     with pytest.raises(ValueError, match=r"line 3 has 'open', where only literals"):
-        read_config('a = 1\nb = dict(\n    c=open("x"))\n')
+        parse_config('a = 1\nb = dict(\n    c=open("x"))\n')
 
 
 def test_the_backbone():
@@ -135,8 +135,8 @@ def test_a_large_text_takes_time_in_proportion():
     """A hundred thousand values in a few seconds, with little memory."""
     code = (
         'import resource; resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))\n'
-        'from wamim_mm.saved_config import read_config\n'
-        "print(len(read_config('a = [' + '0.5, ' * 100_000 + ']')['a']))"
+        'from wamim_mm.saved_config import parse_config\n'
+        "print(len(parse_config('a = [' + '0.5, ' * 100_000 + ']')['a']))"
     )
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=20)
     assert done.stdout.strip() == '100000', done.stderr

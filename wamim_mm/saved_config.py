@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ['backbone_config', 'preprocessor_config', 'read_config']
+__all__ = ['backbone_config', 'parse_config', 'preprocessor_config']
 
 #: Deeper than any config of the libraries, which reach ten.
 DEEPEST = 50
@@ -27,7 +27,7 @@ _TOKEN = re.compile(
 _NAMES = {'True': True, 'False': False, 'None': None}
 
 
-def read_config(text: Any) -> dict[str, Any]:
+def parse_config(text: Any) -> dict[str, Any]:
     """What a config assigns, by name.
 
     Args:
@@ -47,12 +47,12 @@ def backbone_config(text: Any) -> tuple[str | None, dict[str, Any]]:
     """The scope of ``model.backbone`` and its config.
 
     Args:
-        text: As for `read_config`.
+        text: As for `parse_config`.
 
     Raises:
         ValueError: It is no such text, or has no ``model.backbone`` with a ``type``.
     """
-    config = read_config(text)
+    config = parse_config(text)
     model = config.get('model')
     backbone = model.get('backbone') if isinstance(model, dict) else None
     if not isinstance(backbone, dict) or not isinstance(backbone.get('type'), str):
@@ -67,12 +67,12 @@ def preprocessor_config(text: Any) -> dict[str, Any]:
     """The config of the data preprocessor: the model's or, where it has none, the run's.
 
     Args:
-        text: As for `read_config`, whose errors it raises.
+        text: As for `parse_config`, whose errors it raises.
 
     Returns:
         Empty where there is none.
     """
-    config = read_config(text)
+    config = parse_config(text)
     model = config.get('model')
     own = model.get('data_preprocessor') if isinstance(model, dict) else None
     found = own or config.get('data_preprocessor')

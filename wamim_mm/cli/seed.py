@@ -8,7 +8,7 @@ from mmengine.dist import is_distributed, sync_random_seed
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from ..interop.saving import find_latest
-from ..saved_config import read_config
+from ..saved_config import parse_config
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -40,5 +40,7 @@ def _kept_seed(cfg: Config) -> int | None:
     meta = (checkpoint.get('meta') or {}) if isinstance(checkpoint, dict) else {}
     if meta.get('seed') is not None:
         return meta['seed']
+    if 'cfg' not in meta:
+        return None
     # MMEngine's FlexibleRunner keeps it in the config alone.
-    return (read_config(meta['cfg']).get('randomness') or {}).get('seed') if 'cfg' in meta else None
+    return (parse_config(meta['cfg']).get('randomness') or {}).get('seed')

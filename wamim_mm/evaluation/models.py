@@ -11,7 +11,7 @@ from torch import nn
 from ..class_names import library_of
 from ..hooks.checkpoint_fit import check_fit
 from ..interop.untrusted import check_untrusted
-from ..saved_config import read_config
+from ..saved_config import parse_config
 
 __all__ = ['build_model', 'checkpoint_config', 'input_size', 'load_encoder', 'load_weights']
 
@@ -33,7 +33,7 @@ def checkpoint_config(path: str) -> Config:
             f"{path} does not hold its run's config (meta.cfg); give the config before it"
         )
     try:
-        config = read_config(text)
+        config = parse_config(text)
         check_untrusted(config)
     except ValueError as error:
         raise ValueError(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..class_names import class_of
 from ..interop.untrusted import check_untrusted, registered_only
-from ..saved_config import read_config
+from ..saved_config import parse_config
 from .backbone import Backbone
 from .conversion import Handover, image_size, library
 
@@ -81,7 +81,7 @@ def _classifier(backbone: Backbone) -> ImageClassifier | None:
     Raises:
         ValueError: Its config names what would run code of the checkpoint's author.
     """
-    config = read_config(backbone.config)
+    config = parse_config(backbone.config)
     scope = config.get('default_scope')
     parts = {name: config['model'].get(name) for name in ('type', '_scope_', 'neck', 'head')}
     with registered_only():

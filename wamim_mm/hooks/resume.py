@@ -10,7 +10,7 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop, Runner
 
-from ..saved_config import read_config
+from ..saved_config import parse_config
 
 #: Where a scheduler is, and not what it is.
 PROGRESS = ('last_step', '_global_step', '_last_value', 'verbose')
@@ -118,7 +118,7 @@ def _by_iteration(runner: Runner) -> bool:
 def _was_by_iteration(meta: dict, runtime_info: dict) -> bool:
     """Whether the checkpoint's run counted iterations, from its config, which is not run."""
     with suppress(ValueError):  # no config, or none that is read as data
-        train_cfg = read_config(meta.get('cfg')).get('train_cfg')
+        train_cfg = parse_config(meta.get('cfg')).get('train_cfg')
         if isinstance(train_cfg, dict):
             return 'max_iters' in train_cfg
     return meta['epoch'] == 0 and runtime_info.get('max_epochs', 1) == 1

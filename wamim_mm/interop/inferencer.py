@@ -1,14 +1,14 @@
 """The config that an inferencer finds in a checkpoint is read as data.
 
 ``DetInferencer(weights=FILE)`` and mmsegmentation's take the config out of the file, and MMEngine
-runs it as a program. Upstream: `read_config`, `check_untrusted` and `registered_only`.
+runs it as a program. Upstream: `parse_config`, `check_untrusted` and `registered_only`.
 """
 
 import functools
 from collections.abc import Callable
 from typing import Any
 
-from ..saved_config import read_config
+from ..saved_config import parse_config
 from .untrusted import check_untrusted, registered_only
 
 
@@ -28,7 +28,7 @@ def _config_of(weights: str) -> Any:
     if text is None:
         raise ValueError(f'{weights} does not hold the config of its run; {fix}')
     try:
-        config = read_config(text)
+        config = parse_config(text)
         check_untrusted(config)
     except ValueError as error:
         raise ValueError(f'the config in {weights} cannot be used: {error}; {fix}') from None
