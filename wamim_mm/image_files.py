@@ -1,5 +1,7 @@
 """Which files are images, which are in a folder, and which folders hold them in tar shards."""
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from .interop.folders import is_one, walk
@@ -23,6 +25,20 @@ def files_under(folder: str | Path) -> list[Path]:
     if not Path(folder).is_dir():
         return []
     return [Path(entry.path) for entry in walk(folder) if is_one(entry.is_file)]
+
+
+def missing_files(paths: Iterable[str]) -> tuple[list[str], dict[str, set[str]]]:
+    """Files that do not exist, and by folder the names of those that do.
+
+    Each folder is listed once: to ask for 100,000 files one by one is slow on network storage.
+    """
+    paths = list(paths)
+    folders = {os.path.dirname(path) for path in paths}
+    names = {
+        folder: set(os.listdir(folder)) if os.path.isdir(folder) else set() for folder in folders
+    }
+    missing = [path for path in paths if os.path.basename(path) not in names[os.path.dirname(path)]]
+    return missing, names
 
 
 def spread(total: int, count: int) -> list[int]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from mmengine.logging import print_log
 
+from ..image_files import missing_files
 from .classes import shown
 
 FORMAT = '{"images": [...], "annotations": [...], "categories": [...]}'
@@ -124,12 +125,7 @@ def check_content(
 def check_images(path: str, images: list[dict], folder: str) -> None:
     """Raise FileNotFoundError unless all images of a file are in their folder."""
     paths = [os.path.join(folder, image['file_name']) for image in images if 'file_name' in image]
-    # Each folder is listed once: to ask for 100,000 files one by one is slow on network storage.
-    present = {
-        part: set(os.listdir(part)) if os.path.isdir(part) else ()
-        for part in {os.path.dirname(path) for path in paths}
-    }
-    missing = [p for p in paths if os.path.basename(p) not in present[os.path.dirname(p)]]
+    missing, _ = missing_files(paths)
     if missing:
         raise FileNotFoundError(
             f'{len(missing)} of the {len(paths)} images of {path!r} do not exist '

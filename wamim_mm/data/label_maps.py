@@ -8,9 +8,11 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
+from mmcv.transforms import LoadAnnotations
 from mmengine.logging import print_log
 from PIL import Image
 
+from ..image_files import missing_files
 from .classes import shown
 from .seeding import seeded
 
@@ -86,9 +88,7 @@ def check_files(name: str, dataset: Any) -> None:
         ('seg_map_path', 'label maps', 'seg_map_suffix'),
     ):
         paths = [info[key] for info in infos if key in info and '://' not in info[key]]
-        folders = {os.path.dirname(path) for path in paths}
-        present = {folder: set(_files(folder)) for folder in folders}
-        missing = [p for p in paths if os.path.basename(p) not in present[os.path.dirname(p)]]
+        missing, present = missing_files(paths)
         if missing:
             listed = Counter(
                 os.path.splitext(f)[1] or 'no suffix' for f in set().union(*present.values())
@@ -127,12 +127,8 @@ def _counted(suffixes: Counter[str]) -> str:
     return ', '.join(f'{n:,} {suffix}' for suffix, n in suffixes.most_common(5)) or 'nothing'
 
 
-def _files(folder: str) -> list[str]:
-    return os.listdir(folder) if os.path.isdir(folder) else []
-
-
 def _loads_label_maps(dataset: Any) -> bool:
-    return any('LoadAnnotations' in type(step).__name__ for step in dataset.pipeline.transforms)
+    return any(isinstance(step, LoadAnnotations) for step in dataset.pipeline.transforms)
 
 
 def _load(dataset: Any, place: int) -> tuple[str, np.ndarray]:
