@@ -1,6 +1,7 @@
 """What `wamim pretrain` chooses."""
 
 import itertools
+import math
 import re
 
 import pytest
@@ -32,6 +33,7 @@ def test_batches_leave_steps_in_an_epoch_and_rates_follow_their_root():
     assert (found.batch_size, found.lr, found.warm_up) == (256, 1e-3, 30)
     assert presets.recipe(10_000, 300, 64, 'wamim', 'swin-t').lr == 5e-4
     assert presets.recipe(10_000, 300, 16, 'wamim', 'vit-ti').lr == 1e-3  # the study's, halved
+    assert presets.recipe(10_000, 300, 64, 'mfm', 'vit-ti').lr == 1e-3
     assert presets.recipe(10**6, 100, 1024).lr == 1.6e-3  # the recipes' for 2048
     for images, largest in itertools.product((1, 7, 8, 100, 5000), (1, 3, 64)):
         batch = presets.recipe(images, 1, largest).batch_size
@@ -73,6 +75,20 @@ def test_the_config_builds_a_model_for_these_images(method, model, size, tmp_pat
         assert side >= 4 and max(built.target_generator.levels) <= 5
         # The deepest feature predicts the coarsest level, two tokens of the finest encoder wide.
         assert 2 ** built.target_generator.levels[-1] <= 2 * built.backbone.mask_unit
+
+
+@pytest.mark.parametrize('model', ['vit-ti', 'vit-s'])
+def test_mfm_starts_an_encoder_of_few_channels_as_mae(model, tmp_path):
+    recipe = presets.recipe(5000, 10, 64, 'mfm', model)
+    choice = Choice(str(tmp_path), 'mfm', model, 64, recipe, 78, False, None)
+    built = build_model(Config.fromstring(config_text(choice), '.py'))
+    built.init_weights()
+    weight = built.backbone.layers[0].attn.qkv.weight
+    xavier = math.sqrt(2 / sum(weight.shape))
+    if model == 'vit-ti':
+        assert weight.std().item() == pytest.approx(xavier, rel=0.02)
+    else:
+        assert 0 < weight.abs().max() <= 0.02 < xavier
 
 
 @pytest.mark.parametrize('has_bf16', [True, False])
