@@ -9,6 +9,7 @@ from mmcv.cnn.bricks.transformer import PatchEmbed
 from mmengine.model import BaseModule
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils._pytree import tree_map_only
 
 from ...ops.masking import VisibleTokens, to_device, visible_patches
 
@@ -157,7 +158,4 @@ class MaskedEncoder(BaseModule):
 
 def layout_to(layout: Any, device: torch.device) -> Any:
     """A layout, a tensor or tensors in (named) tuples, on another device."""
-    if isinstance(layout, Tensor):
-        return to_device(layout, device)
-    parts = [layout_to(part, device) for part in layout]
-    return type(layout)(*parts) if hasattr(layout, '_fields') else tuple(parts)
+    return tree_map_only(Tensor, lambda part: to_device(part, device), layout)
