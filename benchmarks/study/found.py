@@ -39,10 +39,12 @@ class Found:
     ) -> dict[int, float]:
         """The same by seed."""
         rate = 0.0 if epochs == 0 else chosen_lr(config, self.budget, self.tried)
+        # Pre-training has a score of that name too, of its probe.
+        kinds = ('validation',) if score == 'validation' else ('pretraining', 'finetuning')
         return {
             record['seed']: record['scores'][score]
             for record in self.done.values()
-            if record['kind'] in ('pretraining', 'finetuning', 'validation')
+            if record['kind'] in kinds
             and (record['config'], record['epochs'], record['lr']) == (config, epochs, rate)
             and record.get('images') == images
             and score in record['scores']

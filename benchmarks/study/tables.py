@@ -201,7 +201,7 @@ def ablation_rows(found: Found, epochs: float) -> str:
             change = changed(record, own, chosen) if ours else None
             if change is None:
                 continue
-            scores = dict(record['scores'])
+            scores = {score: record['scores'][score] for score in FROZEN}
             for kind in ('finetuning', 'validation'):
                 tuned = found.done.get(f'{key}/{kind}/0.1/{FINETUNING[0.1]}ep', {})
                 scores |= tuned.get('scores', {})

@@ -155,8 +155,9 @@ def test_changes_that_are_run_for_longer(results):
     own, change = (
         Run(config, 4, 1e-3, 0) for config in ('study/wamim_vit', 'ablation/cifar10/levels_2-3_vit')
     )
-    record = entry(change) | dict(scores=dict(probe_all=44.0, probe_last=2, knn=1))
+    record = entry(change) | dict(scores=dict(probe_all=44.0, probe_last=2, knn=1, validation=9))
     records.append(results / 'cpu.jsonl', record)
+    assert '| - |' in tables.ablation_rows(Found(BUDGET, results), 4)
     for run, score in ((own, 50.0), (change, 50.5)):
         task = Finetuning(run, 0.1, 5, validates=True)
         records.append(results / 'cpu.jsonl', entry(task) | dict(scores=dict(validation=score)))
