@@ -74,9 +74,18 @@ def test_numbers_that_are_not_finite_end_in_one_line(capsys):
 
 
 def test_ends_that_are_no_errors_pass():
-    for end in (SystemExit(0), KeyboardInterrupt()):
-        with pytest.raises(type(end)):
-            failing(end)()
+    with pytest.raises(SystemExit) as ended:
+        failing(SystemExit(75))()
+    assert ended.value.code == 75
+
+
+def test_ctrl_c_is_one_line(capsys, monkeypatch):
+    with pytest.raises(SystemExit) as ended:
+        failing(KeyboardInterrupt())()
+    assert ended.value.code == 130 and capsys.readouterr().err.endswith(': interrupted\n')
+    monkeypatch.setattr(sys, 'argv', [*sys.argv, '--debug'])
+    with pytest.raises(KeyboardInterrupt):
+        failing(KeyboardInterrupt())()
 
 
 def said(function, *arguments):

@@ -2,6 +2,7 @@
 
 import os
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from wamim_mm.cli.settings import (
     check_launcher,
     check_length,
     check_loader,
+    check_new_file,
     check_outside,
     check_timeout,
     pretrained_files,
@@ -228,3 +230,22 @@ def test_checkpoints_that_a_config_names():
         ('model.backbone.init_cfg.checkpoint', 'a.pth'),
         ('model.heads.0.init_cfg.1.checkpoint', 'b.pth'),
     ]
+
+
+def test_a_new_file(tmp_path):
+    """Its folder is made; what is there is never written over."""
+    new = tmp_path / 'a' / 'b.PNG'
+    check_new_file(new, '--out', ('.png',))
+    assert new.parent.is_dir() and not new.exists()
+    new.write_text('a picture')
+    with pytest.raises(FileExistsError, match=r'b\.PNG exists; remove it or choose'):
+        check_new_file(new, '--out', ('.png',))
+    (tmp_path / 'dangling').symlink_to('nowhere')
+    with pytest.raises(FileExistsError):
+        check_new_file(tmp_path / 'dangling', '--out')
+    with pytest.raises(ValueError, match=r"--out '.*c.txt': the name must end in .json, .csv"):
+        check_new_file(tmp_path / 'c.txt', '--out', ('.json', '.csv'))
+    for wrong in (new / 'c.json', Path('/proc/x/c.json')):
+        with pytest.raises(ValueError, match=r'--out .*: its folder .* cannot be made or written'):
+            check_new_file(wrong, '--out')
+    assert new.read_text() == 'a picture'

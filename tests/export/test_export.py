@@ -4,6 +4,7 @@ The models are made by the lines that the command prints.
 """
 
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -753,3 +754,35 @@ def test_ways_to_write_a_class(tmp_path, written, known):
         with pytest.raises(ValueError, match='supported are'):
             read_backbone(str(tmp_path / 'a.pth'))
         assert 'this' not in sys.modules
+
+
+@pytest.mark.parametrize('name', ['a.pth', 'a.safetensors', 'folder'])
+def test_what_cannot_be_written_leaves_nothing(tmp_path, name):
+    """In a process of its own whose files may have 50 kB."""
+    config = dict(model=dict(backbone=dict(ARGS['ResNet'], type='mmpretrain.ResNet')))
+    checkpoint = save(source('ResNet'), tmp_path / 'run.pth', 'ResNet', config)
+    out, target = tmp_path / name, 'transformers' if name == 'folder' else 'mmpretrain'
+    code = (
+        'import resource, sys; from pathlib import Path\n'
+        'from wamim_mm.export import export_backbone\n'
+        'resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n'
+        'export_backbone(sys.argv[1], Path(sys.argv[2]), sys.argv[3])\n'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code, checkpoint, out, target], capture_output=True, text=True
+    )
+    assert done.returncode and 'File too large' in done.stderr.splitlines()[-1]
+    assert [path.name for path in tmp_path.iterdir()] == ['run.pth']
+    export_backbone(checkpoint, out, target)  # the way is free
+    files = [out] if out.is_file() else list(out.iterdir())
+    assert {file.stat().st_mode for file in files} == {Path(checkpoint).stat().st_mode}
+
+
+def test_lines_for_a_path_with_quotes(tmp_path):
+    config = dict(model=dict(backbone=dict(ARGS['ResNet'], type='mmpretrain.ResNet')))
+    checkpoint = save(source('ResNet'), tmp_path / 'run.pth', 'ResNet', config)
+    out = tmp_path / "a 'b'.pth"
+    *lines, _ = export_backbone(checkpoint, out, 'timm').splitlines()
+    assert any(repr(str(out)) in line for line in lines)
+    for line in lines:
+        compile(line, 'printed', 'exec')

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from ..interop.cores import usable_cores
 from .errors import CommandParser, command
+from .settings import check_new_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,14 +36,13 @@ def main() -> None:
     parser.add_argument('work_dir', type=Path)
     parser.add_argument('--out', type=Path, required=True, help='path of both files, no suffix')
     args = parser.parse_args()
+    check_logged(args.work_dir)
+    png, summed = args.out.with_suffix('.png'), args.out.with_suffix('.json')
+    for path in (png, summed):
+        check_new_file(path, '--out')
     steps = scalars(args.work_dir)
-    if not steps:
-        raise FileNotFoundError(
-            f'no logged training step under {str(args.work_dir)!r}; give the work dir of a run'
-        )
     parts = sorted(key for key in steps[0] if key.startswith('loss_'))
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.with_suffix('.png').write_bytes(curves(steps, parts))
+    png.write_bytes(curves(steps, parts))
     kept = ('step', 'loss', *parts)
     summary = {
         'steps': [{key: entry[key] for key in kept} for entry in steps],
@@ -51,10 +51,24 @@ def main() -> None:
         'machine': machine(),
         'versions': versions(),
     }
-    args.out.with_suffix('.json').write_text(json.dumps(summary, indent=1))
+    summed.write_text(json.dumps(summary, indent=1))
     print(
         f'{steps[-1]["step"]} iterations, {summary["seconds_per_iteration"]:.2f} s each; loss '
         f'{steps[0]["loss"]:.3f} to {steps[-1]["loss"]:.3f}'
+    )
+
+
+def check_logged(work_dir: Path) -> None:
+    """Raise FileNotFoundError unless a run has logged a step there."""
+    if scalars(work_dir):
+        return
+    if any(work_dir.glob('*/*.log')):
+        raise FileNotFoundError(
+            f'the run in {str(work_dir)!r} has not logged a training step yet; wait for one, or '
+            'look into its log file'
+        )
+    raise FileNotFoundError(
+        f'no logged training step under {str(work_dir)!r}; give the work dir of a run'
     )
 
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from ..image_files import spread
 from .checks import find_images, image_names
-from .errors import CommandParser, command, positive
+from .errors import CommandParser, command, positive, share
 from .given import add_checkpoint, given_config
-from .settings import check_checkpoint
+from .settings import check_checkpoint, check_new_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,20 +42,16 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--duplicates', type=Path, metavar='FILE.csv', help='list pairs')
     parser.add_argument(
         '--least-cosine',
-        type=float,
+        type=share,
         default=0.98,
         metavar='C',
         help='of a pair in the list (%(default)s)',
     )
     parser.add_argument('--batch-size', type=positive, default=64)
     args = parser.parse_args()
-    for path in filter(None, (args.out, args.neighbours, args.duplicates)):
-        if path.exists():
-            parser.error(f'{path} exists; remove it or choose another name')
-    if args.out.suffix not in SUFFIXES:
-        parser.error(f'--out {args.out}: the name must end in {", ".join(SUFFIXES)}')
-    if args.neighbours and args.neighbours.suffix not in PICTURES:
-        parser.error(f'--neighbours {args.neighbours}: the name must end in {", ".join(PICTURES)}')
+    places = [path.resolve() for path in (args.out, args.neighbours, args.duplicates) if path]
+    if len(set(places)) < len(places):
+        parser.error('--out, --neighbours and --duplicates name one file; give each its own')
     return args
 
 
@@ -64,6 +60,11 @@ def main() -> None:
     """Embed the images, and write what was asked for."""
     args = parse_args()
     check_checkpoint(args.checkpoint)
+    check_new_file(args.out, '--out', SUFFIXES)
+    if args.neighbours:
+        check_new_file(args.neighbours, '--neighbours', PICTURES)
+    if args.duplicates:
+        check_new_file(args.duplicates, '--duplicates', ('.csv',))
     if args.out.suffix == '.parquet':
         _check_pyarrow()
     paths = find_images(args.images)
@@ -73,7 +74,7 @@ def main() -> None:
         from ..data.images import train_pipeline
         from ..evaluation.embedding import embed, near_duplicates, nearest, save_embedding
 
-        with tqdm(total=len(paths), unit='image') as bar:
+        with tqdm(total=len(paths), unit='image', disable=None) as bar:  # none in a file
             found = embed(cfg, args.checkpoint, paths, args.batch_size, bar.update)
     names = image_names(found.paths, args.images)
     save_embedding(names, found.vectors, args.out)
@@ -90,7 +91,6 @@ def main() -> None:
         print(f'wrote {args.neighbours}')
     if args.duplicates:
         pairs = near_duplicates(found.vectors, args.least_cosine)
-        args.duplicates.parent.mkdir(parents=True, exist_ok=True)
         with args.duplicates.open(
             'w', newline='', encoding='utf-8', errors='surrogateescape'
         ) as file:
@@ -130,7 +130,6 @@ def draw_neighbours(
             # The first column stands apart.
             place = gap + x * (side + gap) + (gap if x else 0)
             picture.paste(small, (place, gap + y * (side + gap)))
-    out.parent.mkdir(parents=True, exist_ok=True)
     picture.save(out)
 
 

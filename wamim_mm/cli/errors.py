@@ -106,8 +106,9 @@ def share(text: str) -> float:
 def command(main: Callable[[], None]) -> Callable[[], None]:
     """Let the function of a command answer a mistake with one line on stderr and exit code 2.
 
-    With ``--debug`` on the command line exceptions pass. After the first step of a run all pass but
-    those that say that its numbers are not finite.
+    Ctrl-C has one line too, and the code that shells give it, 130. With ``--debug`` on the command
+    line exceptions pass. After the first step of a run all pass but those that say that its numbers
+    are not finite.
     """
 
     @functools.wraps(main)
@@ -116,6 +117,11 @@ def command(main: Callable[[], None]) -> Callable[[], None]:
         _began = False
         try:
             main()
+        except KeyboardInterrupt:
+            if '--debug' in sys.argv:
+                raise
+            print(f'{Path(sys.argv[0]).name}: interrupted', file=sys.stderr)
+            sys.exit(130)
         except Exception as error:
             diverged = isinstance(error, FloatingPointError) and _is_ours(error)
             if '--debug' in sys.argv or (_began and not diverged):

@@ -14,7 +14,7 @@ from pathlib import Path
 from ..class_names import import_custom_modules
 from ..export import TARGETS, export_backbone
 from .errors import CommandParser, command
-from .settings import check_checkpoint
+from .settings import check_checkpoint, check_new_file
 
 
 def parse_args() -> argparse.Namespace:
@@ -38,6 +38,7 @@ def main() -> None:
     """Write the backbone and print how to load it."""
     args = parse_args()
     check_checkpoint(args.checkpoint)
+    check_new_file(args.out, 'OUT')
     import_custom_modules(dict(custom_imports=dict(imports=args.custom_imports)))
     print(export_backbone(args.checkpoint, args.out, args.to))
 

@@ -13,7 +13,7 @@ import argparse
 from .checks import find_images
 from .errors import CommandParser, command
 from .given import given_config
-from .pictures import add_picture_arguments
+from .pictures import add_picture_arguments, check_picture
 from .settings import check_checkpoint
 
 
@@ -21,7 +21,9 @@ def parse_args() -> argparse.Namespace:
     """Read the command line; end the program if the arguments are wrong."""
     parser = CommandParser(description=__doc__.splitlines()[0])
     add_picture_arguments(parser, 'features.png', 6, 'the choice of images')
-    return parser.parse_args()
+    args = parser.parse_args()
+    check_picture(args, parser)
+    return args
 
 
 @command

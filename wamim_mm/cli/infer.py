@@ -35,6 +35,12 @@ def main() -> None:
     args = parse_args()
     check_checkpoint(args.checkpoint)
     check_folder(str(args.out), '--out')
+    images = Path(args.images)
+    if args.out.resolve() == (images if images.is_dir() else images.parent).resolve():
+        raise ValueError(
+            f'--out {str(args.out)!r} is the folder of the images, which pictures of their names '
+            'would replace; give another'
+        )
     paths = find_images(args.images)
     with given_config(args.config, args.checkpoint, args.cfg_options) as cfg:
         from ..evaluation.reconstructions import draw_reconstructions, is_pretraining

@@ -21,7 +21,7 @@ from ..imagenet_c import CORRUPTIONS
 from .checks import check_data
 from .errors import CommandParser, command, positive
 from .given import add_checkpoint, given_config
-from .settings import check_checkpoint
+from .settings import check_checkpoint, check_new_file
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -49,7 +49,10 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--batch-size', type=positive, default=64)
     parser.add_argument('--out', type=Path, metavar='FILE.json', help='write the numbers there')
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.out:
+        check_new_file(args.out, '--out', ('.json',))
+    return args
 
 
 @command
@@ -71,7 +74,6 @@ def main() -> None:
             f'random initialization {both["random"]:.1%}'
         )
     if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps(result, indent=2))
 
 

@@ -31,8 +31,12 @@ from .work_dir import last_checkpoint, refuse_other_run
 
 #: The config in the work dir, the same with all that it inherits, and the exported encoder.
 CONFIG, FULL_CONFIG, ENCODER = 'config.py', 'full_config.py', 'backbone.safetensors'
+#: How a config begins.
+FIRST_LINE = '"""Written by wamim pretrain'
 #: Images of a step: what is tried first.
 LARGEST_BATCH = dict(cuda=1024, cpu=64)
+#: What no run needs more of, and a slip of the finger has.
+MOST_EPOCHS, LARGEST_SIZE = 100_000, 1024
 #: On CPUs a run is shortened to so many hours, unless --epochs says more.
 CPU_HOURS = 1.0
 #: Checkpoints in the work dir at a time: the last two, and one that is being written.
@@ -86,6 +90,12 @@ def parse_args() -> argparse.Namespace:
         return args
     if not args.data:
         parser.error('the following arguments are required: --data DIR')
+    if args.out == '':
+        parser.error('--out: give a folder, or leave it out')
+    for name, most in (('epochs', MOST_EPOCHS), ('img_size', LARGEST_SIZE)):
+        if (getattr(args, name) or 0) > most:
+            option = name.replace('_', '-')
+            parser.error(f'--{option} {getattr(args, name)}: must be {most} at most')
     return args
 
 
@@ -129,6 +139,7 @@ def main() -> None:
         amp='auto' if torch.cuda.is_available() else None,
         max_bad_share=args.max_bad_share,
         hooks=[ProgressHook()],
+        resume_by=go_on(out),
     )
     finish(out, cfg.data_root)
 
@@ -155,9 +166,8 @@ def plan(args: argparse.Namespace) -> Path:
     out = work_dir(args, model)
     check_folder(str(out), '--out')
     check_outside(str(out), data, '--out')
-    refuse_other_run(
-        str(out), f'wamim pretrain --out {out} --resume goes on with it, or choose another --out'
-    )
+    refuse_other_run(str(out), f'{go_on(out)} goes on with it, or choose another --out')
+    refuse_other_files(out)
     folder = look(data)
     for split in ('train', 'val') if args.probe else ():
         if not Path(args.probe, split).is_dir():
@@ -168,6 +178,12 @@ def plan(args: argparse.Namespace) -> Path:
     size = args.img_size or presets.image_size(folder.short_side)
     presets.check_size(method, model, size)
     say(*folder.lines())
+    if len(folder.unreadable) > args.max_bad_share * folder.looked_at:
+        raise ValueError(
+            f'--data {args.data!r}: of {folder.looked_at} files that were looked at '
+            f'{len(folder.unreadable)} cannot be opened; remove them, or train on the others by '
+            f'--max-bad-share {len(folder.unreadable) / folder.looked_at + 0.05:.1g}'
+        )
 
     device = torch.cuda.get_device_name() if gpu else f'{usable_cores()} CPU cores, no GPU'
     from mmengine.config import Config
@@ -210,6 +226,23 @@ def plan(args: argparse.Namespace) -> Path:
     choice = choice._replace(recipe=recipe, steps=steps, probe=probe)
     (out / CONFIG).write_text(config_text(choice))
     return out
+
+
+def go_on(out: Path) -> str:
+    """The command that resumes a run."""
+    return shlex.join(['wamim', 'pretrain', '--out', str(out), '--resume'])
+
+
+def refuse_other_files(out: Path) -> None:
+    """Raise ValueError where files that a run writes are there, and not those of a run."""
+    config = out / CONFIG
+    written = config.is_file() and config.read_text(errors='replace').startswith(FIRST_LINE)
+    there = [name for name in (CONFIG, FULL_CONFIG, ENCODER) if (out / name).exists()]
+    if there and not written:
+        raise ValueError(
+            f'--out {str(out)!r} holds {", ".join(there)} of something else, which the run would '
+            'write over; choose another --out'
+        )
 
 
 def work_dir(args: argparse.Namespace, model: str) -> Path:
@@ -280,7 +313,7 @@ def config_text(choice: Choice) -> str:
         from .precision import use_amp
 
         use_amp(training, 'auto')
-    return f'''"""Written by wamim pretrain; the same run by hand:
+    return f'''{FIRST_LINE}; the same run by hand:
 
 wamim train {CONFIG}
 """
@@ -346,9 +379,11 @@ def finish(out: Path, data: str) -> None:
     from ..export import export_backbone
 
     checkpoint = last_checkpoint(out)
-    encoder = out / ENCODER
-    encoder.unlink(missing_ok=True)
-    export_backbone(str(checkpoint), encoder, 'mmpretrain')
+    # One of an earlier end of this run stays until the new one is whole.
+    encoder, new = out / ENCODER, out / f'new_{ENCODER}'
+    new.unlink(missing_ok=True)
+    export_backbone(str(checkpoint), new, 'mmpretrain')
+    new.replace(encoder)
     commands = (
         ('reconstruct', checkpoint, data, '--out', out / 'reconstruction.png'),
         ('embed', checkpoint, data, '--out', out / 'embeddings.npz'),

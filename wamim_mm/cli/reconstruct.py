@@ -22,7 +22,7 @@ import argparse
 from .checks import find_images
 from .errors import CommandParser, command
 from .given import given_config
-from .pictures import add_picture_arguments
+from .pictures import add_picture_arguments, check_picture
 from .settings import check_checkpoint
 
 
@@ -30,7 +30,9 @@ def parse_args() -> argparse.Namespace:
     """Read the command line; end the program if the arguments are wrong."""
     parser = CommandParser(description=__doc__.splitlines()[0])
     add_picture_arguments(parser, 'reconstruction.png', 4, 'the choice of images and of the masks')
-    return parser.parse_args()
+    args = parser.parse_args()
+    check_picture(args, parser)
+    return args
 
 
 @command

@@ -11,14 +11,16 @@ from __future__ import annotations
 import html
 import tempfile
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from ..class_names import import_custom_modules, short_name
 from ..image_files import BAD_FILES, is_shards
 from .checks import find_images
-from .curves import as_svg, logged, machine, pyplot, scalars, versions
+from .curves import as_svg, check_logged, logged, machine, pyplot, scalars, versions
 from .errors import CommandParser, command, positive
 from .progress import duration
+from .settings import check_new_file
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -66,14 +68,12 @@ def main() -> None:
     parser.add_argument('--count', type=positive, default=4, help='of images (%(default)s)')
     parser.add_argument('--out', type=Path, metavar='FILE.html', help='(WORK_DIR/report.html)')
     args = parser.parse_args()
-    if not scalars(args.work_dir):
-        raise FileNotFoundError(
-            f'no logged training step under {str(args.work_dir)!r}; give the work dir of a run'
-        )
+    if args.out:
+        check_new_file(args.out, '--out', ('.html', '.htm'))
+    check_logged(args.work_dir)
     out = args.out or args.work_dir / 'report.html'
     run = Run(args.work_dir)
     text = page(run, args.images, args.count)
-    out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(text)
     print(f'wrote {out}')
 
@@ -303,11 +303,11 @@ def next_section(run: Run) -> str:
     """Commands that follow."""
     if run.checkpoint is None:
         return ''
-    ckpt, folder = run.checkpoint, run.folder
+    ckpt, folder = quote(str(run.checkpoint)), run.folder
     lines = (
-        f'wamim embed {ckpt} DIR --out {folder / "embeddings.npz"}',
+        f'wamim embed {ckpt} DIR --out {quote(str(folder / "embeddings.npz"))}',
         f'wamim probe {ckpt} --data-root DIR   # DIR/train/<class>, DIR/val/<class>',
-        f'wamim export {ckpt} {folder / "timm.safetensors"} --to timm',
+        f'wamim export {ckpt} {quote(str(folder / "timm.safetensors"))} --to timm',
     )
     return f'<pre tabindex="0">{html.escape(chr(10).join(lines))}</pre>'
 

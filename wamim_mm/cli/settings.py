@@ -6,7 +6,7 @@ import json
 import math
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,35 @@ def check_folder(folder: str, option: str) -> None:
     if not os.access(there, os.W_OK | os.X_OK):
         raise ValueError(
             f'{option} {folder!r}: {str(there)!r} cannot be written; give another: {option} DIR'
+        )
+
+
+def check_new_file(path: Path, option: str, suffixes: Sequence[str] = ()) -> None:
+    """Raise an error unless a command can write a file that is not there yet; make its folder.
+
+    Args:
+        path: The file.
+        option: What names it.
+        suffixes: How its name may end; any way where there are none.
+
+    Raises:
+        FileExistsError: It exists.
+        ValueError: Its name ends in another way, or its folder cannot be made or written.
+    """
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise ValueError(f'{option} {str(path)!r}: the name must end in {", ".join(suffixes)}')
+    if path.exists() or path.is_symlink():
+        raise FileExistsError(f'{path} exists; remove it or choose another name')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        writable = os.access(path.parent, os.W_OK | os.X_OK)
+        why = 'no permission to write there'
+    except OSError as error:
+        writable, why = False, error.strerror or str(error)
+    if not writable:
+        raise ValueError(
+            f'{option} {str(path)!r}: its folder {str(path.parent)!r} cannot be made or written '
+            f'({why}); choose another'
         )
 
 

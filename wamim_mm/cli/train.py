@@ -94,6 +94,7 @@ def train(
     max_bad_share: float = MAX_BAD_SHARE,
     max_hours: float | None = None,
     hooks: Sequence[Hook] = (),
+    resume_by: str = 'the same command with --resume',
 ) -> None:
     """Train with a config that `load_config` has read, in a work dir of its own.
 
@@ -106,6 +107,7 @@ def train(
         max_bad_share: As for `build_runner`.
         max_hours: When to save and end; None for no limit.
         hooks: More hooks for this run, which are no part of its config.
+        resume_by: What goes on with the run, for the message of one that was told to stop.
 
     Raises:
         RuntimeError: Another process of the job has failed, or is gone.
@@ -141,7 +143,7 @@ def train(
             max_bad_share=max_bad_share,
             heartbeat=heartbeat,
         )
-        runner.register_hook(dict(type='StopHook', max_hours=max_hours))
+        runner.register_hook(dict(type='StopHook', max_hours=max_hours, resume_by=resume_by))
         if several:
             runner.register_hook(SameStateHook())
         for hook in hooks:

@@ -4,8 +4,10 @@ No tensor is lost without a message: a conversion renames all weights that it is
 transformers load the result strictly, and weights that a target has no place for are named.
 """
 
+import os
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 __all__ = ['TARGETS', 'export_backbone']
 
@@ -25,8 +27,8 @@ def export_backbone(checkpoint: str, out: Path, target: str) -> str:
 
     Args:
         checkpoint: A checkpoint that an MMEngine run has written.
-        out: The file, or for transformers the folder, to write. A file whose name ends in
-            ``.safetensors`` is one.
+        out: The file, or for transformers the folder, to write; it is there when it is whole. A
+            file whose name ends in ``.safetensors`` is one.
         target: One of `TARGETS`.
 
     Returns:
@@ -40,6 +42,7 @@ def export_backbone(checkpoint: str, out: Path, target: str) -> str:
             or a file is asked for where the target reads a folder.
         ImportError: timm, transformers or onnx is the target and not installed, or safetensors is
             not.
+        OSError: It cannot be written; nothing of it is left.
         RuntimeError: The ONNX file would compute something else.
     """
     if out.exists():
@@ -59,7 +62,14 @@ def export_backbone(checkpoint: str, out: Path, target: str) -> str:
     conversion = getattr(import_module(f'.{TARGETS[target]}', __name__), f'to_{target}')
     handover = conversion(backbone)
     out.parent.mkdir(parents=True, exist_ok=True)
-    handover.save(out)
+    with TemporaryDirectory(dir=out.parent, prefix=f'.{out.name}.') as folder:
+        whole = Path(folder, out.name)
+        try:
+            handover.save(whole)
+        except OSError as error:
+            raise OSError(str(error).replace(str(whole), str(out))) from error
+        _open_to_readers(whole)
+        whole.replace(out)
 
     total, left = len(backbone.weights), len(handover.left_out)
     summary = f'wrote {out}: {total - left} of {total} backbone tensors for {target}'
@@ -70,5 +80,17 @@ def export_backbone(checkpoint: str, out: Path, target: str) -> str:
     if safe and target.startswith('mm'):
         summary += "; MMEngine reads it with custom_imports = dict(imports=['wamim_mm'])"
     load = 'safetensors.torch.load_file(' if safe else 'torch.load('
-    usage = [line.replace('torch.load(', load).replace('OUT', str(out)) for line in handover.usage]
+    usage = [
+        line.replace('torch.load(', load).replace("'OUT'", repr(str(out)))
+        for line in handover.usage
+    ]
     return '\n'.join([*usage, summary])
+
+
+def _open_to_readers(path: Path) -> None:
+    """Give files the mode of any new file; safetensors keeps its own to their owner."""
+    umask = os.umask(0)
+    os.umask(umask)
+    for file in (path, *path.rglob('*')):
+        if file.is_file():
+            file.chmod(0o666 & ~umask)

@@ -7,9 +7,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-import torch
 from mmpretrain.models import ResNet, SwinTransformer, VisionTransformer
 from torch import Tensor
+
+from ..interop.saving import write_checkpoint
 
 Rules = list[tuple[str, str | Callable[[re.Match], str]]]
 
@@ -38,18 +39,24 @@ def write(state: dict[str, Tensor], out: Path, config: str = '') -> None:
 
     Raises:
         ImportError: safetensors is not installed.
+        OSError: It cannot be written.
     """
     if out.suffix != '.safetensors':
-        torch.save(dict(state_dict=state, meta=dict(cfg=config)) if config else state, out)
+        content = dict(state_dict=state, meta=dict(cfg=config)) if config else state
+        write_checkpoint(content, str(out))
         return
     meta = dict(format='pt', cfg=config) if config else dict(format='pt')
     # Copies, as safetensors refuses tensors that share memory.
     own = {name: tensor.contiguous().clone() for name, tensor in state.items()}
     try:
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
     except ImportError as error:
         raise ImportError(f'{out} needs safetensors ({error}): pip install safetensors') from error
-    save_file(own, out, meta)
+    try:
+        save_file(own, out, meta)
+    except SafetensorError as error:
+        raise OSError(f'{out} was not written: {error}') from error
 
 
 def rename(weights: dict[str, Tensor], rules: Rules) -> dict[str, Tensor]:

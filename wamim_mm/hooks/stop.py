@@ -41,6 +41,7 @@ class StopHook(Hook):
 
     Args:
         max_hours: Hours of training; None for no limit.
+        resume_by: What goes on with the run, for the message.
 
     Raises:
         ValueError: It is not positive.
@@ -48,10 +49,13 @@ class StopHook(Hook):
 
     priority = 'VERY_LOW'  # after all else that belongs to a step
 
-    def __init__(self, max_hours: float | None = None) -> None:
+    def __init__(
+        self, max_hours: float | None = None, resume_by: str = 'the same command with --resume'
+    ) -> None:
         if max_hours is not None and not max_hours > 0:
             raise ValueError(f'StopHook: max_hours must be positive, got {max_hours}')
         self.max_hours = max_hours
+        self.resume_by = resume_by
         self.reason: str | None = None
         self._told = 0
         self._deferred = False  # it stops after the next step
@@ -119,8 +123,8 @@ class StopHook(Hook):
             self._deferred, self._told = True, told
             return
         runner.logger.info(
-            f'{self.reason or "another process was told to stop"}: {done}; the same command with '
-            '--resume goes on from there'
+            f'{self.reason or "another process was told to stop"}: {done}; '
+            f'{self.resume_by} goes on from there'
         )
         self.after_train(runner)
         note = os.environ.get(SAVED)

@@ -1,0 +1,67 @@
+"""What `wamim pretrain` refuses before it looks at an image, and what it says."""
+
+import shlex
+import sys
+
+import pytest
+
+from wamim_mm.cli import pretrain
+from wamim_mm.cli.pretrain import go_on, parse_args, refuse_other_files
+
+
+@pytest.mark.parametrize(
+    ('options', 'said'),
+    [
+        (['--epochs', '99999999999999'], '--epochs 99999999999999: must be 100000 at most'),
+        (['--img-size', '100000'], '--img-size 100000: must be 1024 at most'),
+        (['--out', ''], '--out: give a folder'),
+    ],
+)
+def test_numbers_that_no_run_has(monkeypatch, capsys, options, said):
+    monkeypatch.setattr(sys, 'argv', ['wamim pretrain', '--data', 'd', *options])
+    with pytest.raises(SystemExit) as ended:
+        parse_args()
+    assert ended.value.code == 2 and said in capsys.readouterr().err
+
+
+def test_the_command_that_goes_on_can_be_pasted(tmp_path):
+    out = tmp_path / "a run's $x"
+    assert shlex.split(go_on(out)) == ['wamim', 'pretrain', '--out', str(out), '--resume']
+
+
+@pytest.mark.parametrize('name', [pretrain.CONFIG, pretrain.FULL_CONFIG, pretrain.ENCODER])
+def test_files_of_something_else_are_not_written_over(tmp_path, name):
+    refuse_other_files(tmp_path / 'new')
+    refuse_other_files(tmp_path)
+    (tmp_path / name).write_text("MY = 'precious'\n")
+    with pytest.raises(ValueError, match=f'holds {name} of something else, .* another --out'):
+        refuse_other_files(tmp_path)
+
+
+def test_a_start_that_came_to_nothing_is_no_obstacle(tmp_path):
+    (tmp_path / pretrain.CONFIG).write_text(f'{pretrain.FIRST_LINE}; the same run by hand:\n"""\n')
+    (tmp_path / pretrain.FULL_CONFIG).touch()
+    refuse_other_files(tmp_path)
+
+
+def test_the_encoder_before_stays_until_the_new_one_is_whole(tmp_path, monkeypatch):
+    (tmp_path / pretrain.ENCODER).write_bytes(b'good')
+    (tmp_path / 'epoch_1.pth').touch()
+    (tmp_path / 'last_checkpoint').write_text('epoch_1.pth')
+
+    def fails(*_):
+        raise OSError('File too large')
+
+    monkeypatch.setattr('wamim_mm.export.export_backbone', fails)
+    with pytest.raises(OSError, match='File too large'):
+        pretrain.finish(tmp_path, 'images')
+    assert (tmp_path / pretrain.ENCODER).read_bytes() == b'good'
+
+    monkeypatch.setattr(
+        'wamim_mm.export.export_backbone', lambda _, out, target: out.write_bytes(b'new')
+    )
+    pretrain.finish(tmp_path, 'images')
+    assert (tmp_path / pretrain.ENCODER).read_bytes() == b'new'
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [pretrain.ENCODER, 'epoch_1.pth', 'last_checkpoint']
+    )
