@@ -83,5 +83,9 @@ def test_the_pipeline_of_the_training():
         assert step == dict(type=LoadImage, max_pixels=9)
     assert loading_step(train_pipeline(Config({}))) == dict(type=LoadImage)
     # A step of another library, and one that is a class.
-    steps = [dict(type='PackDetInputs'), dict(type=LoadImageFromFile, color_type='grayscale')]
+    steps = [
+        dict(type='PackDetInputs'),
+        dict(type=len),
+        dict(type=LoadImageFromFile, color_type='grayscale'),
+    ]
     assert loading_step(steps) == dict(type=LoadImage, color_type='grayscale')

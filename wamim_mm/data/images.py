@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
 
-from ..class_names import class_of
+from ..class_names import builds, class_of
 from .loading import LoadImage, LoadRandomResizedCrop
 
 
@@ -25,12 +25,12 @@ def loading_step(pipeline: Sequence[dict]) -> dict:
     """
     for step in pipeline:
         try:
-            loader = class_of(step, 'TRANSFORMS')
+            if builds(step, LoadImage, 'TRANSFORMS'):
+                return dict(step, type=class_of(step, 'TRANSFORMS'))
+            loads = builds(step, LoadImageFromFile | LoadRandomResizedCrop, 'TRANSFORMS')
         except ValueError:  # a step of another library
             continue
-        if issubclass(loader, LoadImage):
-            return dict(step, type=loader)
-        if issubclass(loader, LoadImageFromFile | LoadRandomResizedCrop):
+        if loads:
             keys = ('color_type', 'value_range', 'max_pixels')
             given = {key: step[key] for key in keys if key in step}
             return dict(type=LoadImage, **given)
