@@ -36,11 +36,10 @@ def main() -> None:
     parser.add_argument('work_dir', type=Path)
     parser.add_argument('--out', type=Path, required=True, help='path of both files, no suffix')
     args = parser.parse_args()
-    check_logged(args.work_dir)
+    steps = training_steps(args.work_dir)
     png, summed = args.out.with_suffix('.png'), args.out.with_suffix('.json')
     for path in (png, summed):
         check_new_file(path, '--out')
-    steps = scalars(args.work_dir)
     parts = sorted(key for key in steps[0] if key.startswith('loss_'))
     png.write_bytes(curves(steps, parts))
     kept = ('step', 'loss', *parts)
@@ -58,10 +57,11 @@ def main() -> None:
     )
 
 
-def check_logged(work_dir: Path) -> None:
-    """Raise FileNotFoundError unless a run has logged a step there."""
-    if scalars(work_dir):
-        return
+def training_steps(work_dir: Path) -> list[dict]:
+    """`scalars` of a run that has logged a step; raises FileNotFoundError where none has."""
+    steps = scalars(work_dir)
+    if steps:
+        return steps
     if any(work_dir.glob('*/*.log')):
         raise FileNotFoundError(
             f'the run in {str(work_dir)!r} has not logged a training step yet; wait for one, or '

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..class_names import import_custom_modules, short_name
 from ..image_files import BAD_FILES, is_shards
 from .checks import find_images
-from .curves import as_svg, check_logged, logged, machine, pyplot, scalars, versions
+from .curves import as_svg, logged, machine, pyplot, training_steps, versions
 from .errors import CommandParser, command, positive
 from .progress import duration
 from .settings import check_new_file
@@ -70,7 +70,6 @@ def main() -> None:
     args = parser.parse_args()
     if args.out:
         check_new_file(args.out, '--out', ('.html', '.htm'))
-    check_logged(args.work_dir)
     out = args.out or args.work_dir / 'report.html'
     run = Run(args.work_dir)
     text = page(run, args.images, args.count)
@@ -96,11 +95,11 @@ class Run:
         from ..interop.saving import pointed_checkpoint
 
         self.folder = folder
+        self.steps = training_steps(folder)
         configs = sorted(folder.glob('*/vis_data/config.py'))
         if not configs:
             raise FileNotFoundError(f'no */vis_data/config.py in {folder}, as a run leaves it')
         self.cfg: Config = Config.fromfile(configs[-1], import_custom_modules=False)
-        self.steps = scalars(folder)
         import_custom_modules(self.cfg)
         self.checkpoint = pointed_checkpoint(folder)
         #: Images of a step, in all processes.
