@@ -99,6 +99,20 @@ def test_what_our_code_says_is_printed_whole():
     assert said(num_visible_units, (7, 7), 2).startswith('mask_ratio must be between 0 and 1')
 
 
+def test_the_error_of_a_data_worker():
+    """Short memory is not taken for a full disk, and the end of the worker's traceback is shown."""
+    text = (
+        'Caught RuntimeError in DataLoader worker process 0.\nOriginal Traceback (most recent '
+        'call last):\n  File "worker.py", line 3\nRuntimeError: unable to allocate shared '
+        'memory(shm) for file </torch_1>: No space left on device (28)'
+    )
+    line = explain(RuntimeError(text))
+    assert '--shm-size' in line and 'Traceback' not in line
+    assert line.endswith(
+        '(unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28))'
+    )
+
+
 def test_other_errors_get_their_name_and_place():
     line = said(torch.zeros(2).view, 3)
     assert line.startswith("RuntimeError: shape '[3]' is invalid")

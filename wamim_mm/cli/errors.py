@@ -30,13 +30,14 @@ KNOWN = (
         '--auto-scale-lr), or add --amp',
     ),
     (
-        r'No space left on device',
-        'no space is left where the command writes: make room, or choose another place',
+        r'DataLoader worker .* (is killed by signal|exited unexpectedly)'
+        r'|unable to (open|mmap|allocate) shared memory',
+        'a data worker ended, mostly for lack of (shared) memory: set '
+        'train_dataloader.num_workers to less, or give the container more with --shm-size',
     ),
     (
-        r'DataLoader worker .* is killed by signal|unable to (open|mmap|allocate) shared memory',
-        'a data worker was killed, mostly for lack of (shared) memory: set '
-        'train_dataloader.num_workers to less, or give the container more with --shm-size',
+        r'No space left on device',
+        'no space is left where the command writes: make room, or choose another place',
     ),
     (
         r'AmpOptimizerWrapper.* is only available',
@@ -143,19 +144,19 @@ def note_first_step() -> None:
 def explain(error: Exception) -> str:
     """What is wrong, in one line; what our own code says is printed as it is."""
     text = str(error.args[0] if isinstance(error, KeyError) and error.args else error).strip()
-    for pattern, meaning in KNOWN:
-        if re.search(pattern, text):
-            return f'{meaning} ({_short(text)})'
-    unknown = re.match(r'(\S+) is not in the (\S+)::(.+?) registry', text)
-    if unknown:
-        return unknown_type(*unknown.groups())
+    whole = text
     in_worker = re.match(r'Caught (\w+) in \w+ \w+ process', text)
     if in_worker:
         # The worker's traceback ends with the name of the exception and its text.
         text = text.splitlines()[-1].removeprefix(f'{in_worker[1]}: ')
-    elif _is_ours(error) and isinstance(
-        error, (*SELF_EXPLAINING, RuntimeError, FloatingPointError)
-    ):
+    for pattern, meaning in KNOWN:
+        if re.search(pattern, whole):
+            return f'{meaning} ({_short(text)})'
+    unknown = re.match(r'(\S+) is not in the (\S+)::(.+?) registry', text)
+    if unknown:
+        return unknown_type(*unknown.groups())
+    ours = not in_worker and _is_ours(error)
+    if ours and isinstance(error, (*SELF_EXPLAINING, RuntimeError, FloatingPointError)):
         return text
     if isinstance(error, SELF_EXPLAINING) and text:
         return _short(text)

@@ -8,13 +8,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.dataset import Compose, default_collate
+from mmengine.dataset import Compose
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 from mmpretrain.registry import TRANSFORMS
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from ..data.bad_files import BadImage
 from ..data.format_checks import check_channels
@@ -80,27 +80,27 @@ def embed(
     model = build_encoder(cfg, 0).eval()
     load_encoder(model, checkpoint)
     data = _Images(paths, model, input_size(model), train_pipeline(cfg))
-    loader = DataLoader(data, batch_size, num_workers=max(1, usable_cores() - 1), collate_fn=list)
+    workers = max(1, usable_cores() - 1)
+    loader = DataLoader(data, batch_size, num_workers=workers, collate_fn=_together)
     read: list[Path | str] = []
     vectors: list[Tensor] = []
     bad: list[str] = []
-    for first, samples in zip(range(0, len(paths), batch_size), loader, strict=True):
-        good = [sample for sample in samples if isinstance(sample, dict)]
-        bad += [sample for sample in samples if isinstance(sample, str)]
-        chosen = zip(paths[first : first + batch_size], samples, strict=True)
-        read += [path for path, sample in chosen if isinstance(sample, dict)]
-        if good:
-            vectors.append(_vectors(model, good))
-        done(len(samples))
+    for first, (images, faults) in zip(range(0, len(paths), batch_size), loader, strict=True):
+        bad += filter(None, faults)
+        chosen = zip(paths[first : first + batch_size], faults, strict=True)
+        read += [path for path, fault in chosen if fault is None]
+        if images is not None:
+            vectors.append(_vectors(model, images))
+        done(len(faults))
     if not read:
         raise ValueError(f'none of {len(paths)} images can be read: {bad[0]}')
     return Embedding(read, torch.cat(vectors).numpy(), bad)
 
 
 @torch.no_grad()
-def _vectors(model: BaseModel, samples: list[dict]) -> Tensor:
+def _vectors(model: BaseModel, images: Tensor) -> Tensor:
     """``(N, C)`` float32 on the CPU."""
-    inputs = model.data_preprocessor(default_collate(samples))['inputs']
+    inputs = model.data_preprocessor(dict(inputs=images, data_samples=None))['inputs']
     last = feature_maps(model, inputs)[-1]
     if last.ndim != 4:
         raise ValueError(
@@ -110,8 +110,19 @@ def _vectors(model: BaseModel, samples: list[dict]) -> Tensor:
     return last.float().mean((2, 3)).cpu()
 
 
+def _together(samples: Sequence[Tensor | str]) -> tuple[Tensor | None, list[str | None]]:
+    """The images of a batch that can be read, and for each file what is wrong with it, if anything.
+
+    One tensor a batch is copied into shared memory by the worker itself. Of single ones a thread
+    does it, and where it finds no room, the process that waits for them waits for ever.
+    """
+    images = [sample for sample in samples if isinstance(sample, Tensor)]
+    faults = [sample if isinstance(sample, str) else None for sample in samples]
+    return default_collate(images) if images else None, faults
+
+
 class _Images(Dataset):
-    """Samples of files; of one that cannot be read, what is wrong with it."""
+    """Images of files; of one that cannot be read, what is wrong with it."""
 
     def __init__(
         self,
@@ -127,7 +138,7 @@ class _Images(Dataset):
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, index: int) -> dict | str:
+    def __getitem__(self, index: int) -> Tensor | str:
         try:
             sample = self.pipeline(dict(img_path=str(self.paths[index])))
         except BadImage as bad:
@@ -135,7 +146,7 @@ class _Images(Dataset):
         except OSError as error:
             return f'{str(self.paths[index])!r} {error.strerror or error}'
         check_channels(len(sample['inputs']), self.model, 'train_dataloader.dataset.pipeline.0')
-        return sample
+        return sample['inputs']
 
 
 def save_embedding(names: Sequence[str], vectors: np.ndarray, out: Path) -> None:
