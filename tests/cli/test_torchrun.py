@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch.distributed.run
+from torch.distributed import DistNetworkError, DistStoreError
 from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.elastic.rendezvous.api import (
     RendezvousConnectionError,
     RendezvousTimeoutError,
@@ -75,7 +77,7 @@ def test_codes(code):
     ('given', 'nodes', 'rank', 'restarts', 'backend', 'endpoint'),
     [
         ({}, (1, 1), 0, 0, 'static', '127.0.0.1:29500'),
-        (dict(PORT='1', NODE_RANK='0'), (1, 1), 0, 0, 'static', '127.0.0.1:1'),
+        (dict(PORT='1', NNODES='1', NODE_RANK='0'), (1, 1), 0, 0, 'static', 'a:1'),
         (dict(MAX_RESTARTS='3'), (1, 1), 0, 3, 'c10d', '127.0.0.1:29500'),
         (dict(NNODES='8', NODE_RANK='3'), (8, 8), 3, 0, 'static', 'a:29500'),
         (dict(NNODES='8', NODE_RANK='0', MAX_RESTARTS='3'), (8, 8), 0, 3, 'c10d', 'a:29500'),
@@ -93,9 +95,11 @@ def test_how_machines_meet(given, nodes, rank, restarts, backend, endpoint, monk
     assert (config.min_nodes, config.max_nodes) == nodes
     assert config.max_restarts == restarts
     assert (config.rdzv_backend, config.rdzv_endpoint) == (backend, endpoint)
-    assert config.local_addr == ('127.0.0.1' if nodes == (1, 1) else 'this-machine')
+    alone = given.get('MASTER_ADDR', '127.0.0.1')
+    assert config.local_addr == (alone if nodes == (1, 1) else 'this-machine')
     if backend == 'static':
         assert config.rdzv_configs['rank'] == rank
+        assert config.rdzv_configs['timeout'] == '600'
     else:
         assert config.rdzv_configs['is_host'] == ('true' if rank == 0 else 'false')
         assert config.rdzv_configs['join_timeout'] == '600'
@@ -112,6 +116,10 @@ def test_how_machines_meet(given, nodes, rank, restarts, backend, endpoint, monk
         (dict(NNODES='8', MASTER_ADDR='a', NODE_RANK='8'), "NODE_RANK must be 0 to 7, .* got '8'"),
         (dict(NNODES='1:2', MASTER_ADDR='a', NODE_RANK='2'), 'NODE_RANK must be 0 to 1'),
         (dict(PORT='http'), "PORT='http' must be a number"),
+        (dict(PORT='65536'), 'PORT=65536 must be 65535 at most'),
+        (dict(NODE_RANK='0'), 'NODE_RANK=0, and NNODES is not set'),
+        (dict(NODE_RANK='1', MASTER_ADDR='a'), 'NODE_RANK=1, and NNODES is not set'),
+        (dict(MASTER_ADDR='no.such.machine.invalid'), "MASTER_ADDR='no.such.* has no address"),
         (dict(MAX_RESTARTS='-1'), "MAX_RESTARTS='-1' must be a number"),
         (dict(MAX_RESTARTS='1', JOIN_TIMEOUT='5m'), "JOIN_TIMEOUT='5m' must be a number"),
     ],
@@ -121,6 +129,7 @@ def test_what_people_forget(given, said, monkeypatch, capsys):
         monkeypatch.delenv(name, raising=False)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(module, 'NAME_TIMEOUT', 1)
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2
@@ -132,6 +141,8 @@ def test_what_people_forget(given, said, monkeypatch, capsys):
     ('error', 'said'),
     [
         (RendezvousTimeoutError, 'too few machines have come in time (JOIN_TIMEOUT)'),
+        (DistStoreError, 'too few machines have come in time (JOIN_TIMEOUT)'),
+        (DistNetworkError, 'the machine with NODE_RANK=0 does not answer'),
         (RendezvousConnectionError, 'the machine with NODE_RANK=0 does not answer'),
     ],
 )
@@ -145,6 +156,30 @@ def test_machines_that_are_missing(code, error, said, monkeypatch, capsys):
     assert code(fail) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f'torchrun: {said}: NNODES=2, NODE_RANK=1, MASTER_ADDR=localhost')
+
+
+@pytest.mark.parametrize('count', ['0', '-1', 'two', 'gpu'])
+def test_numbers_of_processes(count, monkeypatch, capsys):
+    monkeypatch.setattr('sys.argv', ['torchrun', f'--nproc_per_node={count}', 'train.py'])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert f'GPUS={count!r} must be a number from 1 on' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('ends', 'said', 'becomes'),
+    [(2, 'ended with 2', 2), (124, 'ended with 124', 1), (-9, 'was killed by SIGKILL', 1)],
+)
+def test_a_process_that_fails_is_named_in_a_line(ends, said, becomes, code, capsys):
+    """Its own message is not buried under torchrun's traceback."""
+
+    def fail():
+        failure = ProcessFailure(local_rank=1, pid=7, exitcode=ends, error_file='')
+        raise ChildFailedError('train.py', {3: failure})
+
+    assert code(fail) == becomes
+    assert capsys.readouterr().err == f'torchrun: process 3 {said}; it has said above why\n'
 
 
 def test_failures_pass(code):

@@ -10,25 +10,37 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import sys
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..interop.addresses import public_address
 from ..launcher_notes import BEGUN, SAVED, SAVED_CODE
+
+if TYPE_CHECKING:
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+LARGEST_PORT = 65535
+#: Seconds in which the first machine must have a name: those of containers come when they start.
+NAME_TIMEOUT = 60
 
 
 def main() -> None:
     """Run torchrun with the arguments of this process.
 
     Raises:
-        SystemExit: With 1 if machines are missing; with 2 if the environment is wrong; with 75 if
-            the run has saved and can go on; with 128 and the number of the signal if it was ended
-            before.
+        SystemExit: With 1 if machines are missing or a process has failed; with 2 if the
+            environment or the command line is wrong; with 75 if the run has saved and can go on;
+            with 128 and the number of the signal if it was ended before.
     """
     try:
+        _check_processes(sys.argv)
         sys.argv[1:1] = meeting(os.environ)
+        _wait_for_name(os.environ.get('MASTER_ADDR', '127.0.0.1'))
     except ValueError as error:
         print(f'torchrun: {error}', file=sys.stderr)
         sys.exit(2)
@@ -36,7 +48,9 @@ def main() -> None:
     # those that ended.
     os.environ['TORCH_DISABLE_SHARE_RDZV_TCP_STORE'] = '1'
 
+    from torch.distributed import DistNetworkError, DistStoreError
     from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.elastic.rendezvous.api import (
         RendezvousConnectionError,
         RendezvousTimeoutError,
@@ -54,9 +68,11 @@ def main() -> None:
             torchrun()
         except SignalException as stop:
             code = 128 + stop.sigval
-        except RendezvousTimeoutError:
+        except ChildFailedError as failed:
+            code = _failed(failed)
+        except (RendezvousTimeoutError, DistStoreError):
             code = _missing('too few machines have come in time (JOIN_TIMEOUT)')
-        except RendezvousConnectionError:
+        except (RendezvousConnectionError, DistNetworkError):
             code = _missing('the machine with NODE_RANK=0 does not answer')
         sys.exit(SAVED_CODE if note.exists() else code)
 
@@ -73,6 +89,43 @@ def _missing(what: str) -> int:
         file=sys.stderr,
     )
     return 1
+
+
+def _failed(error: ChildFailedError) -> int:
+    """Name the process that was the first to fail; its own message is on the screen already."""
+    rank, first = error.get_first_failure()
+    ended = (
+        f'was killed by {first.signal_name()}'
+        if first.exitcode < 0
+        else (f'ended with {first.exitcode}')
+    )
+    print(f'torchrun: process {rank} {ended}; it has said above why', file=sys.stderr)
+    return 2 if first.exitcode == 2 else 1
+
+
+def _check_processes(arguments: Sequence[str]) -> None:
+    """Raise ValueError where the number of processes is none."""
+    for argument in arguments:
+        name, _, value = argument.partition('=')
+        if name == '--nproc_per_node' and not re.fullmatch(r'[1-9]\d*', value):
+            raise ValueError(
+                f'GPUS={value!r} must be a number from 1 on: processes on this machine'
+            )
+
+
+def _wait_for_name(first: str) -> None:
+    """Raise ValueError where the first machine's name stays unknown; torchrun asks for ever."""
+    for _ in range(NAME_TIMEOUT):
+        try:
+            socket.getaddrinfo(first, None)
+            return
+        except OSError as error:
+            reason = error.strerror
+        time.sleep(1)
+    raise ValueError(
+        f'MASTER_ADDR={first!r} has no address ({reason}); set it to the name or address of the '
+        'machine with NODE_RANK=0'
+    )
 
 
 def meeting(environment: Mapping[str, str]) -> list[str]:
@@ -95,6 +148,13 @@ def meeting(environment: Mapping[str, str]) -> list[str]:
     most = int(found[2] or found[1])
     port = _number(environment, 'PORT', 29500)
     restarts = _number(environment, 'MAX_RESTARTS', 0)
+    if port > LARGEST_PORT:
+        raise ValueError(f'PORT={port} must be {LARGEST_PORT} at most')
+    if 'NODE_RANK' in environment and 'NNODES' not in environment:
+        raise ValueError(
+            f'NODE_RANK={environment["NODE_RANK"]}, and NNODES is not set; set it on all machines '
+            'to their number'
+        )
     if most > 1 and 'MASTER_ADDR' not in environment:
         raise ValueError(
             f'NNODES={nodes}, and MASTER_ADDR is not set; set it on all machines to the name or '
@@ -110,14 +170,15 @@ def meeting(environment: Mapping[str, str]) -> list[str]:
     # torchrun's own guess is this machine's name, which others may not know.
     own = public_address(first) if most > 1 else first
     arguments = [f'--nnodes={nodes}', f'--local-addr={own}']
+    wait = _number(environment, 'JOIN_TIMEOUT', 600)
     if not restarts and ':' not in nodes:
         return [
             *arguments,
             f'--node-rank={rank}',
             f'--master-addr={first}',
             f'--master-port={port}',
+            f'--rdzv-conf=timeout={wait}',
         ]
-    wait = _number(environment, 'JOIN_TIMEOUT', 600)
     # Which machine has the store, it would guess from names as well.
     settings = f'is_host={"false" if rank else "true"},join_timeout={wait}'
     return [
