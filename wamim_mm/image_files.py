@@ -11,6 +11,8 @@ SUFFIXES = (
     *('.jpg', '.jpeg', '.jfif', '.png', '.webp', '.bmp', '.tif', '.tiff', '.ppm', '.pgm'),
     *('.gif', '.jp2', '.avif'),
 )
+#: The ends of the names of shards; what is compressed is named as such when it is read.
+ARCHIVES = ('.tar', '.tar.gz', '.tgz')
 #: In a work dir: the list of files that training could not read.
 BAD_FILES = 'bad_files.txt'
 #: The share of such files from which on a training stops.
@@ -49,12 +51,16 @@ def spread(total: int, count: int) -> list[int]:
 
 def is_shards(images: str | Path) -> bool:
     """Whether images are given as tar shards: by a pattern, or a folder of no images or folders."""
-    if str(images).endswith('.tar'):
+    if str(images).lower().endswith(ARCHIVES):
         return True
     folder = Path(images)
     if not folder.is_dir():
         return False
     entries = [entry for entry in folder.iterdir() if not entry.name.startswith('.')]
-    suffixes = {entry.suffix.lower() for entry in entries}
-    shards = bool(suffixes & {'.tar', '.partial'}) and suffixes.isdisjoint(SUFFIXES)
-    return shards and not any(is_one(entry.is_dir) for entry in entries)
+    names = [entry.name.lower() for entry in entries]
+    shards = any(name.endswith((*ARCHIVES, '.partial')) for name in names)
+    return (
+        shards
+        and not any(name.endswith(SUFFIXES) for name in names)
+        and not any(is_one(entry.is_dir) for entry in entries)
+    )

@@ -80,6 +80,35 @@ def test_all_images_then_go_on_then_other_images(images, tmp_path):
         next(write_shards(images, names(images), out, 1, shard_bytes=20_000))
 
 
+def test_images_that_have_changed_since(images, tmp_path):
+    """Also where their size is the same, and somebody has set back their time."""
+    out = tmp_path / 'out'
+    write(images, out)
+    name = members(out, 1)[0]
+    old = (images / name).stat()
+    (images / name).write_bytes(os.urandom(old.st_size))
+    os.utime(images / name, ns=(old.st_atime_ns, old.st_mtime_ns))
+    again = write(images, out)
+    assert [written.shard.name for written in again if written.new] == ['000001.tar']
+    assert content(out) == {name: (images / name).read_bytes() for name in names(images)}
+    assert not any(written.new for written in write(images, out))
+
+
+def test_an_image_that_changes_while_its_shard_is_written(images, tmp_path, monkeypatch):
+    check = shard_writing._check
+
+    def change(partial, sums):
+        (images / '1' / 'ü 5.png').write_bytes(os.urandom(500))
+        check(partial, sums)
+
+    monkeypatch.setattr(shard_writing, '_check', change)
+    shard = tmp_path / '0.tar'
+    _write_shard(images, ['1/ü 5.png'], shard)
+    monkeypatch.undo()
+    assert _write_shard(images, ['1/ü 5.png'], shard).new
+    assert not _write_shard(images, ['1/ü 5.png'], shard).new
+
+
 def members(out, number):
     with tarfile.open(out / f'{number:06}.tar') as tar:
         return tar.getnames()

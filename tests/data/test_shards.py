@@ -1,5 +1,6 @@
 """Images in tar shards are those of the folder that the shards are made of."""
 
+import gzip
 import io
 import pickle
 import shutil
@@ -170,12 +171,42 @@ def test_any_member(tmp_path, format):
         add(tar, 'd/._4.jpeg', b'of macOS')
     index = index_shard(str(tmp_path / '0.tar'))
     assert [record['name'].decode() for record in index.records] == [
-        name.removeprefix('./') for name in names
+        name.removeprefix('./') for name in (*names, 'link.png')
     ]
     assert index.fault is None
     with tarfile.open(tmp_path / '0.tar') as tar:
         for place, name in enumerate(names):
             assert fileio.get(index.uri(place)) == tar.extractfile(name).read()
+
+
+def test_links(tmp_path, images):
+    """GNU tar writes the second name of a file as a link."""
+    folder = tmp_path / 'set'
+    (folder / 'b').mkdir(parents=True)
+    for i, name in enumerate(('b/first.png', 'z.png')):
+        shutil.copy(sorted(images.rglob('*.png'))[i], folder / name)
+    (folder / 'b' / 'hard.png').hardlink_to(folder / 'b' / 'first.png')
+    (folder / 'b' / 'near.png').symlink_to('first.png')
+    (folder / 'b' / 'ahead.png').symlink_to('../z.png')  # which comes later
+    (folder / 'chain.png').symlink_to('b/near.png')
+    names = ('b/first.png', 'b/hard.png', 'b/near.png', 'b/ahead.png', 'chain.png', 'z.png')
+    with tarfile.open(tmp_path / '0.tar', 'w') as tar:
+        for name in names:
+            tar.add(folder / name, arcname=f'./{name}')
+    index = index_shard(str(tmp_path / '0.tar'))
+    assert index.fault is None and index.count == len(names)
+    for place, record in enumerate(index.records):
+        name = record['name'].decode()
+        assert fileio.get(index.uri(place)) == (folder / name).read_bytes()
+
+    (folder / 'lost.png').symlink_to('none.png')
+    (folder / 'circle.png').symlink_to('circle.png')
+    with tarfile.open(tmp_path / '0.tar', 'a') as tar:
+        for name in ('lost.png', 'circle.png'):
+            tar.add(folder / name, arcname=name)
+    index = index_shard(str(tmp_path / '0.tar'))
+    assert index.count == len(names)
+    assert str(index.fault).endswith('has 2 links to what is no image in it')
 
 
 def test_names_of_shards(tmp_path):
@@ -192,8 +223,25 @@ def test_names_of_shards(tmp_path):
     assert shard_names('https://host/{a,b}/{0..1}.tar') == [
         f'https://host/{folder}/{number}.tar' for folder in 'ab' for number in (0, 1)
     ]
+    assert shard_names(str(tmp_path / '0[01]?.tar')) == sorted(map(str, tmp_path.glob('*.tar')))
     with pytest.raises(FileNotFoundError, match=r"'DIR/\{000\.\.999\}\.tar'"):
         shard_names(str(tmp_path / 'x*.tar'))
+    with pytest.raises(ValueError, match=r"brace is not closed .*'DIR/\{000\.\.999\}\.tar'"):
+        shard_names(str(tmp_path / '{000..001.tar'))
+    # No patterns: a file that is there, and what an address says after its path.
+    (tmp_path / '[1].tar').touch()
+    assert shard_names(str(tmp_path / '[{1,1}].tar')) == [str(tmp_path / '[1].tar')] * 2
+    assert shard_names('https://host/0.tar?key=[1]') == ['https://host/0.tar?key=[1]']
+
+
+def test_compressed_shards_are_named_as_such(packed, tmp_path):
+    folder = tmp_path / 'compressed'
+    folder.mkdir()
+    (folder / '000.tar.gz').write_bytes(gzip.compress((packed / '000.tar').read_bytes()))
+    for data in (folder, folder / '000.tar.gz'):
+        assert is_shards(data)
+        with pytest.raises(FileNotFoundError, match=r'it is compressed, .*; unpack the \.gz'):
+            find_images(data)
 
 
 @pytest.fixture
@@ -391,6 +439,12 @@ def test_index_where_nothing_can_be_written(packed, cache, monkeypatch):
     assert not list(packed.glob(f'*{INDEX}'))
     monkeypatch.setattr(shard_index, '_scan', None)  # it is not made twice
     assert (index_shard(str(packed / '000.tar')).records == index.records).all()
+    # The one to remove is named, where the shard is another one.
+    (kept,) = cache.rglob(f'*{INDEX}')
+    with open(packed / '000.tar', 'r+b') as file:
+        file.write(bytes(10_000))
+    with pytest.raises(OSError, match=f'has changed since it was indexed; remove {kept}$'):
+        fileio.get(index.uri(0))
 
 
 def test_damaged_index_is_made_anew(packed):

@@ -155,9 +155,12 @@ def plan(args: argparse.Namespace) -> Path:
         ValueError: The arguments do not fit each other or the machine.
     """
     if not is_shards(args.data) and not Path(args.data).is_dir():
-        raise FileNotFoundError(
-            f'--data {args.data!r} is no folder; give one with images, or tar shards'
+        right = (
+            "an address must name tar shards, as 's3://bucket/set/{000..999}.tar'"
+            if '://' in args.data
+            else 'give one with images, or tar shards'
         )
+        raise FileNotFoundError(f'--data {args.data!r} is no folder; {right}')
     data = args.data if '://' in args.data else os.path.abspath(args.data)
     import torch
 

@@ -43,6 +43,8 @@ def main() -> None:
     if not args.images.is_dir():
         raise FileNotFoundError(f'{args.images} is no folder; give one with images')
     check_folder(str(args.out), 'OUT')
+    if args.out.resolve() == args.images.resolve():
+        raise ValueError(f'OUT is DIR, {args.images}; give the shards a folder of their own')
     if is_shards(args.images):
         raise ValueError(f'{args.images} has shards already; give a folder with images')
     names = [
@@ -57,7 +59,8 @@ def main() -> None:
     free = shutil.disk_usage(existing_part(args.out)).free
     if free + there < 1.05 * needed:
         raise ValueError(
-            f'{args.out}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free'
+            f'{args.out}: {needed / 1e9:.3g} GB are needed, {free / 1e9:.3g} GB are free; make '
+            'room, or choose another OUT'
         )
     from tqdm import tqdm
 

@@ -20,19 +20,21 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
+from posixpath import join, normpath
 from typing import BinaryIO
 
 import numpy as np
 from braceexpand import braceexpand
 from fsspec.core import url_to_fs
 
-from ..image_files import SUFFIXES
+from ..image_files import ARCHIVES, SUFFIXES
 from ..interop.saving import write_whole
 from .bad_files import BadImage
 from .storage import file_size, is_remote, read_all, read_part, read_through
 
 __all__ = [
     'ShardIndex',
+    'index_file',
     'index_shard',
     'index_shards',
     'no_image',
@@ -54,6 +56,8 @@ THREADS = 16
 LARGEST_LABEL = 10_000_000
 #: In place of a label, where several members of one name have several.
 TWO_LABELS = -2
+#: Links that lead to links: more are a circle.
+LINKS = 8
 #: Bytes of zeros at the end of a shard; more are a download that has stopped.
 LARGEST_RECORD = 1 << 20
 
@@ -62,13 +66,13 @@ def shard_names(pattern: str) -> list[str]:
     """The shards that a pattern means, in order.
 
     Args:
-        pattern: Paths or addresses, with ``{000..999}`` and ``{a,b}`` as in shells, and ``*``; or a
-            folder, for its ``*.tar``.
+        pattern: Paths or addresses, with ``{000..999}`` and ``{a,b}`` as in shells, and ``*``, in
+            paths also ``?`` and ``[0-9]``; or a folder, for its ``*.tar``.
 
     Raises:
         FileNotFoundError: There is none in a folder, or for a ``*``.
         ImportError: fsspec lacks what it needs for such an address.
-        ValueError: The writing of the shards in the folder was stopped.
+        ValueError: A brace is not closed, or the writing of the shards in the folder was stopped.
     """
     if '://' not in pattern and Path(pattern).is_file():
         return [pattern]
@@ -77,13 +81,21 @@ def shard_names(pattern: str) -> list[str]:
             raise ValueError(
                 f'the shards in {pattern} are not all written: wamim shards DIR {pattern} goes on'
             )
-        found = [entry.path for entry in os.scandir(pattern) if entry.name.lower().endswith('.tar')]
+        found = [item.path for item in os.scandir(pattern) if item.name.lower().endswith(ARCHIVES)]
         if not found:
             raise FileNotFoundError(f'no .tar file in {pattern!r}; give a folder with some')
         return sorted(found)
+    try:
+        expanded = list(braceexpand(pattern))
+    except ValueError:
+        raise ValueError(
+            f"a brace is not closed in {pattern!r}; write it as 'DIR/{{000..999}}.tar'"
+        ) from None
     names = []
-    for name in braceexpand(pattern):
-        if '*' not in name:
+    for name in expanded:
+        # In addresses these may be anything.
+        local = not is_remote(name) and not Path(name).is_file()
+        if not set(name) & set('*?[' if local else '*'):
             names.append(name)
             continue
         system, path = url_to_fs(name)
@@ -158,6 +170,12 @@ def index_shard(shard: str) -> ShardIndex:
         return ShardIndex(shard, np.empty(0, _dtype(1)), bad)
     fault = records[-1]['name'].decode()
     return ShardIndex(shard, records[:-1], BadImage(shard, fault) if fault else None)
+
+
+def index_file(shard: str) -> str:
+    """Where the index of a shard is kept: beside it, or in the cache."""
+    beside = not is_remote(shard) and os.path.isfile(shard + INDEX)
+    return shard + INDEX if beside else _cached(shard)
 
 
 def shard_uris(pattern: str) -> list[str]:
@@ -283,6 +301,17 @@ def _scan(shard: str, size: int) -> np.ndarray:
         return _scan_file(file, size)
 
 
+def _follow(
+    name: str, links: dict[str, str], places: dict[str, tuple[int, int, int]]
+) -> tuple[int, int, int] | None:
+    """Where the image is that a link leads to; None where it is not in the shard."""
+    for _ in range(LINKS):
+        if name in places:
+            return places[name]
+        name = links.get(name, '')
+    return None
+
+
 def _check_start(start: bytes) -> None:
     if start == b'\x1f\x8b':
         raise OSError('it is compressed, so that no part can be read by itself; unpack the .gz')
@@ -290,22 +319,29 @@ def _check_start(start: bytes) -> None:
 
 def _scan_file(file: BinaryIO, size: int) -> np.ndarray:
     found: list[tuple[str, int, int, int]] = []
+    places: dict[str, tuple[int, int, int]] = {}
+    links: dict[str, str] = {}
     labels: dict[str, int] = {}
     whole = False
     with tarfile.open(fileobj=file, mode='r:') as tar:
         try:
             while (member := tar.next()) is not None:
                 tar.members = []  # type: ignore[attr-defined]  # it would keep them all
+                path = PurePosixPath(member.name)
+                image = path.suffix.lower() in SUFFIXES and not path.name.startswith('.')
+                if image and (member.islnk() or member.issym()):
+                    folder = '' if member.islnk() else path.parent
+                    links[normpath(member.name)] = normpath(join(folder, member.linkname))
                 if not member.isreg() or member.issparse():
                     continue
                 if member.offset_data + member.size > size:
                     break
-                path = PurePosixPath(member.name)
-                if path.suffix.lower() in SUFFIXES and not path.name.startswith('.'):
+                if image:
                     file.seek(member.offset_data - BLOCK)
                     check = zlib.crc32(file.read(BLOCK))
                     name = member.name.removeprefix('./')
                     found.append((name, member.offset_data, member.size, check))
+                    places[normpath(name)] = found[-1][1:]
                 elif path.suffix == '.cls' and member.size < 32:
                     file.seek(member.offset_data)
                     given = file.read(member.size).strip()
@@ -321,6 +357,12 @@ def _scan_file(file: BinaryIO, size: int) -> np.ndarray:
         except tarfile.TarError:
             pass
     fault = '' if whole else f'is cut off or damaged after {len(found):,} images'
+    lost = 0
+    for name in links:
+        place = _follow(name, links, places)
+        lost += place is None
+        found += [] if place is None else [(name, *place)]
+    fault = fault or (f'has {lost:,} links to what is no image in it' if lost else '')
     names = [os.fsencode(name) for name, *_ in found]
     records = np.zeros(len(found) + 1, _dtype(max(map(len, [*names, fault, b'1']))))
     for record, encoded, (name, offset, length, check) in zip(records, names, found, strict=False):

@@ -56,7 +56,8 @@ def write_shards(
     """Write images into ``out/000000.tar`` and so on, and yield each shard when it is done.
 
     The images are in random order, the same for the same images, so that each shard is a sample of
-    all. Shards that an earlier call has finished, with all of their images, are kept.
+    all. Shards that an earlier call has finished are kept, with all of their images, none of which
+    has changed since.
 
     Args:
         root: A folder.
@@ -132,7 +133,7 @@ def _plan(root: Path, names: Sequence[str], out: Path, shard_bytes: int) -> list
 
 
 def _write_shard(root: Path, names: list[str], shard: Path) -> Written:
-    if shard.is_file():
+    if shard.is_file() and not _changed(root, names, shard):
         index = index_shard(str(shard))
         if index.fault is None and index.count == len(names):
             return Written(shard, index.count, [], False)
@@ -141,6 +142,7 @@ def _write_shard(root: Path, names: list[str], shard: Path) -> Written:
     skipped = []
     try:
         with open(partial, 'wb') as file:
+            begun = os.fstat(file.fileno()).st_mtime_ns
             with tarfile.open(fileobj=file, mode='w', format=tarfile.PAX_FORMAT) as tar:
                 for name in names:
                     try:
@@ -156,12 +158,21 @@ def _write_shard(root: Path, names: list[str], shard: Path) -> Written:
             file.flush()
             os.fsync(file.fileno())
         _check(partial, sums)
+        os.utime(partial, ns=(begun, begun))  # what changes from there on is newer
         os.replace(partial, shard)
     except BaseException:
         with suppress(OSError):
             partial.unlink()
         raise
     return Written(shard, index_shard(str(shard)).count, skipped, True)
+
+
+def _changed(root: Path, names: list[str], shard: Path) -> bool:
+    """Whether one of the images is newer than the shard, by the time that no copying sets."""
+    written = shard.stat().st_mtime_ns
+    with suppress(OSError):
+        return any(os.stat(root / name).st_ctime_ns > written for name in names)
+    return True
 
 
 def _check(partial: Path, sums: dict[str, int]) -> None:

@@ -20,8 +20,8 @@ from .bad_files import BadImage
 from .classes import inner
 from .shard_index import (
     BLOCK,
-    INDEX,
     TWO_LABELS,
+    index_file,
     index_shards,
     no_image,
     parse_uri,
@@ -55,7 +55,7 @@ class ShardBackend(BaseStorageBackend):
             data = read_part(shard, offset - BLOCK, offset + size)
         header, content = data[:BLOCK], data[BLOCK:]
         if zlib.crc32(header) != check or len(content) != size:
-            raise OSError(f'{shard} has changed since it was indexed; remove {shard}{INDEX}')
+            raise OSError(f'{shard} has changed since it was indexed; remove {index_file(shard)}')
         return content
 
     def get_text(self, filepath: str, encoding: str = 'utf-8') -> str:
