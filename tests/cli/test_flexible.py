@@ -11,6 +11,7 @@ from wamim_mm.cli.arguments import check_arguments
 from wamim_mm.cli.errors import explain
 from wamim_mm.cli.flexible import QuietFlexibleRunner, check_strategy, make_runner
 from wamim_mm.cli.screen import QuietRunner
+from wamim_mm.cli.settings import check_recomputed
 from wamim_mm.hooks import CheckpointFitHook, ResumeHook
 
 from ..small_runs import Line, small_run
@@ -64,6 +65,32 @@ def test_it_takes_the_steps_of_the_runner(tmp_path):
         run(tmp_path / 'from', 1, load_from=path),
         run(tmp_path / 'ours_from', 1, load_from=path, **ONE_DEVICE),
     )
+
+
+@pytest.mark.parametrize(
+    ('again', 'said'),
+    [
+        (['layer.1'], "'layer.1' is no module .*: Line has .*layers.* did you mean 'layers'"),
+        (['layers.5'], "'layers.5' is no module of the model: .* has 0, 1"),
+        ('layers.x', "'layers.x' is no module"),
+        (True, 'activation_checkpointing=True must be names of modules'),
+        (False, 'activation_checkpointing=False must be'),
+    ],
+)
+def test_modules_that_are_not_there(again, said, tmp_path):
+    with pytest.raises(ValueError, match=said):
+        check_recomputed(Line(2), again)
+    cfg = Config(dict(activation_checkpointing=again))
+    with pytest.raises(ValueError, match=said):
+        small_run(
+            tmp_path,
+            [],
+            dict(max_epochs=1),
+            model=Line(2),
+            lr=0.01,
+            cfg=cfg,
+            **copy.deepcopy(ONE_DEVICE),
+        )
 
 
 def test_all_batches_of_a_step_count(tmp_path):

@@ -17,6 +17,7 @@ from ..class_names import short_name
 from .deepspeed import by_deepspeed, use_deepspeed
 from .schedule import in_iterations
 from .screen import QuietRunner, quiet
+from .settings import check_recomputed
 
 #: MMEngine's strategies that are the engines of other packages.
 PACKAGES = {'DeepSpeedStrategy': 'deepspeed', 'ColossalAIStrategy': 'colossalai'}
@@ -103,6 +104,7 @@ class QuietFlexibleRunner(FlexibleRunner):
         super().__init__(*args, **kwargs)
         self.model = self.strategy.build_model(self.model)
         modules = self.cfg.get('activation_checkpointing')
+        check_recomputed(self.model, modules)
         if modules is not None:
             turn_on_activation_checkpointing(self.model, modules)
 

@@ -7,10 +7,14 @@ import math
 import os
 import zipfile
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..class_names import short_name
+
+if TYPE_CHECKING:
+    from torch import nn
 
 #: Launcher -> what it sets in the environment, and how it is called.
 LAUNCHERS = {
@@ -274,3 +278,34 @@ def pretrained_files(cfg: Any, name: str) -> Iterator[tuple[str, str]]:
         return
     if short_name(cfg) in ('Pretrained', 'PretrainedInit'):
         yield f'{name}.checkpoint', cfg['checkpoint']
+
+
+def check_recomputed(model: nn.Module, parts: Any) -> None:
+    """Check the config's ``activation_checkpointing``.
+
+    Args:
+        model: The model.
+        parts: Names of modules in it, or one name; None for none.
+
+    Raises:
+        ValueError: It is something else, or there is no such module.
+    """
+    from torch import nn
+
+    names = [parts] if isinstance(parts, str) else [] if parts is None else parts
+    if not isinstance(names, list | tuple):
+        raise ValueError(
+            f'activation_checkpointing={parts!r} must be names of modules, as [backbone.layers]'
+        )
+    for name in names:
+        found = getattr(model, 'module', model)  # what several processes wrap
+        for part in name.split('.'):
+            children = dict(found.named_children())
+            if not isinstance(getattr(found, part, None), nn.Module):
+                near = get_close_matches(part, children, 1)
+                meant = f'; did you mean {near[0]!r}?' if near else ''
+                raise ValueError(
+                    f'activation_checkpointing: {name!r} is no module of the model: '
+                    f'{type(found).__name__} has {", ".join(children) or "none"}{meant}'
+                )
+            found = getattr(found, part)
