@@ -52,6 +52,18 @@ def test_class_folders(name, scenes, capsys):
         assert len(data) == (24 if loader == 'train_dataloader' else 12)
 
 
+def test_a_class_folder_without_images(scenes, tmp_path):
+    """It would be a class that nobody can learn."""
+    shutil.copytree(scenes / 'train', tmp_path / 'train')
+    shutil.copytree(scenes / 'val', tmp_path / 'val')
+    (tmp_path / 'train/extra/deeper').mkdir(parents=True)
+    (tmp_path / 'train/extra/notes.txt').touch()
+    with pytest.raises(FileNotFoundError, match=r"train/extra' has no image, .* or remove it"):
+        config('wamim_mm::cls/wamim_vit-s_finetune.py', '--data', tmp_path)
+    shutil.copy(next((scenes / 'train').rglob('*.jpg')), tmp_path / 'train/extra/deeper/a.JPG')
+    config('wamim_mm::cls/wamim_vit-s_finetune.py', '--data', tmp_path)
+
+
 def write_shards(folder, out, monkeypatch, capsys):
     monkeypatch.setattr('sys.argv', ['wamim shards', str(folder), str(out)])
     shards.main()

@@ -20,7 +20,15 @@ CHOICES = [(method, model) for method, models in presets.MODELS.items() for mode
     ('short_side', 'size'), [(8, 32), (32, 32), (63, 32), (64, 64), (100, 96), (4000, 224)]
 )
 def test_crops_are_no_larger_than_most_images(short_side, size):
-    assert presets.image_size(short_side) == size
+    assert presets.image_size(short_side, 'wamim', 'vit-s') == size
+
+
+@pytest.mark.parametrize(('method', 'model'), CHOICES)
+def test_every_model_takes_the_size_that_is_chosen_for_it(method, model):
+    for short_side in range(8, 300):
+        size = presets.image_size(short_side, method, model)
+        presets.check_size(method, model, size)
+        assert size <= max(short_side, 64 if (method, model[:4]) == ('wamim', 'swin') else 32)
 
 
 def test_epochs_follow_the_number_of_images():

@@ -136,11 +136,18 @@ def test_the_checkpoint_of_a_run(tmp_path):
         (tmp_path / 'kept/epoch_1.pth', '../kept/epoch_1.pth'),
         (tmp_path / 'run/epoch_2.pth', '/gone/epoch_2.pth'),
     ):
-        place.touch()
+        torch.save(dict(meta=dict(iter=len(pointer))), place)
         (tmp_path / 'run/last_checkpoint').write_text(pointer)
         assert Run(tmp_path / 'run').checkpoint.samefile(place)
         assert last_checkpoint(tmp_path / 'run').samefile(place)
-    (tmp_path / 'run/last_checkpoint').write_text('epoch_3.pth')
+    # Saved, but killed before the pointer was; or without a pointer.
+    torch.save(dict(meta=dict(iter=99)), tmp_path / 'run/epoch_3.pth')
+    for pointer in ('epoch_2.pth', 'epoch_4.pth'):
+        (tmp_path / 'run/last_checkpoint').write_text(pointer)
+        assert last_checkpoint(tmp_path / 'run') == tmp_path / 'run/epoch_3.pth'
+        assert Run(tmp_path / 'run').checkpoint == tmp_path / 'run/epoch_3.pth'
+    for file in tmp_path.glob('run/epoch_*.pth'):
+        file.unlink()
     assert Run(tmp_path / 'run').checkpoint is None
-    with pytest.raises(FileNotFoundError, match='names no checkpoint that is there'):
+    with pytest.raises(FileNotFoundError, match='no checkpoint of a run in'):
         last_checkpoint(tmp_path / 'run')

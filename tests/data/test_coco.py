@@ -333,6 +333,16 @@ def test_no_annotations(dataset, tmp_path):
         check(dataset)
 
 
+def test_crowds_alone(dataset, tmp_path):
+    """mmdet passes over them: nothing would be learnt, at a loss of zero."""
+    path = tmp_path / 'train.json'
+    edit_all(path, 'annotations', lambda i, x: x.update(iscrowd=1 if i else 0))
+    check(dataset)
+    edit_all(path, 'annotations', lambda i, x: x.update(iscrowd=1))
+    with pytest.raises(ValueError, match=r"train\.json': 12 of 12 annotations are crowds"):
+        check(dataset)
+
+
 def test_nothing_left_after_the_filter(dataset):
     with pytest.raises(ValueError, match=r'train_dataloader is empty: .*filter_cfg'):
         check({**dataset, 'filter_cfg': dict(min_size=32)})

@@ -412,6 +412,63 @@ def test_images_that_are_not_rgb(tmp_path):
     assert not (tmp_path / 'transformers/preprocessor_config.json').exists()
 
 
+@torch.no_grad()
+def test_the_class_token_of_a_classifier(tmp_path):
+    """Fine-tuning has trained it, so that timm gives it; its own lines and ONNX have the rest."""
+    model, x = source('VisionTransformer', out_indices=-1), torch.randn(2, 3, 64, 64)
+    backbone = dict(VIT, type='VisionTransformer', out_indices=-1)
+    head = dict(type='VisionTransformerClsHead', num_classes=4, in_channels=48)
+    config = dict(default_scope='mmpretrain', data_preprocessor=PREPROCESSOR)
+    for kind, pool in (('ImageClassifier', 'token'), ('WaMIM', 'avg'), ('SomebodysOwn', 'avg')):
+        config['model'] = dict(type=kind, backbone=backbone, head=head)
+        checkpoint = save(model, tmp_path / 'a.pth', 'VisionTransformer', config)
+        made = made_by(export_backbone(checkpoint, tmp_path / kind, 'timm')).eval()
+        assert made.global_pool == pool
+        model.out_type = 'cls_token' if pool == 'token' else 'featmap'
+        expected = model(x)[-1]
+        assert_same([made(x)], [expected.mean((2, 3)) if pool == 'avg' else expected])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('size', [64, (96, 64)])
+def test_images_of_a_resnet_are_its_runs(tmp_path, size):
+    """It takes others too, and the hosts would enlarge small ones without a word."""
+    backbone = dict(ARGS['ResNet'], type='ResNet')
+    model = dict(type='MFM', img_size=size, backbone=backbone)
+    config = dict(default_scope='mmpretrain', data_preprocessor=PREPROCESSOR, model=model)
+    checkpoint = save(source('ResNet'), tmp_path / 'a.pth', 'ResNet', config)
+    height, width = (64, 64) if size == 64 else size
+    printed = export_backbone(checkpoint, tmp_path / 'timm.pth', 'timm')
+    images = timm.data.resolve_model_data_config(made_by(printed))
+    assert images['input_size'] == (3, height, width)
+    printed = export_backbone(checkpoint, tmp_path / 'transformers', 'transformers')
+    processor = transformers.AutoImageProcessor.from_pretrained(tmp_path / 'transformers')
+    picture = Image.new('RGB', (width, height))
+    assert processor(picture, return_tensors='pt')['pixel_values'].shape == (1, 3, height, width)
+    printed = export_backbone(checkpoint, tmp_path / 'a.onnx', 'onnx')
+    assert f'(N, 3, {height}, {width})' in printed
+
+
+@torch.no_grad()
+def test_small_patches_of_swin(tmp_path):
+    """As `wamim pretrain` chooses them for small images."""
+    patch = dict(patch_cfg=dict(kernel_size=2, stride=2), img_size=64)
+    model, x = source('SwinTransformer', **patch), torch.randn(2, 3, 64, 64)
+    checkpoint = save(model, tmp_path / 'a.pth', 'SwinTransformer', **patch)
+    last = model(x)[-1]
+    made = made_by(export_backbone(checkpoint, tmp_path / 'timm', 'timm')).eval()
+    assert_same([made(x)], [last.mean((2, 3))])
+    made = made_by(export_backbone(checkpoint, tmp_path / 'transformers', 'transformers')).eval()
+    assert_same([made(x).last_hidden_state.mean(1)], [last.mean((2, 3))])
+
+    overlapping = dict(patch_cfg=dict(kernel_size=7, stride=4, padding=3))
+    checkpoint = save(
+        source('SwinTransformer', **overlapping), checkpoint, 'SwinTransformer', **overlapping
+    )
+    with pytest.raises(ValueError, match=r'patch_cfg=.* only with its default'):
+        export_backbone(checkpoint, tmp_path / 'b', 'timm')
+
+
 # --- full size ---------------------------------------------------------------------------------
 
 
@@ -443,12 +500,16 @@ def test_full_size(root, monkeypatch, config, timm_name, counts):
         timm, 'create_model', lambda *a, **k: made.append(create(*a, **k)) or made[0]
     )
     handover = to_timm(backbone)
+    # Nothing trains the class token in pre-training.
+    mean = ", global_pool='avg', fc_norm=False" if 'vit' in config else ''
     assert handover.usage == [
         f"model = timm.create_model('{timm_name}', pretrained=True, "
-        "pretrained_cfg_overlay=dict(file='OUT', num_classes=0), num_classes=0)"
+        f"pretrained_cfg_overlay=dict(file='OUT', num_classes=0), num_classes=0{mean})"
     ]
     assert len(handover.left_out) == total - held
     x = torch.randn(1, 3, 224, 224)
+    if 'vit' in config:
+        model.out_type = 'featmap'
     last = model(x)[-1]
     assert_same([made[0].eval()(x)], [last.mean((2, 3)) if last.ndim == 4 else last])
 

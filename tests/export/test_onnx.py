@@ -46,6 +46,8 @@ def test_encoder(export, name):  # noqa: F811
     for batch in (1, 5):
         images = torch.randn(batch, 3, SIDES[name], SIDES[name])
         found = session.run(None, dict(images=images.numpy()))
+        if name == 'WaMIMViT':
+            model.out_type = 'featmap'  # nothing has trained its class token
         expected = model(images)
         assert len(found) == len(expected) == len(ARGS[name]['out_indices'])
         for one, other in zip(found, expected, strict=True):

@@ -1,6 +1,7 @@
 """tools/linear_probe.py on clean and corrupted images."""
 
 import json
+import re
 import sys
 
 import pytest
@@ -9,6 +10,25 @@ from mmengine.config import Config
 
 from wamim_mm.cli import linear_probe
 from wamim_mm.evaluation.linear_probe import build_encoder
+
+
+@pytest.mark.parametrize(
+    ('options', 'said'),
+    [
+        ([], r"val' does not exist; .* set another --data-root, or --val"),
+        (['--val', 'other'], r"train/b' has no image, and would be a class of its own"),
+    ],
+)
+def test_folders_that_are_not_there(options, said, tmp_path, monkeypatch, capsys):
+    for name in ('train/a/1.png', 'other/a/1.png', 'train/b/notes.txt'):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    torch.save(dict(state_dict={}), tmp_path / 'a.pth')
+    given = ['probe', tmp_path / 'a.pth', '--data-root', tmp_path, *options]
+    monkeypatch.setattr(sys, 'argv', [str(part) for part in given])
+    with pytest.raises(SystemExit):
+        linear_probe.main()
+    assert re.search(said, capsys.readouterr().err)
 
 
 def test_corruptions(root, scenes, tmp_path, monkeypatch, capsys):

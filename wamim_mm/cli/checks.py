@@ -230,19 +230,39 @@ def _counted(files: Counter[str]) -> str:
     return ', '.join(f'{count:,} {suffix}' for suffix, count in files.most_common())
 
 
-def check_data(dataset: dict) -> None:
+def class_folders(root: Path) -> list[str]:
+    """The classes of a folder for training: the names of its sub-folders, in order.
+
+    Raises:
+        FileNotFoundError: One of them has no image.
+    """
+    folders = sorted(path for path in root.iterdir() if path.is_dir())
+    for folder in folders:
+        files = (entry for entry in walk(folder) if is_one(entry.is_file))
+        if not any(entry.name.lower().endswith(SUFFIXES) for entry in files):
+            raise FileNotFoundError(
+                f'{str(folder)!r} has no image, and would be a class of its own; put some there, '
+                'or remove it'
+            )
+    return [folder.name for folder in folders]
+
+
+def check_data(dataset: dict, fix: str = 'set it with --cfg-options data_root=DIR') -> None:
     """Raise FileNotFoundError unless what the dataset's config names exists.
 
     Datasets inside wrappers (``dataset``, ``datasets``) are checked too, paths on other storages
     (``s3://``) are not.
+
+    Args:
+        dataset: The config.
+        fix: What to do where a folder is another one.
     """
     for inner in [dataset.get('dataset'), *(dataset.get('datasets') or [])]:
         if inner:
-            check_data(inner)
+            check_data(inner, fix)
     root = dataset.get('data_root')
     if not root or '://' in root:
         return
-    fix = 'set it with --cfg-options data_root=DIR'
     if not Path(root).is_dir():
         raise FileNotFoundError(f'data root {root!r} does not exist; {fix}')
     prefixes = dataset.get('data_prefix') or ''

@@ -18,7 +18,7 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from ..imagenet_c import CORRUPTIONS
-from .checks import check_data
+from .checks import check_data, class_folders
 from .errors import CommandParser, command, positive
 from .given import add_checkpoint, given_config
 from .settings import check_checkpoint, check_new_file
@@ -61,7 +61,11 @@ def main() -> None:
     args = parse_args()
     check_checkpoint(args.checkpoint)
     for split in ('train', args.val):
-        check_data(dict(data_root=args.data_root, data_prefix=split))
+        fix = (
+            'set another --data-root, or --val' if split == args.val else 'set another --data-root'
+        )
+        check_data(dict(data_root=args.data_root, data_prefix=split), fix)
+    class_folders(Path(args.data_root, 'train'))
     with given_config(args.config, args.checkpoint, args.cfg_options) as cfg:
         result = probe(args, cfg)
     print(

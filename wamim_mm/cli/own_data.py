@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..class_names import library_of, short_name
 from ..image_files import SUFFIXES, is_shards
 from ..interop.data_root import move_data_root
+from .checks import class_folders
 from .own_classes import inner_datasets, use_own_classes
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _class_folders(cfg: Config, root: Path) -> str:
         for _, dataset in inner_datasets(cfg, LOADERS):
             dataset.metainfo = dict(classes=tuple(classes))
     else:
-        classes = sorted(path.name for path in folders['train'].iterdir() if path.is_dir())
+        classes = class_folders(folders['train'])
     if len(classes) < 2:
         raise FileNotFoundError(
             f'--data: {str(folders["train"])!r} has {len(classes)} sub-folders; a classifier needs '

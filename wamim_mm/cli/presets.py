@@ -68,13 +68,16 @@ class Recipe(NamedTuple):
     lr: float
 
 
-def image_size(short_side: int) -> int:
+def image_size(short_side: int, method: str, model: str) -> int:
     """The largest of `SIZES` that half of the images fill, and no less than the smallest.
 
     Args:
         short_side: The median of the images' short sides, in pixels.
+        method: Of `MODELS`.
+        model: Likewise; it must take images of that size.
     """
-    return max([size for size in SIZES if size <= short_side], default=SIZES[0])
+    sizes = [size for size in SIZES if _takes(method, model, size)]
+    return max([size for size in sizes if size <= short_side], default=sizes[0])
 
 
 def patch_size(model: str, size: int) -> int:
@@ -86,6 +89,22 @@ def patch_size(model: str, size: int) -> int:
 
 def check_size(method: str, model: str, size: int) -> None:
     """Raise ValueError unless the model takes images of this size."""
+    if not _takes(method, model, size):
+        unit, least, what = _grid(method, model, size)
+        near = max(least, round(size / unit) * unit)
+        raise ValueError(
+            f'--img-size {size}: must be a multiple of {unit} for {model}, from {least} on, '
+            f'because of {what}; the nearest is {near}'
+        )
+
+
+def _takes(method: str, model: str, size: int) -> bool:
+    unit, least, _ = _grid(method, model, size)
+    return size >= least and size % unit == 0
+
+
+def _grid(method: str, model: str, size: int) -> tuple[int, int, str]:
+    """What a side must be a multiple of, its least value, and why."""
     if model.startswith('r'):
         unit, what = 32, "ResNet's last feature map"
     elif model.startswith('swin'):
@@ -95,12 +114,7 @@ def check_size(method: str, model: str, size: int) -> None:
         what = 'the coarsest wavelet level' if method == 'wamim' else 'a patch'
     # A quarter of fewer than 4 x 4 units is too little to see.
     least = 4 * unit if model.startswith('swin') and method == 'wamim' else SIZES[0]
-    if size < least or size % unit:
-        near = max(least, round(size / unit) * unit)
-        raise ValueError(
-            f'--img-size {size}: must be a multiple of {unit} for {model}, from {least} on, '
-            f'because of {what}; the nearest is {near}'
-        )
+    return unit, least, what
 
 
 def longest_epochs(images: int) -> int:

@@ -178,7 +178,7 @@ def plan(args: argparse.Namespace) -> Path:
                 f'--probe {args.probe!r} has no folder {split}/; labelled images lie in '
                 'train/<class>/ and val/<class>/'
             )
-    size = args.img_size or presets.image_size(folder.short_side)
+    size = args.img_size or presets.image_size(folder.short_side, method, model)
     presets.check_size(method, model, size)
     say(*folder.lines())
     if len(folder.unreadable) > args.max_bad_share * folder.looked_at:

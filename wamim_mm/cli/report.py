@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import html
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from .curves import as_svg, logged, machine, pyplot, training_steps, versions
 from .errors import CommandParser, command, positive
 from .progress import duration
 from .settings import check_new_file
+from .work_dir import last_checkpoint
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -92,8 +94,6 @@ class Run:
     def __init__(self, folder: Path) -> None:
         from mmengine.config import Config
 
-        from ..interop.saving import pointed_checkpoint
-
         self.folder = folder
         self.steps = training_steps(folder)
         configs = sorted(folder.glob('*/vis_data/config.py'))
@@ -101,7 +101,9 @@ class Run:
             raise FileNotFoundError(f'no */vis_data/config.py in {folder}, as a run leaves it')
         self.cfg: Config = Config.fromfile(configs[-1], import_custom_modules=False)
         import_custom_modules(self.cfg)
-        self.checkpoint = pointed_checkpoint(folder)
+        self.checkpoint: Path | None = None
+        with suppress(FileNotFoundError, RuntimeError):
+            self.checkpoint = last_checkpoint(folder)
         #: Images of a step, in all processes.
         self.batch = self.cfg.train_dataloader.batch_size * self.cfg.get('processes', 1)
 

@@ -71,17 +71,18 @@ def note_start() -> None:
 
 
 def last_checkpoint(work_dir: Path) -> Path:
-    """The checkpoint that a training run wrote last, as its work dir says.
+    """The checkpoint of a training run that is furthest on and whole, as ``--resume`` takes it.
 
     Raises:
-        FileNotFoundError: It says none, or one that is not there.
+        FileNotFoundError: There is none.
+        RuntimeError: There are some, and none is whole.
     """
-    from ..interop.saving import pointed_checkpoint
+    from ..interop.saving import find_latest
 
-    found = pointed_checkpoint(work_dir)
-    if found is None:
-        raise FileNotFoundError(f'{work_dir}/last_checkpoint names no checkpoint that is there')
-    return found
+    found = find_latest(str(work_dir))
+    if found is None or not Path(found).is_file():
+        raise FileNotFoundError(f'no checkpoint of a run in {str(work_dir)!r}')
+    return Path(found)
 
 
 def _run_in(work_dir: Path) -> str | None:

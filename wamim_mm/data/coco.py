@@ -322,12 +322,20 @@ def _check_annotations(
             'have a box without area in its image, and none is left; boxes are '
             '[x, y, width, height] in pixels',
         )
+    objects = [a for a in usable if not a.get('iscrowd')]
+    if not objects:
+        refuse(
+            lambda a: True,
+            "are crowds ('iscrowd': 1) or without a box, which nothing is learnt from or scored "
+            "on; set 'iscrowd' to 0 for single objects",
+        )
     note(len(placed) - len(usable), 'have a box without area in their image and are left out')
     beyond = sum(_reaches_beyond(a['bbox'], *sizes[a['image_id']]) for a in usable)
     if 2 * beyond > len(usable) and len(usable) > 1:
         raise ValueError(
             f'{path!r}: {beyond} of {len(usable)} boxes reach beyond their image; a bbox is '
-            '[x, y, width, height] in pixels and not [x1, y1, x2, y2]'
+            "[x, y, width, height] in pixels and not [x1, y1, x2, y2], and an image's 'width' and "
+            "'height' are those of its file"
         )
     if masks:
         _check_masks(path, usable, note)

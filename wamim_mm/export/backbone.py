@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..class_names import LIBRARIES, class_of, library_class
 from ..interop.untrusted import check_untrusted, registered_only
-from ..saved_config import backbone_config, preprocessor_config
+from ..saved_config import backbone_config, parse_config, preprocessor_config
 
 # Classes of mmpretrain, with the arguments that change what they compute and the values that other
 # libraries support too, the default first. Ours and users' subclasses have the same tensors.
@@ -91,6 +91,27 @@ class Backbone:
         return self.args.get('in_channels', 3)
 
     @cached_property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the run's images, where its model has them; else ImageNet's."""
+        size = parse_config(self.config).get('model', {}).get('img_size', 224)
+        return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+
+    @cached_property
+    def classifies(self) -> bool:
+        """Whether the whole model is a classifier. Pre-training trains no class token."""
+        config = parse_config(self.config)
+        model = config.get('model', {})
+        parts = {name: model.get(name) for name in ('type', '_scope_')}
+        try:
+            with registered_only():
+                cls = class_of(parts, 'MODELS', config.get('default_scope'))
+        except ValueError:  # somebody's own
+            return False
+        return bool(
+            isinstance(cls, type) and issubclass(cls, models.ImageClassifier) and model.get('head')
+        )
+
+    @cached_property
     def normalization(self) -> Normalization | None:
         """Of its images; None where other libraries cannot have it: colours from blue to red."""
         preprocessor = preprocessor_config(self.config)
@@ -149,12 +170,19 @@ class Backbone:
                 continue
             value = self.args.get(name, supported[0])
             value = tuple(value) if isinstance(value, list) else value
-            if value not in supported:
+            if value not in supported and not (name == 'patch_cfg' and _is_patch(value)):
+                only = 'its default' if supported == [{}] else ' or '.join(map(repr, supported))
                 raise ValueError(
                     f'{self.host} with {name}={value!r} cannot be converted for {target}, only '
-                    f'with {" or ".join(map(repr, supported))}; --to mmpretrain takes any'
+                    f'with {only}; --to mmpretrain takes any'
                 )
         return module
+
+
+def _is_patch(patch_cfg: Any) -> bool:
+    """Whether it says the side of a patch alone, which all libraries have."""
+    sides = [patch_cfg.get(name) for name in ('kernel_size', 'stride')]
+    return len(patch_cfg) == 2 and isinstance(sides[0], int) and sides[0] == sides[1]
 
 
 def _windows_are_timms(args: dict[str, Any], module: Any) -> bool:

@@ -114,13 +114,15 @@ def call(function: str, *args: Any, **kwargs: Any) -> str:
     return f'{function}({", ".join(parts)})'
 
 
-def image_size(module: VisionTransformer | SwinTransformer | ResNet) -> tuple[int, int]:
-    """Height and width of its images; a ResNet takes any, and gets ImageNet's."""
+def image_size(
+    module: VisionTransformer | SwinTransformer | ResNet, of_run: tuple[int, int] = (224, 224)
+) -> tuple[int, int]:
+    """Height and width of its images; a ResNet takes any, and gets those of its run."""
     if isinstance(module, VisionTransformer):
         return module.img_size
     if isinstance(module, SwinTransformer):
         return module.patch_embed.init_input_size
-    return 224, 224
+    return of_run
 
 
 def side(pair: tuple[int, int]) -> int | tuple[int, int]:

@@ -9,7 +9,6 @@ from mmpretrain.models import ImageClassifier
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
-from ..class_names import class_of
 from ..interop.untrusted import check_untrusted, registered_only
 from ..saved_config import parse_config
 from .backbone import Backbone
@@ -30,9 +29,11 @@ def to_onnx(backbone: Backbone) -> Handover:
     for name in ('onnx', 'onnxscript', 'onnxruntime'):
         library(name, 'onnx')
     encoder = backbone.build('onnx')
-    shape = (backbone.in_channels, *image_size(encoder))
-    classifier = _classifier(backbone)
+    shape = (backbone.in_channels, *image_size(encoder, backbone.image_size))
+    classifier = _classifier(backbone) if backbone.classifies else None
     if classifier is None:
+        if getattr(encoder, 'out_type', None) == 'cls_token':  # which nothing has trained
+            encoder.out_type = 'featmap'
         count = len(encoder.out_indices)
         names = [f'features_{i}' for i in range(count)] if count > 1 else ['features']
     else:
@@ -75,19 +76,15 @@ class _Outputs(nn.Module):
         return (found,) if isinstance(found, Tensor) else tuple(found)
 
 
-def _classifier(backbone: Backbone) -> ImageClassifier | None:
-    """The whole model of a checkpoint that classifies; None for any other.
+def _classifier(backbone: Backbone) -> ImageClassifier:
+    """The whole model of a checkpoint that classifies.
 
     Raises:
         ValueError: Its config names what would run code of the checkpoint's author.
     """
     config = parse_config(backbone.config)
-    scope = config.get('default_scope')
     parts = {name: config['model'].get(name) for name in ('type', '_scope_', 'neck', 'head')}
     with registered_only():
-        cls = class_of(parts, 'MODELS', scope)
-        if not (isinstance(cls, type) and issubclass(cls, ImageClassifier)) or not parts['head']:
-            return None
         check_untrusted(parts)
         # The backbone is built already, as what it was found to be.
         own = dict(type=backbone.host, _scope_='mmpretrain', **backbone.args)

@@ -72,6 +72,9 @@ def to_timm(backbone: Backbone) -> Handover:
     """
     module = backbone.convertible('timm')
     state, left_out, name, cls, sizes, options = _CONVERT[backbone.host](module, backbone.weights)
+    if getattr(module, 'out_type', None) == 'cls_token' and not backbone.classifies:
+        # The mean over patches: nothing has trained the class token.
+        options = dict(options, global_pool='avg', fc_norm=False)
     if backbone.in_channels != 3:
         options = dict(options, in_chans=backbone.in_channels)
     timm = library('timm')
@@ -83,8 +86,9 @@ def to_timm(backbone: Backbone) -> Handover:
     model = timm.create_model(name, num_classes=0, **options)
     model.load_state_dict(state)
     overlay = dict(file='OUT', num_classes=0)
-    if backbone.in_channels != 3:
-        overlay.update(input_size=(backbone.in_channels, *model.pretrained_cfg['input_size'][1:]))
+    shape = (backbone.in_channels, *image_size(module, backbone.image_size))
+    if shape != model.pretrained_cfg['input_size']:
+        overlay.update(input_size=shape)
     if backbone.normalization is not None:
         overlay.update(backbone.normalization._asdict())
     made = dict(pretrained=True, pretrained_cfg_overlay=overlay, num_classes=0, **options)

@@ -71,7 +71,7 @@ def to_transformers(backbone: Backbone) -> Handover:
     if normalization is None:
         return found
     processor = transformers.ViTImageProcessor(
-        size=dict(zip(('height', 'width'), image_size(module), strict=True)),
+        size=dict(zip(('height', 'width'), image_size(module, backbone.image_size), strict=True)),
         image_mean=list(normalization.mean),
         image_std=list(normalization.std),
         resample=3,  # bicubic, as for pre-training
