@@ -38,7 +38,16 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from benchmarks.measure import OUT, aligned, alternate, environment, ratio, show_ratio, write
+from benchmarks.measure import (
+    DEVICES,
+    OUT,
+    aligned,
+    alternate,
+    environment,
+    ratio,
+    show_ratio,
+    write,
+)
 from benchmarks.training import Settings, Training, default_dtype
 from wamim_mm.demo.scenes import draw_scene
 
@@ -132,7 +141,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog='python -m benchmarks.data', description=__doc__.splitlines()[0]
     )
-    cores, cuda = len(os.sched_getaffinity(0)), torch.cuda.is_available()
+    cores = len(os.sched_getaffinity(0))
     add = partial(parser.add_argument, help='(%(default)s)')
     add('--images', type=Path, help='a folder of images (drawn scenes)')
     add('--config', type=Path, default=CONFIG)
@@ -141,7 +150,7 @@ def main(argv: list[str] | None = None) -> None:
     add('--rounds', type=int, default=9)
     add('--steps', type=int, default=6, help='of training (%(default)s)')
     add('--dtype', choices=('fp32', 'bf16', 'fp16'), help='bf16 on a GPU that has it, else fp32')
-    add('--device', choices=('cpu', 'cuda'), default='cuda' if cuda else 'cpu')
+    add('--device', choices=DEVICES, default=DEVICES[-1])
     add('--out', type=Path, default=OUT / 'data.json')
     args = parser.parse_args(argv)
     try:

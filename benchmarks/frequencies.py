@@ -17,7 +17,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.measure import OUT, aligned, alternate, environment, ratio, show_ratio, write
+from benchmarks.measure import (
+    DEVICES,
+    OUT,
+    aligned,
+    alternate,
+    environment,
+    ratio,
+    show_ratio,
+    write,
+)
 from wamim_mm import FrequencyFilter, FrequencyLoss
 from wamim_mm.ops import frequency_filter
 
@@ -72,7 +81,7 @@ def main(argv: list[str] | None = None) -> None:
     add = partial(parser.add_argument, help='(%(default)s)')
     add('--batch', type=int, default=32)
     add('--rounds', type=int, default=15)
-    add('--device', choices=('cpu', 'cuda'), default='cuda' if torch.cuda.is_available() else 'cpu')
+    add('--device', choices=DEVICES, default=DEVICES[-1])
     add('--out', type=Path, default=OUT / 'frequencies.json')
     args = parser.parse_args(argv)
 

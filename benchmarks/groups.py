@@ -17,7 +17,16 @@ from mmengine.optim import build_optim_wrapper
 from mmpretrain.registry import MODELS
 from torch.optim import Optimizer
 
-from benchmarks.measure import OUT, aligned, alternate, environment, ratio, show_ratio, write
+from benchmarks.measure import (
+    DEVICES,
+    OUT,
+    aligned,
+    alternate,
+    environment,
+    ratio,
+    show_ratio,
+    write,
+)
 from benchmarks.training import load_pretraining
 
 CONFIGS = ('wamim_vit-b', 'wamim_swin-b')
@@ -53,7 +62,7 @@ def seconds(optimizer: Optimizer, device: str) -> float:
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
+    parser.add_argument('--device', choices=DEVICES, default='cpu')
     parser.add_argument('--rounds', type=int, default=21)
     parser.add_argument('--out', type=Path, default=OUT / 'bench_groups.json')
     args = parser.parse_args()

@@ -12,6 +12,8 @@ from pathlib import Path
 import torch
 
 OUT = Path('work_dirs/bench')
+#: Kinds of devices that this machine has, the faster one last.
+DEVICES = ('cpu', 'cuda') if torch.cuda.is_available() else ('cpu',)
 # Import names, since a library may come from one distribution or another.
 PACKAGES = [
     *('wamim_mm', 'torch', 'torchvision', 'numpy', 'PIL', 'cv2', 'mmengine', 'mmcv', 'mmpretrain'),

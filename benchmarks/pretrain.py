@@ -26,6 +26,7 @@ from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 
 from benchmarks.measure import (
+    DEVICES,
     OUT,
     aligned,
     alternate,
@@ -222,13 +223,12 @@ def main(argv: list[str] | None = None) -> None:
         prog='python -m benchmarks.pretrain', description=__doc__.splitlines()[0]
     )
     backbones = ('vit-b', 'swin-b')
-    cuda = torch.cuda.is_available()
     add = partial(parser.add_argument, help='(%(default)s)')
     add('--methods', nargs='+', choices=CONFIGS, default=list(CONFIGS))
     add('--backbones', nargs='+', choices=backbones, default=backbones)
     add('--batch', type=int, default=16, help='images of each process (%(default)s)')
     add('--dtype', choices=('fp32', 'bf16', 'fp16'), help='bf16 on a GPU that has it, else fp32')
-    add('--device', choices=('cpu', 'cuda'), default='cuda' if cuda else 'cpu')
+    add('--device', choices=DEVICES, default=DEVICES[-1])
     add('--processes', type=int, default=1, help='data-parallel processes (%(default)s)')
     add('--rounds', type=int, default=3)
     steps = f'steps timed in a round ({STEPS["cpu"]} on a CPU, {STEPS["cuda"]} on a GPU)'

@@ -19,7 +19,16 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner, runner
 from mmpretrain.registry import MODELS
 
-from benchmarks.measure import OUT, aligned, alternate, environment, ratio, show_ratio, write
+from benchmarks.measure import (
+    DEVICES,
+    OUT,
+    aligned,
+    alternate,
+    environment,
+    ratio,
+    show_ratio,
+    write,
+)
 from benchmarks.training import load_pretraining
 
 CONFIGS = ('wamim_vit-b', 'wamim_swin-b')
@@ -87,7 +96,7 @@ def copying(made: Runner) -> float:
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
+    parser.add_argument('--device', choices=DEVICES, default='cpu')
     parser.add_argument('--folder', help='where checkpoints go; by default a temporary folder')
     parser.add_argument('--rounds', type=int, default=7)
     parser.add_argument('--out', type=Path, default=OUT / 'bench_saving.json')

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from mmengine.config import Config
 
-from benchmarks.measure import OUT, aligned, environment, peak_flops, write
+from benchmarks.measure import DEVICES, OUT, aligned, environment, peak_flops, write
 from benchmarks.pretrain import compare
 from benchmarks.training import STEPS, Settings, default_dtype, load_pretraining
 
@@ -184,11 +184,10 @@ def main(argv: list[str] | None = None) -> None:
         prog='python -m benchmarks.scaling', description=__doc__.splitlines()[0]
     )
     add = partial(parser.add_argument, help='(%(default)s)')
-    cuda = torch.cuda.is_available()
     add('--encoders', nargs='+', choices=SIZES, default=list(SIZES))
     add('--batch', type=int, help='images (16 on a CPU, 256 on a GPU)')
     add('--dtype', choices=('fp32', 'bf16', 'fp16'), help='bf16 on a GPU that has it, else fp32')
-    add('--device', choices=('cpu', 'cuda'), default='cuda' if cuda else 'cpu')
+    add('--device', choices=DEVICES, default=DEVICES[-1])
     add('--rounds', type=int, default=2)
     add('--out', type=Path, default=OUT / 'scaling.json')
     args = parser.parse_args(argv)

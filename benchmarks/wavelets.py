@@ -23,7 +23,16 @@ import pywt
 import torch
 from torch import Tensor
 
-from benchmarks.measure import OUT, aligned, alternate, environment, ratio, show_ratio, write
+from benchmarks.measure import (
+    DEVICES,
+    OUT,
+    aligned,
+    alternate,
+    environment,
+    ratio,
+    show_ratio,
+    write,
+)
 from wamim_mm import WaveletTargetGenerator
 from wamim_mm.ops import wavedec2
 
@@ -136,14 +145,13 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog='python -m benchmarks.wavelets', description=__doc__.splitlines()[0]
     )
-    cuda = torch.cuda.is_available()
     add = partial(parser.add_argument, help='(%(default)s)')
     known = pywt.wavelist(kind='discrete')
     add('--wavelet', nargs='+', choices=known, metavar='NAME', default=['haar'], help='(haar)')
     add('--batch', type=int, default=32, help='images (%(default)s)')
     add('--rounds', type=int, default=15)
     add('--calls', type=int, default=10, help='calls timed in a round (%(default)s)')
-    add('--device', choices=('cpu', 'cuda'), default='cuda' if cuda else 'cpu')
+    add('--device', choices=DEVICES, default=DEVICES[-1])
     add('--out', type=Path, default=OUT / 'wavelets.json')
     args = parser.parse_args(argv)
 
