@@ -169,7 +169,11 @@ def test_numbers_of_processes(count, monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     ('ends', 'said', 'becomes'),
-    [(2, 'ended with 2', 2), (124, 'ended with 124', 1), (-9, 'was killed by SIGKILL', 1)],
+    [
+        (2, 'ended with 2; it has said above why', 2),
+        (124, 'ended with 124; it has said above why', 1),
+        (-9, 'was killed by SIGKILL', 1),
+    ],
 )
 def test_a_process_that_fails_is_named_in_a_line(ends, said, becomes, code, capsys):
     """Its own message is not buried under torchrun's traceback."""
@@ -179,7 +183,22 @@ def test_a_process_that_fails_is_named_in_a_line(ends, said, becomes, code, caps
         raise ChildFailedError('train.py', {3: failure})
 
     assert code(fail) == becomes
-    assert capsys.readouterr().err == f'torchrun: process 3 {said}; it has said above why\n'
+    assert capsys.readouterr().err == f'torchrun: process 3 {said}\n'
+
+
+@pytest.mark.parametrize('inner', [False, True])
+def test_a_port_that_is_taken(inner, code, monkeypatch, capsys):
+    """As torch's own store says it, and through torchrun's rendezvous."""
+    monkeypatch.setenv('PORT', '29544')
+
+    def fail():
+        taken = DistNetworkError('failed to listen on port: 29544 (EADDRINUSE: address in use)')
+        if inner:
+            raise RendezvousConnectionError('see inner exception') from taken
+        raise taken
+
+    assert code(fail) == 2
+    assert capsys.readouterr().err.startswith('torchrun: PORT=29544 is taken on this machine')
 
 
 def test_failures_pass(code):

@@ -24,7 +24,7 @@ from ..launcher_notes import BEGUN, SAVED, SAVED_CODE
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-LARGEST_PORT = 65535
+PORT, LARGEST_PORT = 29500, 65535
 #: Seconds in which the first machine must have a name: those of containers come when they start.
 NAME_TIMEOUT = 60
 
@@ -72,9 +72,20 @@ def main() -> None:
             code = _failed(failed)
         except (RendezvousTimeoutError, DistStoreError):
             code = _missing('too few machines have come in time (JOIN_TIMEOUT)')
-        except (RendezvousConnectionError, DistNetworkError):
-            code = _missing('the machine with NODE_RANK=0 does not answer')
+        except (RendezvousConnectionError, DistNetworkError) as error:
+            code = _not_connected(error)
         sys.exit(SAVED_CODE if note.exists() else code)
+
+
+def _not_connected(error: Exception) -> int:
+    if 'EADDRINUSE' not in f'{error} {error.__cause__}':
+        return _missing('the machine with NODE_RANK=0 does not answer')
+    print(
+        f'torchrun: PORT={os.environ.get("PORT", PORT)} is taken on this machine, by another run '
+        'mostly; set another one, on all machines of this run',
+        file=sys.stderr,
+    )
+    return 2
 
 
 def _missing(what: str) -> int:
@@ -97,9 +108,9 @@ def _failed(error: ChildFailedError) -> int:
     ended = (
         f'was killed by {first.signal_name()}'
         if first.exitcode < 0
-        else (f'ended with {first.exitcode}')
+        else f'ended with {first.exitcode}; it has said above why'
     )
-    print(f'torchrun: process {rank} {ended}; it has said above why', file=sys.stderr)
+    print(f'torchrun: process {rank} {ended}', file=sys.stderr)
     return 2 if first.exitcode == 2 else 1
 
 
@@ -146,7 +157,7 @@ def meeting(environment: Mapping[str, str]) -> list[str]:
             'as NNODES=6:8'
         )
     most = int(found[2] or found[1])
-    port = _number(environment, 'PORT', 29500)
+    port = _number(environment, 'PORT', PORT)
     restarts = _number(environment, 'MAX_RESTARTS', 0)
     if port > LARGEST_PORT:
         raise ValueError(f'PORT={port} must be {LARGEST_PORT} at most')
