@@ -158,7 +158,15 @@ def test_what_was_put_off_is_there_when_asked_for():
     assert 'True' in out.splitlines() and 'transformers.optimization' in out.splitlines()
 
 
-@pytest.mark.parametrize('first', ['mmdet', 'mmdet.registry', 'mmdet.models', 'mmpretrain'])
+@pytest.mark.parametrize(
+    'first',
+    [
+        'mmdet.models',
+        'mmpretrain',
+        pytest.param('mmdet', marks=pytest.mark.slow),
+        pytest.param('mmdet.registry', marks=pytest.mark.slow),
+    ],
+)
 def test_the_order_of_imports_does_not_matter(first):
     pytest.importorskip('mmdet')
     out = run(f"""

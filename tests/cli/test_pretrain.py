@@ -4,6 +4,7 @@ import shlex
 import sys
 
 import pytest
+import torch
 
 from wamim_mm.cli import pretrain
 from wamim_mm.cli.pretrain import go_on, parse_args, refuse_other_files
@@ -46,7 +47,7 @@ def test_a_start_that_came_to_nothing_is_no_obstacle(tmp_path):
 
 def test_the_encoder_before_stays_until_the_new_one_is_whole(tmp_path, monkeypatch):
     (tmp_path / pretrain.ENCODER).write_bytes(b'good')
-    (tmp_path / 'epoch_1.pth').touch()
+    torch.save(dict(meta=dict(iter=1)), tmp_path / 'epoch_1.pth')
     (tmp_path / 'last_checkpoint').write_text('epoch_1.pth')
 
     def fails(*_):

@@ -41,8 +41,18 @@ def step(model, seed):
     return torch.stack(list(losses.values())), gradients
 
 
+SLOW = pytest.mark.slow  # others of a kind, for minutes of compiling
+
+
 @pytest.mark.parametrize(
-    'name', ['wamim_vit-b', 'wamim_swin-b', 'mfm_vit-b', 'mfm_swin-b', 'mfm_r50']
+    'name',
+    [
+        'wamim_vit-b',
+        'wamim_swin-b',
+        'mfm_vit-b',
+        pytest.param('mfm_swin-b', marks=SLOW),
+        pytest.param('mfm_r50', marks=SLOW),
+    ],
 )
 def test_two_graphs_for_all_masks(root, name):
     """Masks of Swin have 16 to 19 window groups in stage 1: no graph is made for each."""

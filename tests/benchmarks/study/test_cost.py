@@ -6,6 +6,7 @@ from benchmarks.study import cost
 from benchmarks.study.plan import Budget, config_hash
 
 
+@pytest.mark.slow
 def test_measured_in_turns(monkeypatch):
     """mmpretrain's mask generators, the study's own targets, and ours."""
     configs = ('study/wamim_swin', 'study/simmim_swin', 'study/pixels_swin')

@@ -48,6 +48,10 @@ def test_the_texts_say_what_the_records_say():
     ):
         expected = [f'{mean(found.scores(config, 4, score)):.1f}' for config in (ours, mae)]
         assert list(re.search(words, text).groups()) == expected, score
+    seen = [25, 50, 100, 200]
+    few = [found.scores(ours, epochs, 'finetuned', images=1000) for epochs in seen]
+    words = r'50, 100 and 200 times, give ([\d.]+), ([\d.]+), ([\d.]+) and ([\d.]+) %; all 50,000'
+    assert list(re.search(words, text).groups()) == [f'{mean(scores):.1f}' for scores in few]
     words = r"reaches SimMIM's one epoch at ([\d.]+) of its cost"
     assert re.search(words, text)[1] == ratio('swin', 'study/simmim_swin', 'finetuned')
 

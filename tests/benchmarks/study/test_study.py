@@ -382,7 +382,7 @@ def test_transfer_reads_what_a_run_logged(tmp_path, monkeypatch):
         text = '\n'.join(map(json.dumps, lines[folder.parts[-3]]))
         (folder / '2026' / 'vis_data' / 'scalars.json').write_text(text)
         (folder / 'last_checkpoint').write_text('epoch_16.pth\n')
-        (folder / 'epoch_16.pth').touch()
+        torch.save(dict(meta=dict(iter=1)), folder / 'epoch_16.pth')
 
     monkeypatch.setattr(transfer, 'call', call)
     with pytest.raises(FileNotFoundError, match='its pre-training comes first'):
@@ -409,7 +409,7 @@ def test_scenes_are_trained_and_probed(tmp_path, monkeypatch):
             lines = '{"step": 20, "loss": 1.2}\n'
             (folder / '2026' / 'vis_data' / 'scalars.json').write_text(lines)
             (folder / 'last_checkpoint').write_text('epoch_8.pth\n')
-            (folder / 'epoch_8.pth').touch()
+            torch.save(dict(meta=dict(iter=1)), folder / 'epoch_8.pth')
         if 'probe' in arguments:
             out = Path(arguments[arguments.index('--out') + 1])
             out.write_text('{"pretrained": 0.41234, "random": 0.25, "chance": 0.1}')
