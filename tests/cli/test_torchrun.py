@@ -87,6 +87,7 @@ def test_codes(code):
 )
 def test_how_machines_meet(given, nodes, rank, restarts, backend, endpoint, monkeypatch):
     """As torchrun itself reads it."""
+    monkeypatch.setattr(module, '_wait_for_name', lambda first: None)
     monkeypatch.setattr(module, 'public_address', lambda first: 'this-machine')
     if 'NNODES' in given:
         given = given | dict(MASTER_ADDR='a')
@@ -156,6 +157,25 @@ def test_machines_that_are_missing(code, error, said, monkeypatch, capsys):
     assert code(fail) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f'torchrun: {said}: NNODES=2, NODE_RANK=1, MASTER_ADDR=localhost')
+
+
+def test_a_name_that_comes_late(monkeypatch):
+    """This machine's own address is looked up when the first machine's name is there."""
+    answers = [OSError(2, 'Name or service not known'), []]
+
+    def ask(name, port):
+        answer = answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+
+    def own(first):
+        assert not answers
+        return '10.0.0.2'
+
+    monkeypatch.setattr(module.socket, 'getaddrinfo', ask)
+    monkeypatch.setattr(module, 'public_address', own)
+    given = meeting(dict(NNODES='2', NODE_RANK='1', MASTER_ADDR='late'))
+    assert '--local-addr=10.0.0.2' in given
 
 
 @pytest.mark.parametrize('count', ['0', '-1', 'two', 'gpu'])

@@ -40,7 +40,6 @@ def main() -> None:
     try:
         _check_processes(sys.argv)
         sys.argv[1:1] = meeting(os.environ)
-        _wait_for_name(os.environ.get('MASTER_ADDR', '127.0.0.1'))
     except ValueError as error:
         print(f'torchrun: {error}', file=sys.stderr)
         sys.exit(2)
@@ -147,7 +146,8 @@ def meeting(environment: Mapping[str, str]) -> list[str]:
             ``NODE_RANK``, ``MASTER_ADDR``, ``PORT``, ``MAX_RESTARTS`` and ``JOIN_TIMEOUT``.
 
     Raises:
-        ValueError: One is missing where there are several machines, or no number.
+        ValueError: One is missing where there are several machines, or no number, or nobody knows
+            the first machine's name.
     """
     nodes = environment.get('NNODES', '1')
     found = re.fullmatch(r'([1-9]\d*)(?::([1-9]\d*))?', nodes)
@@ -178,6 +178,7 @@ def meeting(environment: Mapping[str, str]) -> list[str]:
             f'{environment.get("NODE_RANK")!r}'
         )
     first = environment.get('MASTER_ADDR', '127.0.0.1')
+    _wait_for_name(first)  # this machine's own address follows from it
     # torchrun's own guess is this machine's name, which others may not know.
     own = public_address(first) if most > 1 else first
     arguments = [f'--nnodes={nodes}', f'--local-addr={own}']
