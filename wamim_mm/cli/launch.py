@@ -32,7 +32,6 @@ from .settings import (
     check_length,
     check_loader,
     check_outside,
-    check_recomputed,
     check_timeout,
     is_first_process,
     pretrained_files,
@@ -261,7 +260,6 @@ def build_runner(
             # The saved config says what a step was.
             cfg.processes = process_count(cfg.launcher)
     runner = make_runner(cfg, trains='train_dataloader' in loaders)
-    check_recomputed(runner.model, cfg.get('activation_checkpointing'))
     # Behind the config, which is saved with the run and may be used again as it was given.
     for hook in (
         dict(type='CheckpointFitHook', strict=strict),

@@ -60,10 +60,10 @@ def main() -> None:
     """Score the encoders, print the accuracies and write them if asked."""
     args = parse_args()
     check_checkpoint(args.checkpoint)
-    for split in ('train', args.val):
-        fix = (
-            'set another --data-root, or --val' if split == args.val else 'set another --data-root'
-        )
+    for split, fix in (
+        ('train', 'set another --data-root'),
+        (args.val, 'set another --data-root, or --val'),
+    ):
         check_data(dict(data_root=args.data_root, data_prefix=split), fix)
     class_folders(Path(args.data_root, 'train'))
     with given_config(args.config, args.checkpoint, args.cfg_options) as cfg:

@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 from .errors import note_first_step
 from .progress import Progress
 from .schedule import in_iterations
+from .settings import check_recomputed
 
 #: The beginnings of MMEngine's messages that are for the file only: its descriptions of the machine
 #: and of its hooks, the whole config (which is also written beside the log), a line about every
@@ -120,6 +121,10 @@ def quiet(logger: MMLogger) -> MMLogger:
 
 class QuietRunner(Runner):
     """MMEngine's Runner with a shorter screen, and schedules that know fractions of epochs."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        check_recomputed(self.model, self.cfg.get('activation_checkpointing'))
 
     def build_logger(self, *args, **kwargs) -> MMLogger:
         """MMEngine's logger; messages that are for files only are written to files only."""

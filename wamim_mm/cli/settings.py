@@ -300,8 +300,8 @@ def check_recomputed(model: nn.Module, parts: Any) -> None:
     for name in names:
         found = getattr(model, 'module', model)  # what several processes wrap
         for part in name.split('.'):
-            children = dict(found.named_children())
             if not isinstance(getattr(found, part, None), nn.Module):
+                children = dict(found.named_children())
                 near = get_close_matches(part, children, 1)
                 meant = f'; did you mean {near[0]!r}?' if near else ''
                 raise ValueError(

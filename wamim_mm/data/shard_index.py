@@ -319,7 +319,6 @@ def _check_start(start: bytes) -> None:
 
 def _scan_file(file: BinaryIO, size: int) -> np.ndarray:
     found: list[tuple[str, int, int, int]] = []
-    places: dict[str, tuple[int, int, int]] = {}
     links: dict[str, str] = {}
     labels: dict[str, int] = {}
     whole = False
@@ -341,7 +340,6 @@ def _scan_file(file: BinaryIO, size: int) -> np.ndarray:
                     check = zlib.crc32(file.read(BLOCK))
                     name = member.name.removeprefix('./')
                     found.append((name, member.offset_data, member.size, check))
-                    places[normpath(name)] = found[-1][1:]
                 elif path.suffix == '.cls' and member.size < 32:
                     file.seek(member.offset_data)
                     given = file.read(member.size).strip()
@@ -357,6 +355,9 @@ def _scan_file(file: BinaryIO, size: int) -> np.ndarray:
         except tarfile.TarError:
             pass
     fault = '' if whole else f'is cut off or damaged after {len(found):,} images'
+    places = {}
+    if links:
+        places = {normpath(name): (start, length, check) for name, start, length, check in found}
     lost = 0
     for name in links:
         place = _follow(name, links, places)

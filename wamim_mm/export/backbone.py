@@ -11,7 +11,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from mmpretrain import models
 from torch import Tensor
 
-from ..class_names import LIBRARIES, class_of, library_class
+from ..class_names import LIBRARIES, builds, class_of, library_class
 from ..interop.untrusted import check_untrusted, registered_only
 from ..saved_config import backbone_config, parse_config, preprocessor_config
 
@@ -91,25 +91,38 @@ class Backbone:
         return self.args.get('in_channels', 3)
 
     @cached_property
-    def image_size(self) -> tuple[int, int]:
-        """Height and width of the run's images, where its model has them; else ImageNet's."""
-        size = parse_config(self.config).get('model', {}).get('img_size', 224)
-        return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+    def run(self) -> dict[str, Any]:
+        """The run's config."""
+        return parse_config(self.config)
 
     @cached_property
     def classifies(self) -> bool:
-        """Whether the whole model is a classifier. Pre-training trains no class token."""
-        config = parse_config(self.config)
-        model = config.get('model', {})
-        parts = {name: model.get(name) for name in ('type', '_scope_')}
+        """Whether the whole model is a classifier."""
+        model = self.run.get('model', {})
         try:
             with registered_only():
-                cls = class_of(parts, 'MODELS', config.get('default_scope'))
+                classifier = builds(
+                    model, models.ImageClassifier, 'MODELS', self.run.get('default_scope')
+                )
         except ValueError:  # somebody's own
             return False
-        return bool(
-            isinstance(cls, type) and issubclass(cls, models.ImageClassifier) and model.get('head')
-        )
+        return classifier and bool(model.get('head'))
+
+    def has_raw_token(self, module: BaseModule) -> bool:
+        """Whether a module of this backbone gives a class token, which pre-training leaves raw."""
+        return getattr(module, 'out_type', None) == 'cls_token' and not self.classifies
+
+    def image_size(self, module: BaseModule) -> tuple[int, int]:
+        """Height and width of the images of a module of this backbone.
+
+        A ResNet takes any, and gets those of the run's model, or ImageNet's.
+        """
+        if isinstance(module, models.VisionTransformer):
+            return module.img_size
+        if isinstance(module, models.SwinTransformer):
+            return module.patch_embed.init_input_size
+        size = self.run.get('model', {}).get('img_size', 224)
+        return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
 
     @cached_property
     def normalization(self) -> Normalization | None:

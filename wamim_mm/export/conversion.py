@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from mmpretrain.models import ResNet, SwinTransformer, VisionTransformer
+from mmpretrain.models import SwinTransformer
 from torch import Tensor
 
 from ..interop.saving import write_checkpoint
@@ -112,17 +112,6 @@ def call(function: str, *args: Any, **kwargs: Any) -> str:
 
     parts = [*map(text, args), *(f'{name}={text(value)}' for name, value in kwargs.items())]
     return f'{function}({", ".join(parts)})'
-
-
-def image_size(
-    module: VisionTransformer | SwinTransformer | ResNet, of_run: tuple[int, int] = (224, 224)
-) -> tuple[int, int]:
-    """Height and width of its images; a ResNet takes any, and gets those of its run."""
-    if isinstance(module, VisionTransformer):
-        return module.img_size
-    if isinstance(module, SwinTransformer):
-        return module.patch_embed.init_input_size
-    return of_run
 
 
 def side(pair: tuple[int, int]) -> int | tuple[int, int]:

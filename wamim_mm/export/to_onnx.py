@@ -10,9 +10,8 @@ from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from ..interop.untrusted import check_untrusted, registered_only
-from ..saved_config import parse_config
 from .backbone import Backbone
-from .conversion import Handover, image_size, library
+from .conversion import Handover, library
 
 _TOLERANCE = 1e-4
 
@@ -29,10 +28,10 @@ def to_onnx(backbone: Backbone) -> Handover:
     for name in ('onnx', 'onnxscript', 'onnxruntime'):
         library(name, 'onnx')
     encoder = backbone.build('onnx')
-    shape = (backbone.in_channels, *image_size(encoder, backbone.image_size))
+    shape = (backbone.in_channels, *backbone.image_size(encoder))
     classifier = _classifier(backbone) if backbone.classifies else None
     if classifier is None:
-        if getattr(encoder, 'out_type', None) == 'cls_token':  # which nothing has trained
+        if backbone.has_raw_token(encoder):
             encoder.out_type = 'featmap'
         count = len(encoder.out_indices)
         names = [f'features_{i}' for i in range(count)] if count > 1 else ['features']
@@ -82,8 +81,7 @@ def _classifier(backbone: Backbone) -> ImageClassifier:
     Raises:
         ValueError: Its config names what would run code of the checkpoint's author.
     """
-    config = parse_config(backbone.config)
-    parts = {name: config['model'].get(name) for name in ('type', '_scope_', 'neck', 'head')}
+    parts = {name: backbone.run['model'].get(name) for name in ('type', '_scope_', 'neck', 'head')}
     with registered_only():
         check_untrusted(parts)
         # The backbone is built already, as what it was found to be.

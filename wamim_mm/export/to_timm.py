@@ -10,7 +10,6 @@ from .conversion import (
     Handover,
     Rules,
     call,
-    image_size,
     last_norm,
     library,
     rename,
@@ -72,8 +71,7 @@ def to_timm(backbone: Backbone) -> Handover:
     """
     module = backbone.convertible('timm')
     state, left_out, name, cls, sizes, options = _CONVERT[backbone.host](module, backbone.weights)
-    if getattr(module, 'out_type', None) == 'cls_token' and not backbone.classifies:
-        # The mean over patches: nothing has trained the class token.
+    if backbone.has_raw_token(module):  # then the mean over patches
         options = dict(options, global_pool='avg', fc_norm=False)
     if backbone.in_channels != 3:
         options = dict(options, in_chans=backbone.in_channels)
@@ -86,7 +84,7 @@ def to_timm(backbone: Backbone) -> Handover:
     model = timm.create_model(name, num_classes=0, **options)
     model.load_state_dict(state)
     overlay = dict(file='OUT', num_classes=0)
-    shape = (backbone.in_channels, *image_size(module, backbone.image_size))
+    shape = (backbone.in_channels, *backbone.image_size(module))
     if shape != model.pretrained_cfg['input_size']:
         overlay.update(input_size=shape)
     if backbone.normalization is not None:
@@ -107,7 +105,7 @@ def _vit(module: VisionTransformer, weights: dict[str, Tensor]) -> _Model:
     else:
         norm = dict(final_norm=False)
     settings = module.arch_settings
-    image, patch = side(image_size(module)), side(module.patch_embed.projection.kernel_size)
+    image, patch = side(module.img_size), side(module.patch_embed.projection.kernel_size)
     return _Model(
         rename(without(weights, left_out), _VIT),
         left_out,
@@ -130,7 +128,8 @@ def _swin(module: SwinTransformer, weights: dict[str, Tensor]) -> _Model:
     last = last_norm(module)
     left_out = [name for name in weights if name.startswith('norm') and last not in name]
     image, patch = (
-        side(pair) for pair in (image_size(module), module.patch_embed.projection.kernel_size)
+        side(pair)
+        for pair in (module.patch_embed.init_input_size, module.patch_embed.projection.kernel_size)
     )
     window = module.stages[0].blocks[0].attn.window_size
     return _Model(

@@ -11,7 +11,6 @@ from .backbone import Backbone
 from .conversion import (
     Handover,
     Rules,
-    image_size,
     last_norm,
     library,
     rename,
@@ -71,7 +70,7 @@ def to_transformers(backbone: Backbone) -> Handover:
     if normalization is None:
         return found
     processor = transformers.ViTImageProcessor(
-        size=dict(zip(('height', 'width'), image_size(module, backbone.image_size), strict=True)),
+        size=dict(zip(('height', 'width'), backbone.image_size(module), strict=True)),
         image_mean=list(normalization.mean),
         image_std=list(normalization.std),
         resample=3,  # bicubic, as for pre-training
@@ -96,7 +95,7 @@ def _vit(
     settings = module.arch_settings
     left_out = [name for name in weights if name.startswith('ln2.')]
     config = transformers.ViTConfig(
-        image_size=side(image_size(module)),
+        image_size=side(module.img_size),
         patch_size=side(module.patch_embed.projection.kernel_size),
         num_channels=module.patch_embed.projection.in_channels,
         hidden_size=settings['embed_dims'],
@@ -122,7 +121,7 @@ def _swin(
     """
     last = last_norm(module)
     config = transformers.SwinConfig(
-        image_size=side(image_size(module)),
+        image_size=side(module.patch_embed.init_input_size),
         patch_size=side(module.patch_embed.projection.kernel_size),
         num_channels=module.patch_embed.projection.in_channels,
         embed_dim=module.embed_dims,
