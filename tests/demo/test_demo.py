@@ -1,6 +1,7 @@
 """The demo's stages: progress, what is done before, and failure; the report."""
 
 import json
+from pathlib import Path
 
 import pytest
 from mmengine.config import Config
@@ -62,6 +63,32 @@ def test_validation_stays_within_the_scenes():
     cfg = Config.fromfile(demo.config_of('upernet_swin'))
     count = demo.SCENES // 5
     assert count - 4 <= max(cfg.val_dataloader.dataset.indices) < count
+
+
+def test_the_readme_says_what_a_run_gave():
+    """Its table has the numbers of the file that the demo wrote."""
+    root = Path(__file__).parents[2]
+    written = json.loads((root / 'docs/results/demo.json').read_text())
+    probes = [written['runs'][run]['probe'] for run in ('vit', 'swin', 'mfm')]
+    noise = [probe['corruptions']['gaussian_noise'] for probe in probes]
+
+    def percent(scores, source):
+        return ', '.join(f'{score[source]:.1%}'.replace('%', ' %') for score in scores)
+
+    rows = [
+        tuple(percent(scores, source) for source in ('pretrained', 'random'))
+        for scores in (probes[:2], probes[2:], noise)
+    ]
+    rows += [
+        tuple(
+            ', '.join(f'{number:.1f}' for number in written['downstream'][task][source].values())
+            for source in ('pre-trained', 'scratch')
+        )
+        for task in ('mask-rcnn_swin', 'upernet_swin')
+    ]
+    readme = (root / 'README.md').read_text()
+    for row in rows:
+        assert f'| {row[0]} | {row[1]} |\n' in readme
 
 
 def test_report(tmp_path):
