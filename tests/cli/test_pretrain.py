@@ -3,6 +3,7 @@
 import shlex
 import sys
 
+import cv2
 import pytest
 import torch
 
@@ -66,3 +67,19 @@ def test_the_encoder_before_stays_until_the_new_one_is_whole(tmp_path, monkeypat
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         [pretrain.ENCODER, 'epoch_1.pth', 'last_checkpoint']
     )
+
+
+def test_labelled_images_lack_those_of_a_class(tmp_path, monkeypatch):
+    """The probe would have a class that nothing is of."""
+    image = torch.zeros(8, 8, 3, dtype=torch.uint8).numpy()
+    data, labelled, out = (tmp_path / name for name in ('data', 'labelled', 'out'))
+    for folder in ('train/cats', 'train/dogs', 'val/cats'):
+        (labelled / folder).mkdir(parents=True)
+    data.mkdir()
+    cv2.imwrite(str(data / '0.png'), image)
+    cv2.imwrite(str(labelled / 'train/cats/0.png'), image)
+    options = ['--data', data, '--probe', labelled, '--out', out]
+    monkeypatch.setattr(sys, 'argv', ['wamim pretrain', *map(str, options)])
+    with pytest.raises(FileNotFoundError, match=r"train/dogs' has no image, .* or remove it"):
+        pretrain.plan(parse_args())
+    assert not out.exists()

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from ..image_files import is_shards
 from ..interop.cores import usable_cores
 from . import presets
+from .checks import class_folders
 from .errors import CommandParser, command, positive
 from .folder import look
 from .launch import add_cfg_options, load_config
@@ -178,6 +179,8 @@ def plan(args: argparse.Namespace) -> Path:
                 f'--probe {args.probe!r} has no folder {split}/; labelled images lie in '
                 'train/<class>/ and val/<class>/'
             )
+    if args.probe:
+        class_folders(Path(args.probe, 'train'))
     size = args.img_size or presets.image_size(folder.short_side, method, model)
     presets.check_size(method, model, size)
     say(*folder.lines())

@@ -67,7 +67,7 @@ def main() -> None:
     from ..data.shard_writing import write_shards
 
     shards, kept, images, skipped = 0, 0, 0, []
-    with tqdm(total=len(names), unit='image') as bar:
+    with tqdm(total=len(names), unit='image', disable=None) as bar:  # none in a file
         for written in write_shards(args.images, names, args.out, args.workers):
             shards += 1
             kept += not written.new
