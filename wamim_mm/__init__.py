@@ -42,6 +42,7 @@ _ROOMS = {
     'LoadRandomResizedCrop': 'data',
     'LoaderFitHook': 'hooks',
     'MaskingHook': 'hooks',
+    'MissedValidationHook': 'hooks',
     'MFM': 'models',
     'MergedOptimWrapperConstructor': 'optim',
     'MFMHead': 'models',

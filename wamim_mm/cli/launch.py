@@ -268,6 +268,7 @@ def build_runner(
         dict(type='LoaderFitHook'),
         dict(type='ResumeHook'),
         dict(type='EpochPositionHook'),
+        dict(type='MissedValidationHook'),
         dict(type='FiniteStepsHook'),
         dict(type='FiniteWeightsHook'),
     ):

@@ -11,6 +11,7 @@ from .health import HealthHook
 from .heartbeat import HeartbeatHook
 from .loader_fit import LoaderFitHook
 from .masking import MaskingHook
+from .missed_validation import MissedValidationHook
 from .pretrained_fit import PretrainedFitHook
 from .resume import ResumeHook
 from .stop import StopHook
@@ -27,6 +28,7 @@ __all__ = [
     'HeartbeatHook',
     'LoaderFitHook',
     'MaskingHook',
+    'MissedValidationHook',
     'PretrainedFitHook',
     'ResumeHook',
     'StepSeedHook',
