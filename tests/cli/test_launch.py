@@ -7,7 +7,13 @@ import pytest
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
 
-from wamim_mm.cli.launch import _register, add_common_arguments, load_config, warn_of_late_saves
+from wamim_mm.cli.launch import (
+    _register,
+    add_common_arguments,
+    check_fills_a_batch,
+    load_config,
+    warn_of_late_saves,
+)
 from wamim_mm.hooks.finite_steps import FiniteStepsHook
 
 from ..small_runs import small_run
@@ -93,6 +99,48 @@ def test_evaluation_writes_beside_the_run(tmp_path):
         assert load(tmp_path, text, folder='evaluation').work_dir == f'{folder}/evaluation'
     arguments = ('--work-dir', 'here')
     assert load(tmp_path, '', *arguments, folder='evaluation').work_dir == 'here'
+
+
+def test_evaluation_in_the_work_dir_of_a_run(tmp_path):
+    """Which is named for its logs; the run's config stays as it was."""
+    (tmp_path / 'run').mkdir()
+    (tmp_path / 'run/iter_1.pth').touch()
+    arguments = ('--work-dir', str(tmp_path / 'run'))
+    found = load(tmp_path, '', *arguments, folder='evaluation')
+    assert found.work_dir == str(tmp_path / 'run/evaluation')
+    assert load(tmp_path, '', *arguments).work_dir == str(tmp_path / 'run')
+
+
+@pytest.mark.parametrize(
+    ('text', 'value'),
+    [
+        ('my ds/a b', 'my ds/a b'),
+        ('[traffic light, car ,  fire  truck]', ['traffic light', 'car', 'fire  truck']),
+        ('"((1, 2), ( 3 ,4))"', ((1, 2), (3, 4))),
+        ("['a b', c]", ['a b', 'c']),
+        ('1, 2', [1, 2]),
+        (' 3 ', 3),
+        ('set (1)/x', 'set (1)/x'),
+        ('True', True),
+    ],
+)
+def test_spaces_within_a_word_stay(text, value):
+    """MMEngine removes them: another folder would be used, and other names of classes."""
+    parser = argparse.ArgumentParser()
+    add_common_arguments(parser)
+    options = parser.parse_args(['--cfg-options', f'a.b={text}', 'c=d']).cfg_options
+    assert options == {'a.b': value, 'c': 'd'}
+
+
+def test_an_epoch_of_an_infinite_sampler(tmp_path):
+    """It has no end: nothing would be validated or saved."""
+    runner, _ = small_run(tmp_path / 'a', [], {'max_epochs': 1})
+    check_fills_a_batch('train_dataloader', runner.train_loop)
+    endless, _ = small_run(tmp_path / 'b', [], {'max_iters': 1})
+    check_fills_a_batch('train_dataloader', endless.train_loop)
+    runner.train_loop.dataloader = endless.train_loop.dataloader
+    with pytest.raises(ValueError, match=r'first epoch has no end; set train_dataloader\.sampler'):
+        check_fills_a_batch('train_dataloader', runner.train_loop)
 
 
 def test_missing_config(tmp_path):

@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from mmdet.registry import DATASETS as DETECTION
 from mmengine.config import Config
 from mmpretrain.registry import DATASETS as CLASSIFICATION
@@ -299,3 +300,150 @@ def test_images_of_several_suffixes(scenes, tmp_path):
     Image.open(path).save(path.with_name('other.png'))
     with pytest.raises(ValueError, match=r'end in \.jpg and \.png'):
         config(SEG, '--data', folder)
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'message'),
+    [
+        ('categories', ['cat'], "categories are no objects \\('cat'\\)"),
+        ('categories', {'1': 'cat'}, "'categories' is to be a list, found a dict"),
+        ('categories', [dict(id=1)], "have no 'name'"),
+        ('categories', [dict(id=1, name=1)], "have a 'name' that is no word"),
+        ('categories', [dict(id=1, name=None)], "have a 'name' that is no word"),
+        ('images', {'1': 'a.jpg'}, "'images' is to be a list, found a dict"),
+        ('images', [dict(id=1)], "have no 'file_name'"),
+        ('images', [dict(id=1, file_name=7)], "have a 'file_name' that is no word"),
+    ],
+)
+def test_json_that_is_not_of_coco(key, value, message, tmp_path):
+    content = dict(images=[dict(file_name='a.jpg')], categories=[dict(id=1, name='a')])
+    for split in ('train', 'val'):
+        (tmp_path / f'{split}.json').write_text(json.dumps({**content, key: value}))
+    with pytest.raises(ValueError, match=f"train.json'.*{message}"):
+        config(DET, '--data', tmp_path)
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('\n \n', 'names no class'),
+        ('cat\ndog\ncat\n', 'names cat twice'),
+        ('crack\n', "names one class, 'crack', .* background on the first line"),
+        ('fuß\nhand\n', 'is not in UTF-8'),
+    ],
+)
+def test_names_of_classes_that_cannot_be(text, message, tmp_path):
+    (tmp_path / 'classes.txt').write_bytes(text.encode('latin-1'))
+    with pytest.raises(ValueError, match=rf"classes\.txt' {message}"):
+        config(SEG, '--data', tmp_path)
+
+
+def test_one_class_of_a_binary_head(scenes, tmp_path):
+    """0 is what is around it, and no label to ignore."""
+    folder = plain_maps(scenes, tmp_path / 'a', 0)
+    (folder / 'classes.txt').write_text('crack\n')
+    for path in folder.glob('masks/*/*.png'):
+        Image.fromarray((np.asarray(Image.open(path)) > 1).astype(np.uint8)).save(path)
+    binary = dict(out_channels=1, num_classes=2)
+    cfg = read_config(SEG)
+    cfg.model.decode_head.update(binary)
+    use_own_data(cfg, str(folder))
+    assert not cfg.train_dataloader.dataset.reduce_zero_label
+
+
+def test_damaged_and_hidden_label_maps(scenes, tmp_path):
+    """Training skips and lists the former, and there are none of the latter."""
+    folder = plain_maps(scenes, tmp_path / 'a', 1)
+    for path in (folder / 'masks').glob('*/*.png'):
+        (path.parent / f'._{path.name}').write_bytes(b'of macOS')
+    torn = next((folder / 'masks').glob('*/[!.]*.png'))
+    torn.write_bytes(torn.read_bytes()[:60])
+    config(SEG, '--data', folder)
+    inside = tmp_path / 'inside'
+    shutil.move(folder / 'images/training', inside)
+    (folder / 'images/training').mkdir()
+    (folder / 'images/training/linked').symlink_to(inside)
+    config(SEG, '--data', folder)
+
+
+@pytest.mark.parametrize('before', [True, False])
+def test_label_maps_are_read_as_in_the_training(scenes, tmp_path, before, capsys):
+    """Without the last class there is nothing to tell whether 0 is one."""
+    folder = plain_maps(scenes, tmp_path / 'a', 0)
+    for path in folder.glob('masks/*/*.png'):
+        labels = np.asarray(Image.open(path))
+        Image.fromarray(np.where(labels == len(LABELS), 0, labels)).save(path)
+    checkpoint = tmp_path / 'iter_1.pth'
+    trained = dict(classes=tuple(LABELS), reduce_zero_label=before)
+    torch.save(dict(meta=dict(iter=1, dataset_meta=trained)), checkpoint)
+
+    assert not config(SEG, '--data', folder).train_dataloader.dataset.reduce_zero_label
+    for trains in (True, False):
+        cfg = read_config(SEG)
+        said = use_own_data(cfg, str(folder), str(checkpoint), trains)
+        assert cfg.test_dataloader.dataset.reduce_zero_label == before
+        assert f'{int(before)} is the first in label maps, as in the training' in said
+
+
+@pytest.mark.parametrize('task', ['cls', 'seg'])
+def test_a_test_needs_no_training_data(task, scenes, tmp_path):
+    checkpoint, names = tmp_path / 'epoch_1.pth', tuple(sorted(CLASSES))
+    torch.save(dict(meta=dict(dataset_meta=dict(classes=names))), checkpoint)
+    if task == 'cls':
+        name, folder = 'wamim_mm::cls/wamim_vit-s_finetune.py', tmp_path / 'a'
+        shutil.copytree(scenes / 'val', folder / 'val')
+    else:
+        name, folder = SEG, plain_maps(scenes, tmp_path / 'a', 0)
+        for place in ('images', 'masks'):
+            shutil.rmtree(folder / place / 'training')
+    with pytest.raises(FileNotFoundError, match=r'for train in|no folder train/'):
+        use_own_data(read_config(name), str(folder), str(checkpoint))
+    cfg = read_config(name)
+    use_own_data(cfg, str(folder), str(checkpoint), trains=False)
+    library = CLASSIFICATION if task == 'cls' else SEGMENTATION
+    assert len(built(library, cfg, 'test_dataloader')) == 12
+    assert counts(cfg) == {str(len(names if task == 'cls' else LABELS))}
+
+
+@pytest.mark.parametrize('library', ['mmdet', 'mmseg'])
+def test_heads_that_name_things_and_weights(library, scenes):
+    name, count = {
+        'mmdet': ('mask2former_r50_8xb2-lsj-50e_coco.py', len(CLASSES)),
+        'mmseg': ('mask2former_r50_8xb2-160k_ade20k-512x512.py', len(LABELS)),
+    }[library]
+    cfg = read_config(f'{library}::mask2former/{name}')
+    use_own_data(cfg, str(scenes))
+    head = cfg.model.panoptic_head if library == 'mmdet' else cfg.model.decode_head
+    assert head.loss_cls.class_weight == [*[head.loss_cls.class_weight[0]] * count, 0.1]
+    assert {head.get('num_things_classes', count), head.get('num_classes', count)} == {count}
+
+
+def test_heads_of_no_number_and_of_their_own_classes(scenes):
+    cfg = read_config(SEG)
+    weights = [1.0] * 149 + [0.5]
+    cfg.model.decode_head.loss_decode.class_weight = weights
+    with pytest.raises(ValueError, match='CrossEntropyLoss has a weight for each of 150 classes'):
+        use_own_data(cfg, str(scenes))
+    cfg = read_config('mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco-panoptic.py')
+    with pytest.raises(ValueError, match='tells things from stuff'):
+        use_own_data(cfg, str(scenes))
+    cfg = read_config(SEG)
+    cfg.model = dict(type='EncoderDecoder', decode_head=dict(type='X'))
+    with pytest.raises(ValueError, match='no head of this model has a number of classes'):
+        use_own_data(cfg, str(scenes))
+
+
+@pytest.mark.parametrize(
+    ('name', 'message'),
+    [
+        ('mmpretrain::resnet/resnet18_8xb16_cifar10.py', 'reads the files of CIFAR10; choose'),
+        ('mmpretrain::resnet/resnet50_8xb8_cub.py', 'reads the files of CUB; choose'),
+        (
+            'mmseg::pspnet/pspnet_r50-d8_4xb4-20k_voc12aug-512x512.py',
+            'train_dataloader of this config joins several',
+        ),
+    ],
+)
+def test_configs_of_other_files(name, message, scenes):
+    with pytest.raises(ValueError, match=message):
+        use_own_data(read_config(name), str(scenes))

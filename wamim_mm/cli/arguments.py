@@ -40,6 +40,8 @@ TAKEN = {
     'val_dataloader': ('num_batch_per_epoch',),
     'test_dataloader': ('num_batch_per_epoch',),
 }
+#: Arguments that are a file or a folder.
+PATHS = ('ann_file', 'checkpoint', 'data_root', 'load_from', 'work_dir')
 #: Arguments that are a number or a word.
 NUMBER_OR_WORD = ('loss_scale', 'padding')
 
@@ -60,11 +62,11 @@ def check_values(cfg: Config, options: dict[str, Any]) -> list[str]:
     """
     new = []
     for key, value in options.items():
-        if key.split('.')[-1] == 'data_root' and isinstance(value, int | float | list | tuple):
+        if key.split('.')[-1] in PATHS and isinstance(value, int | float | list | tuple):
             kind = 'list' if isinstance(value, list | tuple) else 'number'
             raise ValueError(
                 f'--cfg-options {key}: MMEngine reads {value!r}, a {kind}; write ./NAME for a '
-                'folder that a number names, and give a link for one with commas'
+                'folder or file that a number names, and give a link for one with commas'
             )
         place: Any = cfg._cfg_dict
         here: list[str] = []

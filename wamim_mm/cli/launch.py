@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from argparse import Action, ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,7 @@ from .settings import (
     pretrained_files,
     process_count,
 )
+from .work_dir import holds_checkpoint, last_checkpoint
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -85,13 +87,22 @@ def add_cfg_options(parser: ArgumentParser) -> None:
     )
 
 
+#: Spaces inside of a word, and not beside a comma or a bracket.
+_INNER_SPACES = re.compile(r'(?<=[^\s,(\[=]) +(?=[^\s,)\]])')
+#: What stands for such a space while MMEngine parses, which removes spaces; no argument has it.
+_SPACE = '\0'
+
+
 class _Options(Action):
-    """MMEngine's ``DictAction``, imported where it has something to parse."""
+    """MMEngine's ``DictAction``, imported where it has something to parse.
+
+    It removes spaces; here those within a word stay, as in the name of a folder or class.
+    """
 
     def __call__(self, *given) -> None:
         from mmengine.config import DictAction
 
-        parser, _, options, *_ = given
+        parser, namespace, options, *_ = given
         for option in options:
             if '=' not in option:
                 parser.error(f'{self.option_strings[0]} {option}: say KEY=VALUE, without spaces')
@@ -100,7 +111,16 @@ class _Options(Action):
                     f'{self.option_strings[0]} {option}: a value is a number, a word, a list or a '
                     'tuple; set the parts of a dict one by one, KEY.PART=VALUE, or in a config'
                 )
-        DictAction(self.option_strings, self.dest)(*given)
+        kept = [_INNER_SPACES.sub(lambda gap: _SPACE * len(gap[0]), option) for option in options]
+        DictAction(self.option_strings, self.dest)(parser, namespace, kept)
+        parsed = {key: _with_spaces(value) for key, value in vars(namespace)[self.dest].items()}
+        setattr(namespace, self.dest, parsed)
+
+
+def _with_spaces(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return type(value)(_with_spaces(part) for part in value)
+    return value.replace(_SPACE, ' ') if isinstance(value, str) else value
 
 
 def merge_options(cfg: Config, options: dict[str, Any]) -> str | None:
@@ -131,8 +151,8 @@ def load_config(args: Namespace, folder: str = '') -> Config:
 
     Args:
         args: The arguments.
-        folder: Where in the default work dir the command writes. A run's config lies in the work
-            dir: an evaluation must not write its own over it.
+        folder: Where in the work dir of a run the command writes. The run's config lies in it: an
+            evaluation must not write its own over that.
 
     Raises:
         FileNotFoundError: There is no such config, or the data lacks something.
@@ -145,7 +165,8 @@ def load_config(args: Namespace, folder: str = '') -> Config:
     check_launcher(args.launcher)
     cfg = read_config(args.config)
     if getattr(args, 'data', None) is not None:
-        line = use_own_data(cfg, args.data)
+        trains = not hasattr(args, 'checkpoint')
+        line = use_own_data(cfg, args.data, _own_checkpoint(args, cfg), trains)
         if is_first_process():
             print(line, flush=True)
     moved = merge_options(cfg, args.cfg_options)
@@ -156,9 +177,10 @@ def load_config(args: Namespace, folder: str = '') -> Config:
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
+        if folder and holds_checkpoint(cfg.work_dir):
+            cfg.work_dir = str(Path(cfg.work_dir, folder))
     else:
-        default = cfg.get('work_dir') or Path('work_dirs') / Path(cfg.filename).stem
-        cfg.work_dir = str(Path(default) / folder)
+        cfg.work_dir = str(Path(_default_work_dir(cfg), folder))
     check_folder(cfg.work_dir, '--work-dir')
     library = library_of(cfg)
     if not cfg.get('default_scope') and library:
@@ -170,6 +192,19 @@ def load_config(args: Namespace, folder: str = '') -> Config:
             if cfg.get(name) is not None:
                 cfg[name].setdefault('collate_fn', dict(type='default_collate'))
     return cfg
+
+
+def _own_checkpoint(args: Namespace, cfg: Config) -> str | None:
+    """The checkpoint that is tested, or from which a run goes on."""
+    resumed = getattr(args, 'resume', None)
+    if resumed == 'auto':
+        work_dir = args.work_dir or _default_work_dir(cfg)
+        return str(last_checkpoint(Path(work_dir))) if holds_checkpoint(work_dir) else None
+    return getattr(args, 'checkpoint', resumed)
+
+
+def _default_work_dir(cfg: Config) -> str:
+    return cfg.get('work_dir') or str(Path('work_dirs') / Path(cfg.filename).stem)
 
 
 def build_runner(
@@ -295,7 +330,7 @@ def build_runner(
         loop = name.replace('dataloader', 'loop')
         if cfg.get(name) is not None and getattr(runner, f'_{loop}') is not None:
             loader = getattr(runner, loop).dataloader
-            check_fills_a_batch(name, loader)
+            check_fills_a_batch(name, getattr(runner, loop))
             if is_first_process():
                 training = name == 'train_dataloader'
                 share = max_bad_share if training else 0
@@ -330,12 +365,24 @@ def warn_of_late_saves(runner: Runner) -> None:
         )
 
 
-def check_fills_a_batch(name: str, loader: Any) -> None:
-    """Raise ValueError where a data loader yields no batch; `check_batch` finds it for folders."""
+def check_fills_a_batch(name: str, loop: Any) -> None:
+    """Raise ValueError where a loop's data loader yields no batch, or an epoch of it has no end.
+
+    `check_batch` finds the former for folders, before the data set is built.
+    """
     from mmengine.dataset import InfiniteSampler
     from mmengine.dist import get_world_size
+    from mmengine.runner import IterBasedTrainLoop
 
+    loader = loop.dataloader
     sampler = getattr(loader.sampler, 'sampler', loader.sampler)
-    if not len(loader) and not isinstance(sampler, InfiniteSampler):
+    endless = isinstance(sampler, InfiniteSampler)
+    if endless and not isinstance(loop, IterBasedTrainLoop):
+        raise ValueError(
+            f'{name}.sampler is an InfiniteSampler, with which the first epoch has no end; set '
+            f'{name}.sampler.type=DefaultSampler, or count iterations, as '
+            'train_cfg=dict(type="IterBasedTrainLoop", max_iters=...)'
+        )
+    if not len(loader) and not endless:
         given = dict(batch_size=loader.batch_size, drop_last=True)
         check_batch(name, given, len(loader.dataset), get_world_size())

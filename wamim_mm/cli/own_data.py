@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..class_names import library_of, short_name
-from ..image_files import SUFFIXES, is_shards
+from ..image_files import SUFFIXES, files_under, is_shards
 from ..interop.data_root import move_data_root
 from .checks import class_folders
 from .own_classes import inner_datasets, use_own_classes
@@ -22,17 +22,23 @@ if TYPE_CHECKING:
 SPLITS = {'train': ('train', 'training'), 'val': ('val', 'valid', 'validation', 'test')}
 #: The loader of a split; a test set is the validation set.
 LOADERS = {'train_dataloader': 'train', 'val_dataloader': 'val', 'test_dataloader': 'val'}
+#: Data sets of class folders.
+FOLDER_DATASETS = ('ImageNet', 'CustomDataset')
 MASK_FOLDERS = ('annotations', 'masks', 'labels', 'label_maps')
 CLASS_FILES = ('labels.txt', 'classes.txt')
 #: What no loss and no score counts.
 IGNORED = 255
+#: Numbers of classes in the heads of panoptic models.
+THINGS = ('num_things_classes', 'num_stuff_classes')
 #: Classes that a line names.
 SAID = 8
 #: Label maps that are read together to see whether 0 is a class, and for how many seconds.
 SAMPLE, LOOK_SECONDS = 40, 60
 
 
-def use_own_data(cfg: Config, folder: str) -> str:
+def use_own_data(
+    cfg: Config, folder: str, checkpoint: str | None = None, trains: bool = True
+) -> str:
     """Let a config train and test on a folder of one's own.
 
     Args:
@@ -40,6 +46,10 @@ def use_own_data(cfg: Config, folder: str) -> str:
         folder: For mmpretrain class folders, ``train/<class>/`` and ``val/<class>/``, or images
             or tar shards for pre-training; for mmdet COCO's JSON and its images; for mmseg images
             and label maps, and a file with the names of the classes.
+        checkpoint: The run's that is tested or goes on. Where label maps can be read in two ways,
+            they are read as in its training.
+        trains: Whether the job trains. Others need no training data: the classes are the
+            checkpoint's.
 
     Returns:
         A line that says what was found.
@@ -57,14 +67,19 @@ def use_own_data(cfg: Config, folder: str) -> str:
         return f'images in the shards {folder}'
     if not root.is_dir():
         raise FileNotFoundError(f'--data {folder!r} is no folder')
+    for name, dataset in inner_datasets(cfg, LOADERS):
+        if dataset.get('datasets'):
+            raise ValueError(
+                f'--data: {name} of this config joins several data sets; choose a config of one'
+            )
     if library == 'mmdet':
         return _coco(cfg, root)
     if library == 'mmseg':
-        return _label_maps(cfg, root)
+        return _label_maps(cfg, root, checkpoint, trains)
     if library != 'mmpretrain':
         raise ValueError('--data is for configs of mmpretrain, mmdet and mmseg')
     if classifies:
-        return _class_folders(cfg, root)
+        return _class_folders(cfg, root, checkpoint, trains)
     train = _named(root, 'train')
     for _, dataset in inner_datasets(cfg, ['train_dataloader']):
         _point(dataset, data_root=str(root), data_prefix=train.name if train else '')
@@ -72,10 +87,19 @@ def use_own_data(cfg: Config, folder: str) -> str:
     return f'images in {train or root}'
 
 
-def _class_folders(cfg: Config, root: Path) -> str:
-    """Classes are the sub-folders of train/."""
-    folders = {split: _split_folder(root, split) for split in SPLITS}
-    if is_shards(folders['train']):
+def _class_folders(cfg: Config, root: Path, checkpoint: str | None, trains: bool) -> str:
+    """Classes are the sub-folders of train/, or those of the checkpoint that is tested."""
+    for name, dataset in inner_datasets(cfg, LOADERS):
+        if short_name(dataset) not in FOLDER_DATASETS:
+            raise ValueError(
+                f'--data: {name} of this config reads the files of {short_name(dataset)}; choose a '
+                f'config of {" or ".join(FOLDER_DATASETS)}, whose pipeline loads images'
+            )
+    known = None if trains or _named(root, 'train') else _trained(checkpoint).get('classes')
+    folders = {split: _split_folder(root, 'val' if known else split) for split in SPLITS}
+    if known:
+        classes = list(known)
+    elif is_shards(folders['train']):
         from ..data.shards import ShardDataset
 
         found = ShardDataset(str(folders['train']), with_label=True)
@@ -108,7 +132,7 @@ def _coco(cfg: Config, root: Path) -> str:
         found[split] = read_file(str(files[split]))
         folders[split] = _image_folder(root, split, files[split], found[split])
     classes = [category['name'] for category in found['train']['categories']]
-    _set_class_counts(cfg.model, len(classes))
+    _set_class_counts(cfg, len(classes))
     for name, dataset in inner_datasets(cfg, LOADERS):
         _point(
             dataset,
@@ -137,7 +161,7 @@ def _coco(cfg: Config, root: Path) -> str:
     return _said(classes, f'{files["train"]}, images in {places}')
 
 
-def _label_maps(cfg: Config, root: Path) -> str:
+def _label_maps(cfg: Config, root: Path, checkpoint: str | None, trains: bool) -> str:
     """Images beside label maps of the same names; a file has the names of the classes."""
     names = next((root / name for name in CLASS_FILES if (root / name).is_file()), None)
     if names is None:
@@ -145,14 +169,20 @@ def _label_maps(cfg: Config, root: Path) -> str:
             f'--data: there is no {" or ".join(CLASS_FILES)} in {str(root)!r}; write the names of '
             'the classes there, one a line, in the order of their values'
         )
-    # Windows' Notepad begins a file with a mark.
-    text = names.read_text(encoding='utf-8-sig')
-    classes = [line.strip() for line in text.splitlines() if line.strip()]
+    classes = _listed_classes(names)
+    binary = (cfg.model.get('decode_head') or {}).get('out_channels') == 1
+    if len(classes) == 1 and not binary:
+        raise ValueError(
+            f'--data: {str(names)!r} names one class, {classes[0]!r}, which every pixel would be '
+            'of; name what is around it too, as background on the first line'
+        )
     # The files are listed once: there may be many.
     found: dict[str, dict[str, Any]] = {}
     maps: list[Path] = []
+    places = [place / name for place in (root, root / 'images') for name in SPLITS['train']]
+    with_train = trains or any(place.is_dir() for place in places)
     for split in SPLITS:
-        images, labels = _images_and_maps(root, split)
+        images, labels = _images_and_maps(root, split if with_train else 'val')
         listed = _files(labels)
         maps += listed
         found[split] = dict(
@@ -162,8 +192,12 @@ def _label_maps(cfg: Config, root: Path) -> str:
         )
     # Classes are 0, 1, ... or, where 0 is ignored, 1, 2, ...
     largest, read = _largest(maps, len(classes))
-    without_zero = largest == len(classes)
-    _set_class_counts(cfg.model, len(classes))
+    without_zero = largest == len(classes) and not binary
+    before = None
+    if largest < len(classes):  # the last class may not be in these
+        before = _trained(checkpoint).get('reduce_zero_label')
+        without_zero = bool(before)
+    _set_class_counts(cfg, len(classes))
     for name, dataset in inner_datasets(cfg, LOADERS):
         _point(
             dataset,
@@ -182,6 +216,8 @@ def _label_maps(cfg: Config, root: Path) -> str:
         if without_zero
         else f'0 is the first: no {len(classes)} in the {read:,} label maps that were read'
     )
+    if before is not None:
+        zero = f'{"1" if before else "0"} is the first in label maps, as in the training'
     return _said(classes, f'{names}, {zero}')
 
 
@@ -229,6 +265,9 @@ def _image_folder(root: Path, split: str, file: Path, content: dict) -> Path:
     """
     if not content.get('images') or not content.get('categories'):
         raise ValueError(f'--data: {str(file)!r} has no images or no categories, as COCO has them')
+    from ..data.coco import check_names
+
+    check_names(str(file), content)
     first = content['images'][0]['file_name']
     names = [file.stem.removeprefix('instances_'), *SPLITS[split]]
     places = [
@@ -264,7 +303,7 @@ def _images_and_maps(root: Path, split: str) -> tuple[Path, Path]:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob('*') if path.suffix.lower() in SUFFIXES)
+    return sorted(path for path in files_under(folder) if path.suffix.lower() in SUFFIXES)
 
 
 def _suffix(folder: Path, files: Sequence[Path]) -> str:
@@ -295,8 +334,11 @@ def _largest(maps: Sequence[Path], enough: int) -> tuple[int, int]:
     from PIL import Image
 
     def largest_in(path: Path) -> int:
-        with Image.open(path) as image:
-            labels = np.asarray(image)
+        try:
+            with Image.open(path) as image:
+                labels = np.asarray(image)
+        except (OSError, SyntaxError, ValueError):  # damaged: training skips and lists it
+            return 0
         return int(labels[labels != IGNORED].max(initial=0))
 
     parts = -(-len(maps) // SAMPLE)  # each is spread over all
@@ -311,13 +353,73 @@ def _largest(maps: Sequence[Path], enough: int) -> tuple[int, int]:
     return largest, read
 
 
-def _set_class_counts(model: Any, count: int) -> None:
-    """Set ``num_classes`` of every head."""
+def _trained(checkpoint: str | None) -> dict[str, Any]:
+    """What a checkpoint says of the data set that it was trained on."""
+    if checkpoint is None or '://' in checkpoint or not Path(checkpoint).is_file():
+        return {}
+    from ..data.classes import trained_on
+
+    return trained_on(checkpoint)
+
+
+def _listed_classes(file: Path) -> list[str]:
+    """The lines of a file with the names of the classes.
+
+    Raises:
+        ValueError: It is not in UTF-8, or names no class, or one twice.
+    """
+    try:
+        text = file.read_text(encoding='utf-8-sig')  # Windows' Notepad begins it with a mark
+    except UnicodeDecodeError as error:
+        raise ValueError(f'--data: {str(file)!r} is not in UTF-8 ({error}); save it so') from None
+    classes = [line.strip() for line in text.splitlines() if line.strip()]
+    twice = sorted({name for name in classes if classes.count(name) > 1})
+    if twice or not classes:
+        what = f'names {", ".join(twice[:3])} twice' if twice else 'names no class'
+        raise ValueError(
+            f'--data: {str(file)!r} {what}; write one class a line, in the order of their values'
+        )
+    return classes
+
+
+def _set_class_counts(cfg: Config, count: int) -> None:
+    """Set the number of classes in every head of a model, and of the weights that its losses have.
+
+    Raises:
+        ValueError: No head has a number, or a head or loss is of the classes that it was made for.
+    """
+    heads = [part for part in _parts(cfg.model) if {*part} & {'num_classes', *THINGS}]
+    if not heads:
+        raise ValueError(
+            '--data: no head of this model has a number of classes; set it with --cfg-options'
+        )
+    for head in heads:
+        for name in {'num_classes', THINGS[0]} & {*head}:
+            before, head[name] = head[name], count
+        if head.get(THINGS[1]):
+            raise ValueError(
+                f'--data: {short_name(head)} tells things from stuff, and the files have no stuff; '
+                'choose a config for instances'
+            )
+        for part in _parts(head):
+            weights = part.get('class_weight')
+            if not isinstance(weights, list | tuple) or len(weights) - before not in (0, 1):
+                continue
+            if len(set(weights[:before])) > 1:
+                raise ValueError(
+                    f'--data: {short_name(part)} has a weight for each of {before} classes; leave '
+                    'them out, as class_weight=None'
+                )
+            part['class_weight'] = [weights[0]] * count + list(weights[before:])
+
+
+def _parts(model: Any) -> Iterator[dict[str, Any]]:
+    """All dicts in a config."""
+    if isinstance(model, dict):
+        yield model
     for part in model.values() if isinstance(model, dict) else model:
         if isinstance(part, dict | list | tuple):
-            _set_class_counts(part, count)
-    if isinstance(model, dict) and 'num_classes' in model:
-        model['num_classes'] = count
+            yield from _parts(part)
 
 
 def _said(classes: list[str], where: str) -> str:

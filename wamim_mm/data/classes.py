@@ -128,6 +128,12 @@ def name_folders(dataset: dict, trained: TrainedClasses, scope: str | None) -> N
 
 def trained_classes(checkpoint: str) -> tuple[str, ...] | None:
     """The names of the classes that a checkpoint was trained on; None if it does not hold them."""
+    classes = trained_on(checkpoint).get('classes')
+    return None if classes is None else tuple(classes)
+
+
+def trained_on(checkpoint: str) -> dict[str, Any]:
+    """The meta data of the data set that a checkpoint was trained on; empty if it holds none."""
     try:  # only what lies beside the weights is read
         content = torch.load(
             os.path.expanduser(checkpoint), map_location='cpu', weights_only=True, mmap=True
@@ -135,8 +141,7 @@ def trained_classes(checkpoint: str) -> tuple[str, ...] | None:
     except Exception:  # on another storage, of an old format or damaged: as the Runner loads it
         content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
     meta = content.get('meta') if isinstance(content, dict) else None
-    classes = ((meta or {}).get('dataset_meta') or {}).get('classes')
-    return None if classes is None else tuple(classes)
+    return (meta or {}).get('dataset_meta') or {}
 
 
 def check_class_folders(
