@@ -4,6 +4,7 @@ import json
 import logging
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from mmdet.evaluation import CocoMetric
 from mmengine.logging import MMLogger
@@ -13,7 +14,7 @@ from pycocotools import coco as pycocotools
 from torch import nn
 
 from wamim_mm.data.checks import build_dataset, check_dataset, check_evaluator_files
-from wamim_mm.data.coco import parsed_files
+from wamim_mm.data.coco import _unpacked, check_content, parsed_files
 
 NAMES = ('cat', 'dog', 'bird')
 TRIANGLE = [[0, 0, 4, 0, 4, 4]]
@@ -46,6 +47,10 @@ def dataset(tmp_path):
         filter_cfg=dict(filter_empty_gt=True),
         pipeline=[],
     )
+
+
+def rle(size, counts):
+    return dict(size=size, counts=counts)
 
 
 def write(path, **content):
@@ -282,6 +287,13 @@ ANNOTATIONS, IMAGES, CATEGORIES = 'annotations', 'images', 'categories'
         ),
         (ANNOTATIONS, first(4, segmentation=dict(counts=[3])), r'1 of 12 .* cannot read'),
         (ANNOTATIONS, lambda i, x: x.update(segmentation=[[1, 2]]), r'12 of 12 .* cannot read'),
+        (ANNOTATIONS, first(4, segmentation=rle([8, 4], [32])), r'1 of 12 .* cannot read'),
+        (ANNOTATIONS, first(4, segmentation=rle([8, 8], [50, 10])), r'1 of 12 .* cannot read'),
+        (ANNOTATIONS, first(4, segmentation=rle([8, 8], [70, -6])), r'1 of 12 .* cannot read'),
+        (ANNOTATIONS, first(4, segmentation=rle([8, 8], [])), r'1 of 12 .* cannot read'),
+        (ANNOTATIONS, first(4, segmentation=rle([8, 8], '')), r'1 of 12 .* cannot read'),
+        (ANNOTATIONS, first(4, segmentation=rle([8, 8], 'P1')), r'1 of 12 .* cannot read'),
+        (ANNOTATIONS, first(4, segmentation=rle([8, 8], 'Pé')), r'1 of 12 .* cannot read'),
     ],
 )
 def test_records_that_cannot_be_used(dataset, tmp_path, key, change, message):
@@ -325,6 +337,35 @@ def test_masks_that_pycocotools_reads(dataset, tmp_path, mask):
     )
     edit_all(tmp_path / 'train.json', 'annotations', lambda i, x: x.update(segmentation=mask))
     assert notes(masked(dataset)) == []
+
+
+def test_compressed_masks_are_unpacked_as_pycocotools_packs_them():
+    random = np.random.default_rng(0)
+    for density in (0, 0.01, 0.5, 0.99, 1) * 20:
+        height, width = random.integers(1, 90, 2)
+        mask = np.asfortranarray(random.random((height, width)) < density, np.uint8)
+        runs = _unpacked(pycocotools.maskUtils.encode(mask)['counts'].decode())
+        pixels = np.repeat(np.arange(len(runs)) % 2, runs)
+        assert (pixels == mask.flatten(order='F')).all()
+
+
+def test_masks_that_training_passes_over_cannot_be_scored(dataset, tmp_path):
+    """pycocotools ends the evaluation, after the training."""
+    path = tmp_path / 'train.json'
+    edit_all(path, 'annotations', first(0, segmentation=[[1, 2, 3]]))
+    content = json.loads(path.read_text())
+    check_content(str(path), content, NAMES, masks=True, training=True)
+    with pytest.raises(ValueError, match=r'1 of 12 .* \(id 1\), which pycocotools cannot score'):
+        check_content(str(path), content, NAMES, masks=True, scored=True)
+
+
+def test_categories_that_are_no_classes_are_counted(dataset, tmp_path):
+    edit(
+        tmp_path / 'train.json',
+        categories=[dict(id=10 * i, name=name) for i, name in enumerate((*NAMES, 'cow'))],
+    )
+    (said,) = notes(dataset)
+    assert '1 of 4 categories (cow) are none of the 3 classes' in said
 
 
 def test_no_annotations(dataset, tmp_path):

@@ -21,6 +21,8 @@ FEW_IMAGES = 10
 NUMBER = (int, float)
 #: Images whose size is looked at, and the share that may have another one.
 SAMPLE, FEW_OTHERS = 32, 0.05
+#: Compressed masks that are unpacked, spread over the file.
+UNPACKED = 1000
 
 
 @contextmanager
@@ -71,6 +73,20 @@ def read_file(path: str) -> dict:
             hint = ', as the results of a detector are'
         raise ValueError(f'{path!r} holds a {type(content).__name__}{hint}, in place of {FORMAT}')
     return content
+
+
+def check_names(path: str, content: dict) -> None:
+    """Raise ValueError unless a file names its images and categories as COCO does."""
+    images = _records(path, content, 'images', ('file_name',))
+    categories = _records(path, content, 'categories', ('name',))
+    for key, records, name in (('images', images, 'file_name'), ('categories', categories, 'name')):
+        _refuse(
+            path,
+            key,
+            records,
+            lambda record: not (isinstance(record[name], str) and record[name]),  # noqa: B023
+            f'have a {name!r} that is no word',
+        )
 
 
 def check_content(
@@ -196,9 +212,10 @@ def check_categories(
     if absent:
         raise ValueError(
             f'the dataset has {len(classes)} classes, and {len(absent)} of them ({shown(absent)}) '
-            f'are not among the {len(names)} categories ({shown(names)}) of {path!r}; name '
-            "those of the file in the dataset's metainfo=dict(classes=(...)), and set num_classes "
-            'of the heads to their number'
+            f'are not among the {len(names)} categories ({shown(names)}) of {path!r}; add them to '
+            'the file, as categories without objects, or, where no file has them, name those of '
+            "the file in every dataset's metainfo=dict(classes=(...)), and set num_classes of the "
+            'heads to their number'
         )
     used = [name for name in names if name in classes]
     twice = [name for name, count in Counter(used).items() if count > 1]
@@ -206,6 +223,14 @@ def check_categories(
         raise ValueError(
             f'{path!r} has several categories of one name ({shown(twice)}); make them one, or give '
             'them other names'
+        )
+    others = Counter(name for name in names if name not in classes)
+    if others:
+        print_log(
+            f'{path!r}: {len(others)} of {len(names)} categories ({shown(list(others))}) are none '
+            f'of the {len(classes)} classes ({shown(classes)}), and their objects are left out',
+            'current',
+            level=logging.WARNING,
         )
     if ordered and used != list(classes):
         raise ValueError(
@@ -338,10 +363,16 @@ def _check_annotations(
             "'height' are those of its file"
         )
     if masks:
-        _check_masks(path, usable, note)
+        _check_masks(path, usable, sizes, scored, note)
 
 
-def _check_masks(path: str, annotations: list[dict], note: Callable[[int, str], None]) -> None:
+def _check_masks(
+    path: str,
+    annotations: list[dict],
+    sizes: dict[Any, tuple[float, float]],
+    scored: bool,
+    note: Callable[[int, str], None],
+) -> None:
     bare = [a for a in annotations if not a.get('segmentation')]
     without = (
         'use a detector without masks and a pipeline without with_mask=True (and '
@@ -353,32 +384,80 @@ def _check_masks(path: str, annotations: list[dict], note: Callable[[int, str], 
             f'(id {shown([a["id"] for a in bare])}), and the model learns or is scored on masks; '
             f'add them, or {without}'
         )
-    kinds = [_is_mask(a['segmentation']) for a in annotations]
+    kinds = [_is_mask(a['segmentation'], *sizes[a['image_id']]) for a in annotations]
     foreign = [a for a, kind in zip(annotations, kinds, strict=True) if kind is None]
+    some = annotations[:: -(-len(annotations) // UNPACKED)]
+    foreign = foreign or [a for a in some if not _is_whole(a['segmentation'])]
     if foreign or not any(kinds):
         example = json.dumps((foreign or annotations)[0]['segmentation'])[:60]
         raise ValueError(
             f'{path!r}: {len(foreign) or len(annotations)} of {len(annotations)} annotations have '
             f"a 'segmentation' that pycocotools cannot read, such as {example}; it is a list of "
             'polygons, [[x1, y1, x2, y2, x3, y3, ...], ...], or a mask {"size": [height, width], '
-            f'"counts": ...}}; correct them, or {without}'
+            '"counts": ...} of as many pixels as its image; '
+            f'correct them, or {without}'
         )
-    note(kinds.count(False), 'have no polygon of three points or more and are ignored')
+    thin = [a for a, kind in zip(annotations, kinds, strict=True) if not kind]
+    if thin and scored:
+        raise ValueError(
+            f'{path!r}: {len(thin)} of {len(annotations)} annotations have no polygon of three '
+            f'points or more (id {shown([a["id"] for a in thin])}), which pycocotools cannot score '
+            f'on; correct or remove them, or {without}'
+        )
+    note(len(thin), 'have no polygon of three points or more and are ignored')
 
 
-def _is_mask(mask: Any) -> bool | None:
+def _is_mask(mask: Any, width: float, height: float) -> bool | None:
     """Whether pycocotools reads it; False where mmdet passes over it; None if neither."""
     if isinstance(mask, dict):
         counts, size = mask.get('counts'), mask.get('size')
-        if not isinstance(size, list) or len(size) != 2 or not isinstance(counts, list | str):
+        if size != [height, width]:
             return None
-        return isinstance(counts, str) or all(map(_is_number, counts[:1]))
+        if isinstance(counts, list):
+            runs = all(isinstance(count, int) and count >= 0 for count in counts)
+            return True if runs and sum(counts) == height * width else None
+        return True if isinstance(counts, str) else None
     if not isinstance(mask, list) or not all(isinstance(part, list) for part in mask):
         return None
     # The first numbers speak for the others: a large file has tens of millions.
     if not all(_is_number(part[0]) for part in mask if part):
         return None
     return any(len(part) >= 6 and len(part) % 2 == 0 for part in mask)
+
+
+def _is_whole(mask: Any) -> bool:
+    """Whether a mask, if it is a compressed one, is of as many pixels as it says.
+
+    pycocotools reads beyond the end of one that is cut off, and draws what it finds there.
+    """
+    if not isinstance(mask, dict) or isinstance(mask['counts'], list):
+        return True
+    runs = _unpacked(mask['counts'])
+    return min(runs, default=-1) >= 0 and sum(runs) == math.prod(mask['size'])
+
+
+def _unpacked(counts: str) -> list[int]:
+    """The runs of a compressed mask, none where it is damaged, as pycocotools packs them.
+
+    Each character has 5 bits of a number, low ones first, and a sixth that says whether more
+    follow. The fifth of the last one is the sign. From the fourth run on it is the difference to
+    the run before the last one.
+    """
+    runs: list[int] = []
+    number = place = 0
+    for character in counts:
+        bits = ord(character) - ord('0')
+        if not 0 <= bits < 64:
+            return []
+        number |= (bits & 31) << place
+        place += 5
+        if bits & 32:
+            continue
+        if bits & 16:
+            number -= 1 << place
+        runs.append(number + (runs[-2] if len(runs) > 2 else 0))
+        number = place = 0
+    return [] if place else runs
 
 
 def _is_number(x: Any) -> bool:
