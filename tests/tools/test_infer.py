@@ -76,6 +76,28 @@ def test_pictures(trained, scenes, tmp_path, monkeypatch):
         assert Image.open(picture).size == Image.open(original).size
 
 
+def test_nothing_is_written_over_or_among_the_images(trained, tmp_path, monkeypatch, capsys):
+    """Label maps have the names that the pictures get."""
+    config, checkpoint = trained
+    images, out = tmp_path / 'images', tmp_path / 'masks'
+    images.mkdir(), out.mkdir()
+    Image.new('RGB', (128, 128)).save(images / 'a.jpg')
+    for name in ('a.png', 'reconstruction.png'):
+        (out / name).write_bytes(b'precious')
+    for folder, message in (
+        (out, 'png exists; remove it'),
+        (images / 'pictures', 'the folder of the images'),
+        (images, 'the folder of the images'),
+    ):
+        with pytest.raises(SystemExit):
+            run(monkeypatch, config, checkpoint, images, '--out', folder)
+        assert message in capsys.readouterr().err
+    assert {path.read_bytes() for path in out.iterdir()} == {b'precious'}
+    assert [path.name for path in images.iterdir()] == ['a.jpg']
+    run(monkeypatch, config, checkpoint, images / 'a.jpg', '--out', images / 'pictures')
+    assert len(list((images / 'pictures').iterdir())) == 1
+
+
 def test_an_image_that_mmcv_leaves_lying(trained, tmp_path, monkeypatch):
     """The picture is of what the model has seen."""
     config, checkpoint = trained

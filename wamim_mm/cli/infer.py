@@ -13,7 +13,7 @@ from ..image_files import spread
 from .checks import find_images, image_names
 from .errors import CommandParser, command, positive
 from .given import add_checkpoint, given_config
-from .settings import check_checkpoint, check_folder
+from .settings import check_checkpoint, check_folder, check_new_file, check_outside
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,18 +35,15 @@ def main() -> None:
     args = parse_args()
     check_checkpoint(args.checkpoint)
     check_folder(str(args.out), '--out')
-    images = Path(args.images)
-    if args.out.resolve() == (images if images.is_dir() else images.parent).resolve():
-        raise ValueError(
-            f'--out {str(args.out)!r} is the folder of the images, which pictures of their names '
-            'would replace; give another'
-        )
+    if Path(args.images).is_dir():
+        check_outside(str(args.out), args.images, '--out')
     paths = find_images(args.images)
     with given_config(args.config, args.checkpoint, args.cfg_options) as cfg:
         from ..evaluation.reconstructions import draw_reconstructions, is_pretraining
 
         if is_pretraining(cfg):
             out = args.out / 'reconstruction.png'
+            check_new_file(out, '--out')
             note = draw_reconstructions(cfg, args.checkpoint, paths, out, args.count or 4)
             print(f'wrote {out}' + (f', {note}' if note else ''))
             return

@@ -4,10 +4,11 @@ python tools/test.py CONFIG CHECKPOINT --cfg-options data_root=DIR
 """
 
 import argparse
+from pathlib import Path
 
 from .errors import CommandParser, command, metrics_file
 from .launch import add_common_arguments, build_runner, load_config
-from .settings import check_checkpoint
+from .settings import check_checkpoint, check_new_file
 
 
 def parse_args() -> argparse.Namespace:
@@ -26,6 +27,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Evaluate the checkpoint, and write the metrics if asked."""
     args = parse_args()
+    # An older file is replaced.
+    if args.out and not Path(args.out).is_file():
+        check_new_file(Path(args.out), '--out')
     cfg = load_config(args, folder='evaluation')
     if cfg.get('test_dataloader') is None:
         raise ValueError(f'{args.config} has no test_dataloader: there is nothing to evaluate')

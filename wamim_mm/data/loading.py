@@ -41,10 +41,11 @@ REDUCED = {
     1: FLAGS,
 }
 
-#: What to do about files of another range.
+#: Where a config loads images, and what to do about files of another range.
+TRAIN_STEP = 'train_dataloader.dataset.pipeline.0.'
 RANGE_FIX = (
     'with value_range=(LOWEST, HIGHEST), (0, 4095) for 12 bits: '
-    '--cfg-options train_dataloader.dataset.pipeline.0.value_range="(0,4095)"'
+    f'--cfg-options {TRAIN_STEP}value_range="(0,4095)"'
 )
 
 # Who catches a BadImage says it once; OpenCV would print it each time.

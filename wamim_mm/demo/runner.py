@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -114,6 +115,8 @@ def fine_tune(out: Path, name: str, title: str, checkpoint: Path) -> None:
         found = scores(work_dir)
         say(', '.join(f'{key} {value:.1f}' for key, value in found.items()))
     pictures = out / name / 'pictures'
+    if not (pictures / 'drawn').exists():
+        shutil.rmtree(pictures, ignore_errors=True)  # of an interrupted stage
     stage(
         f'{title}: pictures',
         [

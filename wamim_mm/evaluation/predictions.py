@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from ..class_names import builds, library_of
 from ..data.images import loading_step
+from ..data.loading import TRAIN_STEP
 from .models import build_model, load_weights
 
 
@@ -39,15 +40,21 @@ def draw_predictions(
         score: Least score of a box to draw.
 
     Raises:
+        FileExistsError: There is a picture, or another file, of one of the names.
         OSError, RuntimeError, pickle.UnpicklingError: The checkpoint cannot be read, or does not
             fit.
         ValueError: It does not name its classes, or is of another grid of patches; or a file is no
             image that the test pipeline reads whole.
     """
+    pictures = picture_names(names, out)
+    for picture in pictures:
+        if picture.exists():
+            raise FileExistsError(f'{picture} exists; remove it or choose another folder')
     MMLogger.get_current_instance().setLevel('WARNING')
     model, meta = build(cfg, checkpoint)
     scope = cfg.get('default_scope') or library_of(cfg)
-    loader = cfg.get('test_dataloader') or cfg.get('val_dataloader')
+    place = 'test_dataloader' if cfg.get('test_dataloader') else 'val_dataloader'
+    loader = cfg.get(place)
     if loader is None or cfg.get('visualizer') is None:
         raise ValueError(
             'the config has no test_dataloader, or no visualizer, which say how images are read '
@@ -57,9 +64,13 @@ def draw_predictions(
     pipeline = Compose(without_annotations(steps, scope))
     visualizer = VISUALIZERS.build(dict(cfg.visualizer, name='infer', vis_backends=None))
     visualizer.dataset_meta = meta
-    pictures = picture_names(names, out)
     for path, picture in zip(tqdm(paths, unit='image'), pictures, strict=True):
-        image = rgb_picture(path, steps)
+        try:
+            image = rgb_picture(path, steps)
+        except ValueError as error:
+            step = f'{place}.dataset.pipeline.0'
+            fix = f'{step}.type=mmpretrain.LoadImage {step}.'
+            raise ValueError(str(error).replace(TRAIN_STEP, fix)) from None
         results = dict(img_path=str(path), img_id=0)
         for step in pipeline.transforms:
             results = step(results)
