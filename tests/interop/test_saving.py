@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import MMLogger
@@ -128,6 +129,25 @@ def test_killed_while_it_writes(tmp_path, share):
     done = subprocess.run([sys.executable, '-c', KILLED, path, str(share)], cwd=Path.cwd())
     assert done.returncode == -9
     assert torch.equal(torch.load(path)['state_dict']['a'], torch.zeros(1000))
+
+
+def test_a_config_that_cannot_be_written_leaves_the_one_before(tmp_path, monkeypatch):
+    """MMEngine empties the file before it knows what to write."""
+    path = tmp_path / 'config.py'
+    Config(dict(a=1)).dump(path)
+    assert Config.fromfile(path).a == 1
+
+    def killed(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Config, 'pretty_text', property(killed))
+    with pytest.raises(KeyboardInterrupt):
+        Config(dict(a=2)).dump(path)
+    assert path.read_text() == 'a = 1\n' and list(tmp_path.iterdir()) == [path]
+    monkeypatch.undo()
+    assert Config(dict(a=1)).dump() == 'a = 1\n'
+    Config(dict(a=3)).dump(tmp_path / 'config.json')
+    assert Config.fromfile(tmp_path / 'config.json').a == 3
 
 
 def test_a_full_disk_stops_no_training(tmp_path, monkeypatch):

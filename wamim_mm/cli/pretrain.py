@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from ..image_files import is_shards
 from ..interop.cores import usable_cores
+from ..interop.saving import write_whole
 from . import presets
 from .checks import class_folders
 from .errors import CommandParser, command, positive
@@ -209,7 +210,7 @@ def plan(args: argparse.Namespace) -> Path:
     seconds = epochs * steps * trial.seconds
     disk = CHECKPOINTS * 12 * trial.parameters  # weights and two moments in float32
     check_disk(out, disk)
-    seen = f'{epochs * folder.images:,} images seen, about {duration(seconds)}'
+    seen = f'{epochs * steps * trial.batch_size:,} images seen, about {duration(seconds)}'
     say(
         f'{method} {model}, {trial.parameters / 1e6:.1f} million parameters with its decoders, '
         f'crops of {size} x {size} pixels',
@@ -230,7 +231,8 @@ def plan(args: argparse.Namespace) -> Path:
 
         make_scenes(scenes, SCENES, max(32, size), val_fraction=1 / 3)
     choice = choice._replace(recipe=recipe, steps=steps, probe=probe)
-    (out / CONFIG).write_text(config_text(choice))
+    text = config_text(choice).encode()
+    write_whole(out / CONFIG, lambda file: file.write(text))
     return out
 
 

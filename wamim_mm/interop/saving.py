@@ -1,8 +1,8 @@
 """A checkpoint is whole or not there, and the latest whole one is found without a pointer.
 
-MMEngine writes a checkpoint in place and without waiting for the disk: a process that is killed
-meanwhile leaves a torn file under its final name. To find the latest one, it trusts a file with an
-absolute path. And training waits until the file is written.
+MMEngine writes a checkpoint, and the config beside it, in place and without waiting for the disk: a
+process that is killed meanwhile leaves a torn file under its final name. To find the latest one, it
+trusts a file with an absolute path. And training waits until the file is written.
 """
 
 from __future__ import annotations
@@ -235,13 +235,28 @@ def pointed_checkpoint(path: str | Path) -> Path | None:
     return next((place for place in places if name and place.is_file()), None)
 
 
+def _dump_whole(dump: Callable[..., Any]) -> Callable[..., Any]:
+    """Config.dump, which empties a file first, and leaves it so where the process is killed."""
+
+    @functools.wraps(dump)
+    def dump_whole(config: Any, file: str | Path | None = None) -> Any:
+        if file is None or not str(file).endswith('.py'):
+            return dump(config, file)
+        text = config.pretty_text.encode()
+        return write_whole(file, lambda opened: opened.write(text))
+
+    return dump_whole
+
+
 def install() -> None:
-    """Replace both functions wherever MMEngine has them; calling it again is harmless."""
+    """Replace the functions wherever MMEngine has them; calling it again is harmless."""
+    from mmengine.config import Config
     from mmengine.runner import checkpoint
 
     save, find = checkpoint.save_checkpoint, checkpoint.find_latest_checkpoint
     if find is find_latest:
         return
+    Config.dump = _dump_whole(Config.dump)
     patched = {
         'save_checkpoint': (save, _save_checkpoint(save)),
         find.__name__: (find, find_latest),
