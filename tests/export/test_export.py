@@ -461,6 +461,13 @@ def test_small_patches_of_swin(tmp_path):
     made = made_by(export_backbone(checkpoint, tmp_path / 'transformers', 'transformers')).eval()
     assert_same([made(x).last_hidden_state.mean(1)], [last.mean((2, 3))])
 
+    # Both libraries' Swins shift the windows of a stage that is one window wide.
+    for library in ('mmdet', 'mmseg'):
+        printed = export_backbone(checkpoint, tmp_path / library, library)
+        assert 'patch_size=2, strides=(2, 2, 2, 2)' in printed
+        made = build(library, made_by(printed))
+        assert_same(made(x)[:-1], model(x)[:-1])
+
     overlapping = dict(patch_cfg=dict(kernel_size=7, stride=4, padding=3))
     checkpoint = save(
         source('SwinTransformer', **overlapping), checkpoint, 'SwinTransformer', **overlapping

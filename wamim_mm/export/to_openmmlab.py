@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -84,7 +85,11 @@ def _swin(backbone: Backbone, target: str) -> Handover:
     module = backbone.convertible(target)
     state = {f'backbone.{name}': tensor for name, tensor in backbone.weights.items()}
     window = module.stages[0].blocks[0].attn.window_size
-    usage = _usage(backbone, **module.arch_settings, window_size=window)
+    sizes: dict[str, Any] = dict(window_size=window)
+    patch = side(module.patch_embed.projection.kernel_size)
+    if patch != 4:  # theirs; patches are merged by 2
+        sizes |= dict(patch_size=patch, strides=(patch, *(2,) * (len(module.stages) - 1)))
+    usage = _usage(backbone, **module.arch_settings, **sizes)
     return Handover(_save(backbone, state), usage, [])
 
 

@@ -183,6 +183,13 @@ def test_batch_of_one_and_autocast(backbone):
         (dict(levels=(1, 2), weights=(1, 1)), '2 levels .* 4 features'),
         (dict(weights=(1, 1)), '2 loss_weights for 4 levels'),
         (dict(backbone=VIT | dict(out_indices=[3, 1, 2, 0])), r'must ascend, got \(3, 1, 2, 0\)'),
+        (dict(backbone=VIT | dict(out_indices=[0, 1, 2])), r'must end in 3, .* got \(0, 1, 2\)'),
+        (dict(backbone=SWIN | dict(out_indices=(0, 1, 2))), r'must end in 3, .* got \(0, 1, 2\)'),
+        (dict(backbone=VIT | dict(out_indices=[1, 2, 3, 4])), r'must end in 3, .*no loss would'),
+        (
+            dict(backbone=VIT | dict(out_indices=[0, 1, 2, 99])),
+            r'out_indices \[0, 1, 2, 99\]: Invalid out_indices 99; they count blocks',
+        ),
         (dict(neck=dict(strides=12)), 'stride 12 .* not a multiple'),
         (dict(neck=dict(strides=16)), 'stride of 16 does not divide the mask unit of 8'),
         (

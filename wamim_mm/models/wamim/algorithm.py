@@ -52,15 +52,30 @@ class WaMIM(BaseSelfSupervisor):
         data_preprocessor: dict | nn.Module | None = None,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
-        encoder = MODELS.build(backbone)
+        try:
+            encoder = MODELS.build(backbone)
+        except AssertionError as error:  # mmpretrain's
+            if 'out_indices' not in str(error):
+                raise
+            raise ValueError(
+                f'WaMIM: backbone.out_indices {list(backbone["out_indices"])}: {error}; they count '
+                'blocks (ViT) or stages (Swin) from 0, and must end in the last'
+            ) from None
         targets = MODELS.build(target_generator)
         grid = encoder.mask_grid(*encoder.img_size)
         num_visible_units(grid, mask_ratio)
         targets.check_training_size(*encoder.img_size)
-        if list(encoder.out_indices) != sorted(encoder.out_indices):
+        places, last = list(encoder.out_indices), encoder.depth - 1
+        if places != sorted(places):
             raise ValueError(
-                f'WaMIM: out_indices must ascend, got {tuple(encoder.out_indices)}: the shallowest '
-                'feature predicts the finest level'
+                f'WaMIM: out_indices must ascend, got {tuple(places)}: the shallowest feature '
+                'predicts the finest level'
+            )
+        if places[-1:] != [last]:
+            raise ValueError(
+                f'WaMIM: out_indices must end in {last}, the last of 0 to {last}, got '
+                f'{tuple(places)}: no loss would train what comes behind; set them, or the depth '
+                'of the backbone'
             )
         in_channels = encoder.patch_embed.projection.in_channels
         # Decoders count in the pixels of the transformed images.

@@ -17,7 +17,7 @@ from ...ops.masking import VisibleTokens, to_device, visible_patches
 class MaskedEncoder(BaseModule):
     """Mixin of an encoder that takes ``forward(x, mask)`` and skips hidden tokens.
 
-    A subclass defines ``mask_unit``, ``feature_strides``, ``feature_channels`` and
+    A subclass defines ``mask_unit``, ``depth``, ``feature_strides``, ``feature_channels`` and
     ``features_normed``; the neck and the checks of `WaMIM` are built from them.
 
     Images with a mask are encoded in two steps. First ``geometry`` computes a layout, which says
@@ -33,6 +33,11 @@ class MaskedEncoder(BaseModule):
     @abstractmethod
     def mask_unit(self) -> int:
         """Side of a mask unit in pixels."""
+
+    @property
+    @abstractmethod
+    def depth(self) -> int:
+        """How many places ``out_indices`` names one of: blocks, or stages."""
 
     @property
     @abstractmethod

@@ -72,6 +72,11 @@ class WaMIMSwinTransformer(MaskedEncoder, SwinTransformer):
         return self.patch_embed.projection.stride[0] * 2 ** (len(self.stages) - 1)
 
     @property
+    def depth(self) -> int:
+        """Number of stages."""
+        return len(self.stages)
+
+    @property
     def feature_strides(self) -> list[int]:
         """Pixels per token along a side, for each output."""
         patch, last = self.patch_embed.projection.stride[0], len(self.stages) - 1

@@ -31,6 +31,11 @@ class WaMIMViT(MaskedEncoder, VisionTransformer):
         return self.patch_embed.projection.stride[0]
 
     @property
+    def depth(self) -> int:
+        """Number of blocks."""
+        return self.num_layers
+
+    @property
     def feature_strides(self) -> list[int]:
         """Pixels per token along a side, for each output."""
         return [self.mask_unit] * len(self.out_indices)
