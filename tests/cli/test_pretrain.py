@@ -83,3 +83,25 @@ def test_labelled_images_lack_those_of_a_class(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match=r"train/dogs' has no image, .* or remove it"):
         pretrain.plan(parse_args())
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ('option', 'message'),
+    [
+        ('train_dataloader.batch_size=0', 'batch_size must be a number from 1 on'),
+        ('train_dataloader.batch_size=64', '17 images do not fill one batch'),
+        ('model.mask_ratio=1.0', 'mask_ratio must be between 0 and 1'),
+        ('model.target_generator.wavelet=db99', "unknown wavelet 'db99'"),
+        ('model.mask_ratoi=0.5', 'did you mean model.mask_ratio'),
+    ],
+)
+def test_options_are_refused_before_the_trial(tmp_path, monkeypatch, option, message):
+    (tmp_path / 'data').mkdir()
+    for i in range(17):
+        cv2.imwrite(str(tmp_path / f'data/{i}.png'), torch.zeros(32, 32, 3).byte().numpy())
+    options = ['--data', tmp_path / 'data', '--out', tmp_path / 'out', '--cfg-options', option]
+    monkeypatch.setattr(sys, 'argv', ['wamim pretrain', *map(str, options)])
+    monkeypatch.setattr('wamim_mm.evaluation.trial.try_steps', lambda *_: pytest.fail('tried'))
+    with pytest.raises(ValueError, match=message):
+        pretrain.plan(parse_args())
+    assert not (tmp_path / 'out').exists()

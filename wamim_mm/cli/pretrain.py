@@ -24,9 +24,16 @@ from . import presets
 from .checks import class_folders
 from .errors import CommandParser, command, positive
 from .folder import look
-from .launch import add_cfg_options, load_config
+from .launch import add_cfg_options, load_config, merge_options
 from .progress import duration
-from .settings import check_folder, check_outside, existing_part, started_together
+from .settings import (
+    check_batch,
+    check_folder,
+    check_loader,
+    check_outside,
+    existing_part,
+    started_together,
+)
 from .train import add_max_bad_share, train
 from .visualizers import add_backends, add_log_to
 from .work_dir import last_checkpoint, refuse_other_run
@@ -195,10 +202,17 @@ def plan(args: argparse.Namespace) -> Path:
     device = torch.cuda.get_device_name() if gpu else f'{usable_cores()} CPU cores, no GPU'
     from mmengine.config import Config
 
+    from ..evaluation.models import build_model
     from ..evaluation.trial import try_steps
 
     largest = presets.recipe(folder.images, 1, LARGEST_BATCH['cuda' if gpu else 'cpu']).batch_size
     choice = Choice(data, method, model, size, presets.Recipe(2, 1, largest, 1), 1, gpu, None)
+    # What the options make of it is refused now, and not after the trial.
+    wanted = Config.fromstring(config_text(choice), '.py')
+    merge_options(wanted, args.cfg_options)
+    check_loader('train_dataloader', wanted.train_dataloader)
+    check_batch('train_dataloader', wanted.train_dataloader, folder.images, 1)
+    build_model(wanted)
     trial = try_steps(Config.fromstring(config_text(choice), '.py'), size, largest)
     steps = max(1, folder.images // trial.batch_size)
     worth = presets.longest_epochs(folder.images)
