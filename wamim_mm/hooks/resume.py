@@ -103,10 +103,12 @@ class ResumeHook(Hook):
             meta['epoch'], meta['iter'] = int(reached), round(reached * length)
             if was != length:
                 changes.append(f'iterations in an epoch {was} -> {length}')
-        if meta['iter' if by_iteration else 'epoch'] >= limit:
+        place = meta['iter' if by_iteration else 'epoch']
+        if place >= limit:
+            more = 2 * place
             runner.logger.warning(
                 f'--resume: all {limit} {unit} of this run are done, there is nothing to train; to '
-                f'go on, give more: --cfg-options train_cfg.{name}={2 * limit}'
+                f'go on, give more: --cfg-options train_cfg.{name}={more}'
             )
         return changes
 
