@@ -52,6 +52,20 @@ def test_the_texts_say_what_the_records_say():
     few = [found.scores(ours, epochs, 'finetuned', images=1000) for epochs in seen]
     words = r'50, 100 and 200 times, give ([\d.]+), ([\d.]+), ([\d.]+) and ([\d.]+) %; all 50,000'
     assert list(re.search(words, text).groups()) == [f'{mean(scores):.1f}' for scores in few]
+    table = text[text.index('### Transfer') :]
+    rows = [
+        re.search(rf'\| {source} \| ([\d.]+) [^|]*\|[^|]*\| ([\d.]+) ', table).groups()
+        for source in ('WaMIM', 'MAE', 'scratch')
+    ]
+    words = (
+        r"mIoU is ([\d.]+) from WaMIM, ([\d.]+) from MAE and ([\d.]+) from scratch, Mask R-CNN's "
+    )
+    words += r'box AP ([\d.]+), ([\d.]+) and ([\d.]+\d)'
+    for said in (text, ' '.join((page.PAGE.parent / 'choosing.md').read_text().split())):
+        found_there = re.search(words, said).groups()
+        assert found_there == (*(row[1] for row in rows), *(row[0] for row in rows))
+    words = r'below it fine-tuned, which WaMIM reaches at ([\d.]+) of its cost'
+    assert re.search(words, text)[1] == ratio('vit', 'study/mae-light_vit', 'finetuned')
     words = r"reaches SimMIM's one epoch at ([\d.]+) of its cost"
     assert re.search(words, text)[1] == ratio('swin', 'study/simmim_swin', 'finetuned')
 
