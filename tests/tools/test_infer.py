@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmcv.transforms import LoadAnnotations
@@ -110,6 +111,22 @@ def test_an_image_that_mmcv_leaves_lying(trained, tmp_path, monkeypatch):
     run(monkeypatch, config, checkpoint, path, '--out', out)
     if config.name not in ('wamim_vit.py', 'mfm_r18.py'):
         assert Image.open(out / 'turned.png').size == (128, 80)
+
+
+def test_the_advice_for_16_bits_holds(trained, tmp_path, monkeypatch, capsys):
+    """It names the loader that reads the pictures, and not that of the training."""
+    config, checkpoint = trained
+    if config.name in ('wamim_vit.py', 'mfm_r18.py'):
+        return
+    path, out = tmp_path / 'deep.png', tmp_path / 'out'
+    Image.fromarray(np.full((128, 128), 3000, np.uint16)).save(path)
+    with pytest.raises(SystemExit):
+        run(monkeypatch, config, checkpoint, path, '--out', out)
+    options = capsys.readouterr().err.split('--cfg-options ')[1].split()
+    assert [option.split('.')[0] for option in options] == ['test_dataloader'] * 2
+    options = [option.replace('"', '') for option in options]
+    run(monkeypatch, config, checkpoint, path, '--out', out, '--cfg-options', *options)
+    assert (out / 'deep.png').exists()
 
 
 #: Other ways to write the first models of CONFIGS and CLASSIFIER, none with a default_scope.
