@@ -224,7 +224,7 @@ def plan(args: argparse.Namespace) -> Path:
     seconds = epochs * steps * trial.seconds
     disk = CHECKPOINTS * 12 * trial.parameters  # weights and two moments in float32
     check_disk(out, disk)
-    seen = f'{epochs * steps * trial.batch_size:,} images seen, about {duration(seconds)}'
+    seen = f'{epochs * folder.images:,} images seen, about {duration(seconds)}'
     say(
         f'{method} {model}, {trial.parameters / 1e6:.1f} million parameters with its decoders, '
         f'crops of {size} x {size} pixels',

@@ -1,8 +1,10 @@
 """WaMIM: Wavelet-Driven Masked Image Modeling (AAAI 2025, arXiv 2503.00782)."""
 
+import logging
 from collections.abc import Sequence
 
 import torch
+from mmengine.logging import print_log
 from mmpretrain.models import BaseSelfSupervisor
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
@@ -59,7 +61,7 @@ class WaMIM(BaseSelfSupervisor):
                 raise
             raise ValueError(
                 f'WaMIM: backbone.out_indices {list(backbone["out_indices"])}: {error}; they count '
-                'blocks (ViT) or stages (Swin) from 0, and must end in the last'
+                'blocks (ViT) or stages (Swin) from 0'
             ) from None
         targets = MODELS.build(target_generator)
         grid = encoder.mask_grid(*encoder.img_size)
@@ -71,11 +73,18 @@ class WaMIM(BaseSelfSupervisor):
                 f'WaMIM: out_indices must ascend, got {tuple(places)}: the shallowest feature '
                 'predicts the finest level'
             )
-        if places[-1:] != [last]:
+        deepest = max(places, default=last)
+        if deepest > last:  # mmpretrain takes one more, and gives no feature for it
             raise ValueError(
-                f'WaMIM: out_indices must end in {last}, the last of 0 to {last}, got '
-                f'{tuple(places)}: no loss would train what comes behind; set them, or the depth '
-                'of the backbone'
+                f'WaMIM: out_indices must be of blocks (ViT) or stages (Swin), 0 to {last}, got '
+                f'{tuple(places)}'
+            )
+        if deepest < last:
+            print_log(
+                f'WaMIM: out_indices {tuple(places)} end before {last}, the last: no loss trains '
+                'what comes behind; end in it, or set the depth of the backbone',
+                'current',
+                level=logging.WARNING,
             )
         in_channels = encoder.patch_embed.projection.in_channels
         # Decoders count in the pixels of the transformed images.
