@@ -378,9 +378,9 @@ def test_label_maps_are_read_as_in_the_training(scenes, tmp_path, before, capsys
     torch.save(dict(meta=dict(iter=1, dataset_meta=trained)), checkpoint)
 
     assert not config(SEG, '--data', folder).train_dataloader.dataset.reduce_zero_label
-    for trains in (True, False):
+    for run, trains in ((checkpoint, True), (checkpoint, False), (tmp_path, True)):
         cfg = read_config(SEG)
-        said = use_own_data(cfg, str(folder), str(checkpoint), trains)
+        said = use_own_data(cfg, str(folder), str(run), trains)
         assert cfg.test_dataloader.dataset.reduce_zero_label == before
         assert f'{int(before)} is the first in label maps, as in the training' in said
 

@@ -38,7 +38,7 @@ from .settings import (
     pretrained_files,
     process_count,
 )
-from .work_dir import holds_checkpoint, last_checkpoint
+from .work_dir import holds_checkpoint
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -195,11 +195,10 @@ def load_config(args: Namespace, folder: str = '') -> Config:
 
 
 def _own_checkpoint(args: Namespace, cfg: Config) -> str | None:
-    """The checkpoint that is tested, or from which a run goes on."""
+    """The checkpoint that is tested, or from which a run goes on; or the work dir with it."""
     resumed = getattr(args, 'resume', None)
     if resumed == 'auto':
-        work_dir = args.work_dir or _default_work_dir(cfg)
-        return str(last_checkpoint(Path(work_dir))) if holds_checkpoint(work_dir) else None
+        return args.work_dir or _default_work_dir(cfg)
     return getattr(args, 'checkpoint', resumed)
 
 
@@ -327,10 +326,11 @@ def build_runner(
     # Annotations are read now and not when training begins, so that errors appear at once.
     check_datasets(runner, loaders)
     for name in loaders:
-        loop = name.replace('dataloader', 'loop')
-        if cfg.get(name) is not None and getattr(runner, f'_{loop}') is not None:
-            loader = getattr(runner, loop).dataloader
-            check_fills_a_batch(name, getattr(runner, loop))
+        place = name.replace('dataloader', 'loop')
+        if cfg.get(name) is not None and getattr(runner, f'_{place}') is not None:
+            loop = getattr(runner, place)
+            loader = loop.dataloader
+            check_fills_a_batch(name, loop)
             if is_first_process():
                 training = name == 'train_dataloader'
                 share = max_bad_share if training else 0

@@ -14,6 +14,7 @@ from ..image_files import SUFFIXES, files_under, is_shards
 from ..interop.data_root import move_data_root
 from .checks import class_folders
 from .own_classes import inner_datasets, use_own_classes
+from .work_dir import holds_checkpoint, last_checkpoint
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -46,8 +47,8 @@ def use_own_data(
         folder: For mmpretrain class folders, ``train/<class>/`` and ``val/<class>/``, or images
             or tar shards for pre-training; for mmdet COCO's JSON and its images; for mmseg images
             and label maps, and a file with the names of the classes.
-        checkpoint: The run's that is tested or goes on. Where label maps can be read in two ways,
-            they are read as in its training.
+        checkpoint: The run's that is tested or goes on, or the work dir with it. Where label maps
+            can be read in two ways, they are read as in its training.
         trains: Whether the job trains. Others need no training data: the classes are the
             checkpoint's.
 
@@ -179,8 +180,7 @@ def _label_maps(cfg: Config, root: Path, checkpoint: str | None, trains: bool) -
     # The files are listed once: there may be many.
     found: dict[str, dict[str, Any]] = {}
     maps: list[Path] = []
-    places = [place / name for place in (root, root / 'images') for name in SPLITS['train']]
-    with_train = trains or any(place.is_dir() for place in places)
+    with_train = trains or _named(root, 'train') or _named(root / 'images', 'train')
     for split in SPLITS:
         images, labels = _images_and_maps(root, split if with_train else 'val')
         listed = _files(labels)
@@ -355,6 +355,8 @@ def _largest(maps: Sequence[Path], enough: int) -> tuple[int, int]:
 
 def _trained(checkpoint: str | None) -> dict[str, Any]:
     """What a checkpoint says of the data set that it was trained on."""
+    if checkpoint is not None and holds_checkpoint(checkpoint):  # a work dir
+        checkpoint = str(last_checkpoint(Path(checkpoint)))
     if checkpoint is None or '://' in checkpoint or not Path(checkpoint).is_file():
         return {}
     from ..data.classes import trained_on

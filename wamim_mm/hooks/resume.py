@@ -105,10 +105,9 @@ class ResumeHook(Hook):
                 changes.append(f'iterations in an epoch {was} -> {length}')
         place = meta['iter' if by_iteration else 'epoch']
         if place >= limit:
-            more = 2 * place
             runner.logger.warning(
                 f'--resume: all {limit} {unit} of this run are done, there is nothing to train; to '
-                f'go on, give more: --cfg-options train_cfg.{name}={more}'
+                f'go on, give more: --cfg-options train_cfg.{name}={2 * place}'
             )
         return changes
 

@@ -34,9 +34,11 @@ def install() -> None:
 
     @functools.wraps(of_strategy)
     def with_accumulation_too(strategy: Any) -> None:
-        counts = getattr(strategy.optim_wrapper, '_accumulative_counts', 1)
         auto_scale_lr = strategy._auto_scale_lr
-        if auto_scale_lr and 'base_batch_size' in auto_scale_lr:
+        if auto_scale_lr is None or not auto_scale_lr.get('enable', False):
+            return of_strategy(strategy)
+        counts = getattr(strategy.optim_wrapper, '_accumulative_counts', 1)
+        if 'base_batch_size' in auto_scale_lr:
             base = auto_scale_lr['base_batch_size'] / counts
             strategy._auto_scale_lr = dict(auto_scale_lr, base_batch_size=base)
         before = _rates(strategy.optim_wrapper)
