@@ -36,6 +36,8 @@ SAME_RATE = {
 }
 # MFM as published, for whose lengths there is a part of its own.
 PUBLISHED_MFM = ('study/mfm_vit', 'study/mfm_resnet')
+# The one change with which MFM's ViT learned in an epoch, for longer.
+LEARNING_MFM = 'study/mfm/init-mae_vit'
 RANDOM = {'vit': 'random_vit', 'swin': 'random_swin', 'resnet': 'random_resnet'}
 # Of transfer: what pre-trains the encoder, and what it is used for.
 SOURCES = ('wamim', 'mae')
@@ -418,6 +420,8 @@ def mfm(budget: Budget, tried: dict[str, dict]) -> Iterator[Task]:
     for path in sorted((CONFIGS / 'study' / 'mfm').glob('*.py')):
         if rate is not None:
             yield Run(f'study/mfm/{path.stem}', ABLATION_EPOCHS, rate, SEEDS[0])
+    if rate is not None:
+        yield Run(LEARNING_MFM, LONG_EPOCHS, rate, SEEDS[0])
     for epochs in budget.epochs:
         yield from runs(PUBLISHED_MFM, epochs, SEEDS[0], budget, tried)
 

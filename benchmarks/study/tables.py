@@ -44,6 +44,10 @@ def mean(scores: list[float]) -> str:
     return f'{statistics.mean(scores):.1f} ± {statistics.stdev(scores):.1f} ({len(scores)})'
 
 
+def length(epochs: float) -> str:
+    return f'{epochs:g} epoch{"s" * (epochs != 1)}'
+
+
 def table(heads: list[str], rows: list[list[str]]) -> str:
     lines = [heads, ['---'] * len(heads), *rows]
     return '\n'.join('| ' + ' | '.join(cells) + ' |' for cells in lines) + '\n'
@@ -167,7 +171,7 @@ def ratio(found: Found, encoder: str, rival: str, score: str) -> str:
     shown = '' if hit is None else f'{hit[0]:.1f} of {cost:.1f} minutes; '
     return (
         f'**{share(hit)}** ({shown}{seeds}; in the end {end} against {goal:.1f} % after '
-        f'{both[-1]:g} epoch{"s" * (both[-1] != 1)})'
+        f'{length(both[-1])})'
     )
 
 
@@ -263,13 +267,13 @@ def mfm_rows(found: Found) -> str:
                 for score in FROZEN
             ]
             if set(cells) != {'-'}:
-                label = 'at random' if epochs == 0 else f'{epochs:g} epochs'
+                label = 'at random' if epochs == 0 else length(epochs)
                 rows.append([f'{title}, {label}', *cells])
     for record in found.done.values():
         if record['config'].startswith('study/mfm/'):
             cells = [f'{record["scores"][score]:.1f}' for score in FROZEN]
             change = Path(record['config']).name.rpartition('_')[0]
-            rows.append([f'ViT, {record["epochs"]:g} epoch, {change}', *cells])
+            rows.append([f'ViT, {length(record["epochs"])}, {change}', *cells])
     heads = ['what', *(SCORES[score] for score in FROZEN)]
     return table(heads, rows) if rows else 'Not run yet.\n'
 
@@ -322,7 +326,7 @@ def kind(task: Task) -> str:
     if isinstance(task, SceneRun):
         return 'pre-training on scenes'
     few = f' of {task.images:,} images' if task.images else ''
-    return f'pre-training for {task.epochs:g} epochs{few}'
+    return f'pre-training for {length(task.epochs)}{few}'
 
 
 def missing(found: Found) -> str:
