@@ -6,6 +6,7 @@ import pytest
 import torch
 from mmengine._strategy import SingleDeviceStrategy
 from mmengine.config import Config
+from mmengine.hooks import CheckpointHook
 
 from wamim_mm.cli.arguments import check_arguments
 from wamim_mm.cli.errors import explain
@@ -14,6 +15,8 @@ from wamim_mm.cli.screen import QuietRunner
 from wamim_mm.cli.settings import check_recomputed
 from wamim_mm.hooks import CheckpointFitHook, ResumeHook
 
+from ..hooks.test_missed_validation import Weight
+from ..hooks.test_missed_validation import run as validate
 from ..small_runs import Line, small_run
 
 pytestmark = pytest.mark.usefixtures('own_instances')
@@ -149,3 +152,24 @@ def test_refused_hooks(tmp_path, monkeypatch):
     compiled = Config(dict(compile=True))
     with pytest.raises(ValueError, match=r'compile does not work with .* it is a graph'):
         small_run(tmp_path / 'compiled', [], length, cfg=compiled, **ONE_DEVICE)
+
+
+@pytest.mark.parametrize('length', [dict(max_epochs=3), dict(max_iters=6, val_interval=2)])
+def test_a_save_after_a_validation_says_what_was_reached(length, tmp_path):
+    """A new best score lets CheckpointHook save the last checkpoint once more."""
+    hook = CheckpointHook(
+        by_epoch='max_epochs' in length,
+        interval=1 if 'max_epochs' in length else 2,
+        save_best='weight',
+        rule='less',
+    )
+    validate(tmp_path, length, Weight(), hooks=[hook], **copy.deepcopy(ONE_DEVICE))
+    reached = {
+        path.name: tuple(torch.load(path, weights_only=False)['meta'][k] for k in ('epoch', 'iter'))
+        for path in tmp_path.glob('*.pth')
+        if not path.name.startswith('best')
+    }
+    if 'max_epochs' in length:
+        assert reached == {f'epoch_{n}.pth': (n, 6 * n) for n in (1, 2, 3)}
+    else:
+        assert reached == {f'iter_{n}.pth': (0, n) for n in range(1, 7)}

@@ -45,6 +45,30 @@ def test_the_checkpoint_s_seed(checkpoint, seed, tmp_path):
     assert isinstance(cfg.randomness.seed, int) and seed in (None, cfg.randomness.seed)
 
 
+def test_the_seed_of_a_checkpoint_of_deepspeed(tmp_path):
+    """It is a folder without a config; the run's is beside it, under the name of its file."""
+    (tmp_path / 'epoch_1.pth').mkdir()
+    (tmp_path / 'mine.py').write_text('model = dict()\n')
+    cfg = Config.fromfile(tmp_path / 'mine.py')
+    cfg.merge_from_dict(
+        dict(resume=True, load_from=str(tmp_path / 'epoch_1.pth'), work_dir=str(tmp_path))
+    )
+    for text in ('model = dict()\n', 'import os\n'):
+        (tmp_path / 'mine.py').write_text(text)
+        with pytest.raises(ValueError, match=r'epoch_1.pth nor in .*mine.py; give it: --cfg-opt'):
+            settle_seed(cfg)
+    (tmp_path / 'mine.py').write_text('randomness = dict(seed=9)\n')
+    settle_seed(cfg)
+    assert cfg.randomness.seed == 9
+
+
+def test_one_process_of_a_launcher_has_a_seed_too(monkeypatch):
+    monkeypatch.setenv('WORLD_SIZE', '1')
+    cfg = Config(dict(launcher='pytorch'))
+    settle_seed(cfg)
+    assert isinstance(cfg.randomness.seed, int)
+
+
 def test_a_run_goes_on_in_its_own_order(tmp_path):
     folder = tmp_path / 'images'
     folder.mkdir()

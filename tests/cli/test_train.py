@@ -42,6 +42,16 @@ def test_first_start(start, tmp_path, capsys):
     assert f'no checkpoint in {tmp_path / "run"}, the run starts from' in capsys.readouterr().out
 
 
+def test_a_config_that_always_resumes(start, tmp_path):
+    """Its first start is one as any other, with the checks of a pre-trained backbone."""
+    always = 'resume = True\n'
+    assert start(config=always) == (False, None)
+    assert start(config=always + WEIGHTS) == (True, 'weights.pth')
+    (tmp_path / 'run').mkdir()
+    (tmp_path / 'run' / 'epoch_1.pth').touch()
+    assert start(config=always) == (True, None)
+
+
 @pytest.mark.parametrize('file', ['epoch_1.pth', 'interrupted.pth', 'last_checkpoint'])
 def test_started_again_by_torchrun(start, tmp_path, file, capsys):
     # Before anything was saved; the first start has left a log.

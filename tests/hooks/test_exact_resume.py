@@ -2,6 +2,7 @@
 
 import logging
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from torch import nn
 
 from wamim_mm.data.seeding import seed_draws
 from wamim_mm.hooks import exact_resume
+
+from ..small_runs import Rates
 
 pytestmark = pytest.mark.usefixtures('own_instances')
 
@@ -37,12 +40,15 @@ class Model(BaseModel):
 class Noisy(BaseDataset):
     """Samples that are drawn anew each time."""
 
+    read: ClassVar[list] = []
+
     def __init__(self, length):
         super().__init__(serialize_data=False, lazy_init=True)
         infos = [dict(width=1 + place % 3, height=2) for place in range(length)]
         self.data_list, self._fully_initialized = infos, True
 
     def __getitem__(self, index):
+        self.read.append(index)
         return index + torch.rand(3)
 
 
@@ -55,7 +61,9 @@ def run(
     kind=Model,
     hooks=(),
     interval=1,
+    save_begin=0,
     batch_sampler=None,
+    sampler=None,
     by_epoch=False,
     **options,
 ):
@@ -64,7 +72,7 @@ def run(
         batch_size=2,
         num_workers=workers,
         **(dict(batch_sampler=batch_sampler) if batch_sampler else dict(drop_last=drop_last)),
-        sampler=dict(type='DefaultSampler', shuffle=True),
+        sampler=sampler or dict(type='DefaultSampler', shuffle=True),
         collate_fn=lambda samples: dict(inputs=samples),
     )
     seed_draws(loader, 3)
@@ -76,9 +84,14 @@ def run(
         train_dataloader=loader,
         train_cfg=options.pop('train_cfg', dict(by_epoch=True, max_epochs=epochs)),
         optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.1)),
-        param_scheduler=dict(type='CosineAnnealingLR', T_max=epochs, convert_to_iter_based=True),
+        param_scheduler=options.pop(
+            'param_scheduler',
+            dict(type='CosineAnnealingLR', T_max=epochs, convert_to_iter_based=True),
+        ),
         default_hooks=dict(
-            checkpoint=dict(type='CheckpointHook', interval=interval, by_epoch=by_epoch)
+            checkpoint=dict(
+                type='CheckpointHook', interval=interval, by_epoch=by_epoch, save_begin=save_begin
+            )
         ),
         custom_hooks=[dict(type='EpochPositionHook'), dict(type='StepSeedHook', seed=3), *hooks],
         randomness=dict(seed=3),
@@ -160,6 +173,45 @@ def test_batches_by_aspect_ratio(tmp_path):
         assert resumed.seen == whole.seen[step:]
         for name, tensor in whole.state_dict().items():
             assert torch.equal(tensor, resumed.state_dict()[name]), (step, name)
+
+
+@pytest.mark.parametrize('sampler', ['InfiniteSampler', 'DefaultSampler'])
+@pytest.mark.parametrize('batch_sampler', [None, dict(type='mmdet.AspectRatioBatchSampler')])
+def test_iterations_are_skipped_unread(tmp_path, sampler, batch_sampler, monkeypatch):
+    loops = 'mmengine.runner.loops'
+    monkeypatch.setattr(f'{loops}.time.sleep', lambda seconds: None)
+    # As with workers, whose reads could not be counted here.
+    unable = f'{loops}._InfiniteDataloaderIterator._can_skip_without_loading'
+    monkeypatch.setattr(unable, lambda self: False, raising=False)
+    options = dict(
+        train_cfg=dict(by_epoch=False, max_iters=14),
+        param_scheduler=None,
+        sampler=dict(type=sampler, shuffle=True),
+        batch_sampler=batch_sampler,
+    )
+    whole = run(tmp_path / 'whole', **options)
+    for step in (3, 5, 7, 10, 12):  # an epoch has 5 steps
+        checkpoint = str(tmp_path / 'whole' / f'iter_{step}.pth')
+        Noisy.read.clear()
+        resumed = run(tmp_path / f'{step}', load_from=checkpoint, resume=True, **options)
+        assert len(Noisy.read) == 2 * (14 - step)
+        assert resumed.seen == whole.seen[step:]
+        for name, tensor in whole.state_dict().items():
+            assert torch.equal(tensor, resumed.state_dict()[name]), (step, name)
+
+
+@pytest.mark.parametrize('step', [4, 5, 10])
+def test_schedules_by_epoch(tmp_path, step):
+    """After an epoch's last step, what is done at its end has not been done."""
+    options = dict(param_scheduler=dict(type='MultiStepLR', milestones=[1, 2]))
+    rates = Rates('lr'), Rates('lr')
+    whole = run(tmp_path / 'whole', hooks=[rates[0]], **options)
+    checkpoint = str(tmp_path / 'whole' / f'iter_{step}.pth')
+    hooks = [dict(type='ResumeHook'), rates[1]]
+    resumed = run(tmp_path / 'on', hooks=hooks, load_from=checkpoint, resume=True, **options)
+    assert rates[1].rates == rates[0].rates[step:]
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
 
 
 def test_an_order_that_nobody_knows(tmp_path, caplog):

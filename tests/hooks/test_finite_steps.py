@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -205,6 +206,15 @@ def test_many_in_a_row_of_accumulated_batches(tmp_path):
             hooks=[dict(type='FiniteStepsHook', limit=3)],
             optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1), accumulative_counts=2),
         )
+
+
+def test_of_another_engine_nothing_is_kept():
+    """DeepSpeed's steps are not watched, and no file name waits for one."""
+    hook = FiniteStepsHook()
+    hook.before_train(SimpleNamespace(optim_wrapper=object()))
+    for _ in range(3):
+        hook.after_train_iter(None, 0, dict(data_samples=[DataSample(metainfo=dict(img_path='a'))]))
+    assert hook._files == []
 
 
 def train_in_two(rank, folder):

@@ -48,7 +48,7 @@ class Scores(Hook):
         self.scores[runner.epoch if by_epoch else runner.iter] = metrics['weight']
 
 
-def run(work_dir, length, metric, hooks=(), resume=False):
+def run(work_dir, length, metric, hooks=(), resume=False, **options):
     """The scores of a run; of the validations that were complete, where one was cut off."""
     noted = Scores()
     try:
@@ -68,6 +68,7 @@ def run(work_dir, length, metric, hooks=(), resume=False):
             val_cfg={},
             val_evaluator=Evaluator([metric]),
             resume=resume,
+            **options,
         )
     except KeyboardInterrupt:
         assert not resume

@@ -19,16 +19,24 @@ class Stop(Hook):
 
 
 @pytest.mark.parametrize(
-    ('by_epoch', 'interval', 'files'),
+    ('by_epoch', 'interval', 'begin', 'files'),
     [
-        (True, 10, {'epoch_2.pth'}),
-        (True, 1, {'epoch_1.pth', 'epoch_2.pth'}),
-        (True, -1, {'epoch_2.pth'}),
-        (False, 4, {'iter_4.pth', 'iter_8.pth', 'iter_10.pth'}),
+        (True, 10, 0, {'epoch_2.pth'}),
+        (True, 1, 0, {'epoch_1.pth', 'epoch_2.pth'}),
+        (True, -1, 0, {'epoch_2.pth'}),
+        (True, 2, 4, {'epoch_2.pth'}),
+        (False, 4, 0, {'iter_4.pth', 'iter_8.pth', 'iter_10.pth'}),
     ],
 )
-def test_the_last_weights_are_there(by_epoch, interval, files, tmp_path):
-    model = run(tmp_path, epochs=8, interval=interval, by_epoch=by_epoch, hooks=[dict(type='Stop')])
+def test_the_last_weights_are_there(by_epoch, interval, begin, files, tmp_path):
+    model = run(
+        tmp_path,
+        epochs=8,
+        interval=interval,
+        save_begin=begin,
+        by_epoch=by_epoch,
+        hooks=[dict(type='Stop')],
+    )
     assert {path.name for path in tmp_path.glob('*.pth')} == files
     last = tmp_path / (tmp_path / 'last_checkpoint').read_text()
     assert last.name == ('epoch_2.pth' if by_epoch else 'iter_10.pth')

@@ -2,6 +2,7 @@
 
 import errno
 import itertools
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -444,3 +445,45 @@ def test_what_cannot_be_meant_is_no_beginning(tmp_path):
     (tmp_path / 'best_accuracy_epoch_7.pth').write_text('')
     with pytest.raises(RuntimeError, match=r'best_accuracy_epoch_7\.pth.*--resume'):
         find_latest_checkpoint(str(tmp_path))
+
+
+def save_best_in_two(rank, folder):
+    """One process of two, the first of which has a full disk when the best one is saved first."""
+    group = dict(rank=rank, world_size=2)
+    torch.distributed.init_process_group('gloo', f'file://{folder}/store', **group)
+    write, failed = saving.write_whole, []
+
+    def full_once(path, writes):
+        if 'best' in str(path) and not failed:
+            failed.append(path)
+            raise OSError(errno.ENOSPC, 'No space left on device')
+        write(path, writes)
+
+    saving.write_whole = full_once
+    training = runner(Path(folder, str(rank)), epochs=1)
+    hook = CheckpointHook(
+        interval=-1,
+        save_best='score',
+        rule='greater',
+        save_optimizer=False,
+        save_param_scheduler=False,
+    )
+    hook.before_train(training)
+    for step, score in enumerate((0.7, 0.6, 0.5)):
+        training.train_loop._epoch = step
+        hook.after_val_epoch(training, metrics=dict(score=score))
+    Path(folder, f'{rank}.txt').write_text(str(training.message_hub.get_info('best_score')))
+
+
+def test_all_processes_forget_a_save_that_failed(tmp_path):
+    """Then all of them save the next best one; a sharded model waits for all."""
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(['tests.forked_libraries'])
+    ranks = [
+        context.Process(target=save_best_in_two, args=(rank, str(tmp_path))) for rank in (0, 1)
+    ]
+    for process in ranks:
+        process.start()
+    for process in ranks:
+        process.join(120)
+    assert [(tmp_path / f'{rank}.txt').read_text() for rank in (0, 1)] == ['0.6', '0.6']

@@ -149,3 +149,54 @@ def test_mixed_precision_and_accumulation(command, tmp_path):
     for ours, theirs in zip(losses(tmp_path / 'sharded'), losses(tmp_path / 'ddp'), strict=True):
         assert ours['loss'] == pytest.approx(theirs['loss'], abs=1e-5)
     assert_same_end(tmp_path / 'ddp', tmp_path / 'sharded', rtol=0, atol=1e-5)
+
+
+CLASSIFIER = """
+default_scope = 'mmpretrain'
+model = dict(
+    type='ImageClassifier',
+    backbone=dict(
+        type='VisionTransformer',
+        arch=dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64),
+        img_size=64,
+        patch_size=16,
+        out_type='avg_featmap',
+    ),
+    head=dict(type='LinearClsHead', num_classes={classes}, in_channels=32),
+    data_preprocessor=dict(mean=[127] * 3, std=[127] * 3, num_classes={classes}),
+)
+train_dataloader = val_dataloader = dict(
+    batch_size=2,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='CustomDataset',
+        data_root='{root}',
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='Resize', scale=(64, 64)),
+            dict(type='PackInputs'),
+        ],
+    ),
+)
+train_cfg = dict(by_epoch=True, max_epochs=1)
+val_cfg = dict()
+val_evaluator = dict(type='Accuracy', topk=(1,))
+optim_wrapper = dict(optimizer=dict(type='AdamW', lr=0.001))
+"""
+
+
+def test_it_validates_in_mixed_precision(scenes, tmp_path):
+    """Blocks are gathered in bfloat16 then too, where MMEngine's loop computes in float32."""
+    classes = sum(1 for folder in (scenes / 'train').iterdir() if folder.is_dir())
+    config = tmp_path / 'classifier.py'
+    config.write_text(CLASSIFIER.format(classes=classes, root=scenes / 'train'))
+    arguments = [config, '--amp', 'bf16', '--cfg-options', 'randomness.seed=1']
+    done = train(
+        tmp_path,
+        [*arguments, 'experiment_name=ddp', f'work_dir={tmp_path / "ddp"}'],
+        [*arguments, 'experiment_name=sharded', f'work_dir={tmp_path / "sharded"}', SHARD],
+    )
+    assert done == [[0] * 2] * 2, (tmp_path / 'rank0.txt').read_text()
+    scores = [losses(tmp_path / name)[-1]['accuracy/top1'] for name in ('ddp', 'sharded')]
+    assert scores[0] == pytest.approx(scores[1], abs=15)  # two of 12 images

@@ -7,6 +7,7 @@ from typing import Any
 
 from mmengine._strategy import BaseStrategy
 from mmengine.config import Config
+from mmengine.fileio import join_path
 from mmengine.registry import RUNNERS
 from mmengine.runner import FlexibleRunner, Runner
 from mmengine.runner.activation_checkpointing import turn_on_activation_checkpointing
@@ -113,6 +114,42 @@ class QuietFlexibleRunner(FlexibleRunner):
         strategy = super().build_strategy(*args, **kwargs)
         quiet(strategy.logger)
         return strategy
+
+    def save_checkpoint(
+        self,
+        out_dir: str,
+        filename: str,
+        file_client_args: dict | None = None,
+        save_optimizer: bool = True,
+        save_param_scheduler: bool = True,
+        meta: dict | None = None,
+        by_epoch: bool = True,
+        backend_args: dict | None = None,
+    ) -> None:
+        """MMEngine's, but a caller that says which epoch and iteration were reached is believed.
+
+        CheckpointHook says so where it saves after a validation, when the epoch is counted already.
+        """
+        place = dict(epoch=self.epoch + by_epoch, iter=self.iter + (not by_epoch))
+        checkpoint = dict(
+            meta=place
+            | (meta or {})
+            | dict(cfg=self.cfg.pretty_text, experiment_name=self.experiment_name),
+            message_hub=self.message_hub.state_dict(),
+        )
+        if hasattr(self.train_dataloader.dataset, 'metainfo'):
+            checkpoint['meta']['dataset_meta'] = self.train_dataloader.dataset.metainfo
+        self.strategy.save_checkpoint(
+            filename=str(
+                join_path(out_dir, filename, backend_args=backend_args or file_client_args)
+            ),
+            save_optimizer=save_optimizer,
+            save_param_scheduler=save_param_scheduler,
+            extra_ckpt=checkpoint,
+            callback=lambda checkpoint: self.call_hook(
+                'before_save_checkpoint', checkpoint=checkpoint
+            ),
+        )
 
     def train(self) -> nn.Module:
         """Train, in the order of MMEngine's Runner.

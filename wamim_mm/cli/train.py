@@ -120,13 +120,16 @@ def train(
         from .several import SameStateHook, agree, together
     with together(cfg) if several else nullcontext() as heartbeat:
         again = started_before()
+        if resume is None and cfg.get('resume'):
+            resume = cfg.get('load_from') or 'auto'
         if several:
             resume, again = agree(cfg.work_dir, resume, again)
         elif again and holds_checkpoint(cfg.work_dir):
             resume = 'auto'
-        claim_work_dir(cfg.work_dir, again or bool(resume or cfg.get('resume')), is_first_process())
+        claim_work_dir(cfg.work_dir, again or bool(resume), is_first_process())
         note_start()
         if resume == 'auto' and not holds_checkpoint(cfg.work_dir):
+            cfg.resume = False
             if is_first_process():
                 print(
                     f'--resume: no checkpoint in {cfg.work_dir}, the run starts from its beginning'

@@ -46,6 +46,7 @@ class FiniteStepsHook(Hook):
             raise ValueError(f'FiniteStepsHook: limit must be a number from 1 on, got {limit}')
         self.limit = limit
         self.in_row = 0
+        self._watches = True
         self._skips = False
         self._stepped = False
         # Since the last step, which may be that of several batches.
@@ -55,7 +56,8 @@ class FiniteStepsHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Put the check between the optimizer and its step."""
         wrapper = runner.optim_wrapper
-        if not isinstance(wrapper, OptimWrapper):
+        self._watches = isinstance(wrapper, OptimWrapper)
+        if not self._watches:
             return
         model = unwrapped(runner.model)
         self._sharded = isinstance(model, FSDPModule)
@@ -69,7 +71,7 @@ class FiniteStepsHook(Hook):
 
     def after_train(self, runner: Runner) -> None:
         """Leave the optimizer as it was."""
-        if isinstance(runner.optim_wrapper, OptimWrapper):
+        if self._watches:
             for name in PARTS:
                 vars(runner.optim_wrapper).pop(name, None)
             vars(runner.optim_wrapper).update(self._own)
@@ -111,6 +113,8 @@ class FiniteStepsHook(Hook):
         Raises:
             FloatingPointError: It is the last of too many in a row.
         """
+        if not self._watches:
+            return
         self._files += _files(data_batch)
         if not self._stepped:
             return

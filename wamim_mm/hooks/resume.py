@@ -100,7 +100,9 @@ class ResumeHook(Hook):
             if not 0 <= share <= 1:  # its own epochs were of several lengths
                 share = 0.0
             reached = meta['epoch'] + share
-            meta['epoch'], meta['iter'] = int(reached), round(reached * length)
+            if share < 1:  # else its last step is made, and what ends an epoch is still to come
+                meta['epoch'] = int(reached)
+            meta['iter'] = round(reached * length)
             if was != length:
                 changes.append(f'iterations in an epoch {was} -> {length}')
         place = meta['iter' if by_iteration else 'epoch']

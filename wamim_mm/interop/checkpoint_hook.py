@@ -56,16 +56,30 @@ def _in_background(save: Callable[..., None]) -> Callable[..., None]:
     The thread writes the file, then the pointer to it, and then removes old files. Where that
     fails, the files are as they were before, and training goes on.
     """
-    from mmengine.dist import is_main_process
+    from mmengine.dist import broadcast_object_list, is_main_process
 
     @functools.wraps(save)
     def saved(hook: Any, runner: Any, *args: Any, **kwargs: Any) -> None:
-        # Another process only counts; and to save the best one saves the last one again.
-        if not is_main_process() or isinstance(hook.file_backend, _LateRemovals):
+        if vars(hook).get('is_saving'):  # to save the best one saves the last one again
             save(hook, runner, *args, **kwargs)
             return
-        _finish(hook, runner)
-        before = _bookkeeping(hook, runner)
+        if is_main_process():
+            _finish(hook, runner)
+        # Where its last save has failed, all forget it: parts of a sharded model are saved by all
+        # processes, or by none.
+        notes = [_bookkeeping(hook, runner)]
+        broadcast_object_list(notes)
+        hook.is_saving = True
+        try:
+            if is_main_process():
+                save_late(hook, runner, notes[0], *args, **kwargs)
+            else:
+                _restore(hook, runner, notes[0])
+                save(hook, runner, *args, **kwargs)
+        finally:
+            hook.is_saving = False
+
+    def save_late(hook: Any, runner: Any, before: Any, *args: Any, **kwargs: Any) -> None:
         pointer = Path(runner.work_dir, POINTER)
         pointed = None
         with contextlib.suppress(OSError):
@@ -174,7 +188,9 @@ def _finished(after_train: Callable[..., None]) -> Callable[..., None]:
         else:
             step, length = runner.iter, runner.max_iters
         saved = step == length or (
-            hook.interval > 0 and (step - hook.save_begin) % hook.interval == 0
+            hook.interval > 0
+            and step >= hook.save_begin
+            and (step - hook.save_begin) % hook.interval == 0
         )
         # Users' own loops may not know the word.
         stopped = getattr(runner.train_loop, 'stop_training', False)

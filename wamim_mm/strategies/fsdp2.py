@@ -32,7 +32,8 @@ class FSDP2Strategy(DDPStrategy):
     Every process holds its part of the parameters, of the gradients and of the optimizer's states,
     and takes the steps that DDP takes. A block's parameters are gathered while it computes; what is
     outside of blocks is gathered for the whole step. In mixed precision, blocks are gathered in
-    that type, gradients are added up in float32, and the optimizer sees float32 alone.
+    that type, gradients are added up in float32, and the optimizer sees float32 alone. It
+    validates in mixed precision too.
 
     A checkpoint is an ordinary one, whole, written by the first process: every command reads it,
     and a run goes on from it under DDP, on another number of processes, and back.
@@ -96,6 +97,9 @@ class FSDP2Strategy(DDPStrategy):
                 fully_shard(norms, mesh=mesh)  # in float32, as autocast has them
             fully_shard(block, mesh=mesh, mp_policy=policy)
         fully_shard(model, mesh=mesh)
+        if self._dtype is not None:  # MMEngine validates in float32, which blocks are not
+            autocast = torch.autocast(torch.device(get_device()).type, self._dtype)
+            model.val_step = autocast(model.val_step)
         # Parameters are there already, buffers are not.
         return model.to(get_device())
 
