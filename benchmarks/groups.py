@@ -79,7 +79,7 @@ def main() -> None:
         for kind in CONSTRUCTORS:
             median = 1000 * statistics.median(times[kind])
             rows.append((f'{name}, {kind}', f'{groups[kind]}', f'{median:.1f}', show_ratio(gain)))
-    print(aligned(('optimizer', 'groups', 'ms a step', 'merged is faster by'), rows))
+    print(aligned(('optimizer', 'groups', 'ms a step', 'speed-up by merging'), rows))
     write(results, args.out)
 
 

@@ -172,7 +172,7 @@ def main(argv: list[str] | None = None) -> None:
             [name, f'{rate:.0f}', show_ratio(found['ratio'][name])]
             for name, rate in found['images_per_second'].items()
         ]
-        print(f'\n{size}\n{aligned(["", "images/s", "ours is faster by"], rows)}', flush=True)
+        print(f'\n{size}\n{aligned(["", "images/s", "our speed-up"], rows)}', flush=True)
     if any('DALI, CPU' in found['ratio'] for found in results.values()):
         record['versions']['nvidia-dali-cuda120'] = version('nvidia-dali-cuda120')
     write(record | dict(results=results), args.out)
