@@ -128,6 +128,26 @@ def pretrained_init(init_cfg: Any) -> dict | None:
     return next((p for p in parts if isinstance(p, dict) and p.get('type') in names), None)
 
 
+def drop_pretrained(part: Any) -> None:
+    """Let no part of a model's config load a checkpoint when its weights are drawn.
+
+    Args:
+        part: The config, changed in place.
+    """
+    if isinstance(part, dict):
+        for key, value in list(dict.items(part)):
+            if key == 'pretrained':
+                part[key] = None
+            elif key == 'init_cfg' and pretrained_init(value):
+                others = value if isinstance(value, list | tuple) else []
+                part[key] = [other for other in others if not pretrained_init(other)] or None
+            else:
+                drop_pretrained(value)
+    elif isinstance(part, list | tuple):
+        for value in part:
+            drop_pretrained(value)
+
+
 def name_pretrained(part: Any) -> None:
     """Write every ``init_cfg=dict(type=PretrainedInit)`` of a model's config with ``'Pretrained'``.
 

@@ -8,7 +8,12 @@ from mmengine.dataset import Compose
 from mmpretrain.registry import TRANSFORMS
 from PIL import Image
 
-from wamim_mm.data.images import centre_crop_pipeline, loading_step, train_pipeline
+from wamim_mm.data.images import (
+    centre_crop_pipeline,
+    loading_step,
+    train_folder,
+    train_pipeline,
+)
 from wamim_mm.data.loading import LoadImage
 
 
@@ -89,3 +94,41 @@ def test_the_pipeline_of_the_training():
         dict(type=LoadImageFromFile, color_type='grayscale'),
     ]
     assert loading_step(steps) == dict(type=LoadImage, color_type='grayscale')
+
+
+@pytest.mark.parametrize('size', [(64, 128), (64, 192), (96, 32)])
+def test_an_image_of_the_size_stays_as_it_is(size, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / 'a.png')
+    found = centre(tmp_path / 'a.png', size=size).permute(1, 2, 0).numpy()
+    np.testing.assert_array_equal(found[..., ::-1], pixels)
+
+
+@pytest.mark.parametrize('image', [(50, 70), (70, 50), (33, 33), (32, 91)])
+def test_squares_are_cut_as_by_mmpretrain(image, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (*image, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / 'a.png')
+    steps = centre_crop_pipeline((32, 32))
+    steps[1] = dict(type='mmpretrain.ResizeEdge', scale=32, edge='short', backend='pillow')
+    expected = Compose([TRANSFORMS.build(step) for step in steps])
+    expected = expected(dict(img_path=str(tmp_path / 'a.png')))['inputs']
+    assert (expected == centre(tmp_path / 'a.png')).all()
+
+
+def test_where_the_training_images_lie(tmp_path):
+    (tmp_path / 'images').mkdir()
+    set_of = dict(pipeline=[dict(type='LoadImage')])
+
+    def folder(dataset):
+        return train_folder(Config(dict(train_dataloader=dict(dataset=dataset))))
+
+    inside = str(tmp_path / 'images')
+    root = str(tmp_path)
+    assert folder(dict(set_of, data_root=root, data_prefix='images')) == inside
+    assert folder(dict(set_of, data_root=root, data_prefix=dict(img_path='images'))) == inside
+    assert folder(dict(set_of, data_root=root, data_prefix='gone')) == root
+    assert folder(dict(set_of, data_prefix=inside)) == inside
+    wrapped = dict(type='RepeatDataset', times=2, dataset=dict(set_of, data_root=root))
+    assert folder(wrapped) == root
+    assert folder(dict(set_of, shards='a/{0..3}.tar')) == 'a/{0..3}.tar'
+    assert folder(set_of) == '' and train_folder(Config()) == ''

@@ -22,7 +22,7 @@ from wamim_mm.evaluation.embedding import (
     save_embedding,
 )
 from wamim_mm.evaluation.linear_probe import build_encoder
-from wamim_mm.evaluation.models import build_model
+from wamim_mm.evaluation.models import build_model, input_size
 from wamim_mm.models.features import feature_maps, mean_features
 
 CONFIG = """
@@ -269,3 +269,38 @@ def test_methods_whose_backbones_hide_patches(root, method):
         batch = dict(inputs=images * 50 + 100, data_samples=[])
         vectors = mean_features(model, dict(batch))[-1]
     assert maps[-1].ndim == 4 and vectors.shape == (2, maps[-1].shape[1])
+
+
+@pytest.mark.parametrize('there', [True, False])
+def test_a_config_that_starts_from_a_checkpoint(there, root, images, tmp_path):
+    """A random encoder is a random one, and the old file is not needed."""
+    cfg = Config.fromfile(root / 'configs/cls/mfm_vit-s_finetune.py')
+    cfg.model.backbone.update(arch='deit-tiny', img_size=32, patch_size=8, init_cfg=None)
+    cfg.model.head.in_channels = 192
+    model = build_model(cfg)
+    model.init_weights()
+    old, tuned = str(tmp_path / 'old.pth'), str(tmp_path / 'tuned.pth')
+    for path in (old, tuned) if there else (tuned,):
+        save_checkpoint(dict(state_dict=model.state_dict(), meta={}), path)
+    cfg.model.backbone.init_cfg = [
+        dict(type='TruncNormal', layer='Linear', std=0.02),
+        dict(type='Pretrained', checkpoint=old, prefix='backbone.'),
+    ]
+    assert embed(cfg, tuned, images, batch_size=2).vectors.shape == (5, 192)
+    random = build_encoder(cfg, 1).cpu().backbone.state_dict()
+    name = 'layers.0.attn.qkv.weight'
+    assert not torch.equal(random[name], model.backbone.state_dict()[name])
+    assert cfg.model.backbone.init_cfg[1].checkpoint == old
+
+
+def test_the_size_of_a_swin(root):
+    cfg = Config.fromfile(root / 'configs/cls/wamim_swin-t_finetune.py')
+    cfg.model.backbone.update(img_size=96, window_size=3, init_cfg=None)
+    assert input_size(build_model(cfg)) == (96, 96)
+
+
+def test_endings_in_capitals(tmp_path):
+    for name in ('e.NPZ', 'e.CSV'):
+        save_embedding(['a'], np.float32([[1, 2]]), tmp_path / name)
+    assert np.load(tmp_path / 'e.NPZ')['names'].tolist() == ['a']
+    assert (tmp_path / 'e.CSV').read_text().startswith('name,x0,x1')

@@ -9,11 +9,13 @@ from mmpretrain.models.utils import MultiheadAttention
 from mmpretrain.registry import MODELS
 from PIL import Image
 
+from wamim_mm.evaluation import feature_pictures
 from wamim_mm.evaluation.feature_pictures import (
     draw_features,
     principal_components,
     received_attention,
 )
+from wamim_mm.evaluation.models import build_model
 
 
 def test_principal_components():
@@ -73,3 +75,27 @@ def test_pictures(root, tmp_path, config, columns):
     with pytest.raises(ValueError, match=r'0\.png'):
         draw_features(cfg, str(tmp_path / 'a.pth'), paths[:1], tmp_path / 'no.png')
     assert not (tmp_path / 'no.png').exists()
+
+
+@pytest.mark.parametrize(
+    ('places', 'titles'),
+    [((3,), [4]), ((1, 3), [2, 4]), ((1, 2, 3), [2, 3, 4])],
+)
+@pytest.mark.parametrize('host', ['ResNet', 'SwinTransformer'])
+def test_stages_by_their_numbers(host, places, titles, tmp_path, monkeypatch):
+    backbone = dict(type=host, out_indices=places)
+    backbone |= (
+        dict(depth=18) if host == 'ResNet' else dict(arch='tiny', img_size=64, pad_small_map=True)
+    )
+    model = dict(
+        type='ImageClassifier',
+        backbone=backbone,
+        data_preprocessor=dict(mean=[0] * 3, std=[1] * 3, to_rgb=True),
+    )
+    cfg = Config(dict(model=model, default_scope='mmpretrain'))
+    torch.save(dict(state_dict=build_model(cfg).state_dict()), tmp_path / 'a.pth')
+    Image.fromarray(np.full((64, 64, 3), 9, np.uint8)).save(tmp_path / 'a.png')
+    rows = []
+    monkeypatch.setattr(feature_pictures, 'draw', lambda found, out: rows.extend(found))
+    draw_features(cfg, str(tmp_path / 'a.pth'), [tmp_path / 'a.png'], tmp_path / 'o.png', count=1)
+    assert list(rows[0]) == ['image', *(f'stage {number}' for number in titles)]

@@ -1,11 +1,13 @@
 """The rows of pictures that are drawn of a pre-trained model."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmpretrain.models.utils import ClsDataPreprocessor
 from mmpretrain.registry import MODELS
 from PIL import Image
 
@@ -119,5 +121,15 @@ def test_colours_in_their_order(to_rgb):
     model.data_preprocessor._channel_conversion = to_rgb
     inputs = torch.zeros(1, 3, 4, 4)
     inputs[:, 0 if to_rgb else 2] = 1  # red, as the model sees it
+    image = reconstructions.as_pictures(model, dict(image=inputs))['image']
+    assert image[0, 0].min() > image[0, 1:].max()
+
+
+@pytest.mark.parametrize('to_rgb', [True, False])
+def test_colours_of_a_classifier(to_rgb):
+    preprocessor = ClsDataPreprocessor(mean=[0] * 3, std=[1] * 3, to_rgb=to_rgb)
+    inputs = torch.zeros(1, 3, 4, 4)
+    inputs[:, 0 if to_rgb else 2] = 255
+    model = SimpleNamespace(data_preprocessor=preprocessor)
     image = reconstructions.as_pictures(model, dict(image=inputs))['image']
     assert image[0, 0].min() > image[0, 1:].max()

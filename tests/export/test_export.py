@@ -430,6 +430,51 @@ def test_the_class_token_of_a_classifier(tmp_path):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize(
+    ('kind', 'options'),
+    [
+        ('MFM', dict(out_type='featmap')),
+        ('ImageClassifier', dict(out_type='featmap')),
+        ('MFM', dict(out_type='featmap', final_norm=False)),
+    ],
+)
+def test_a_vit_that_is_read_by_its_patches(kind, options, tmp_path):
+    options = dict(options, out_indices=[2])
+    model, x = source('VisionTransformer', **options), torch.randn(2, 3, 64, 64)
+    config = dict(
+        default_scope='mmpretrain',
+        data_preprocessor=PREPROCESSOR,
+        model=dict(
+            type=kind,
+            backbone=dict(VIT, type='VisionTransformer', **options),
+            head=dict(type='LinearClsHead', num_classes=4, in_channels=48),
+        ),
+    )
+    checkpoint = save(model, tmp_path / 'a.pth', 'VisionTransformer', config)
+    made = made_by(export_backbone(checkpoint, tmp_path / 'out', 'timm')).eval()
+    assert_same([made(x)], [model(x)[-1].mean((2, 3))])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('target', ['mmdet', 'mmseg', 'timm', 'transformers', 'onnx'])
+def test_how_attention_was_computed_does_not_matter(target, tmp_path):
+    model = source('WaMIMSwinTransformer')
+    path = save(model, tmp_path / 'a.pth', 'WaMIMSwinTransformer', flex_attention=True)
+    assert export_backbone(path, tmp_path / f'out.{target}', target)
+
+
+def test_the_order_of_four_bands_is_said(tmp_path):
+    args = dict(ARGS['ResNet'], in_channels=4)
+    config = dict(
+        data_preprocessor=dict(PREPROCESSOR, mean=[1, 2, 3, 4], std=[1] * 4, to_rgb=False),
+        model=dict(backbone=dict(args, type='mmpretrain.ResNet')),
+    )
+    checkpoint = save(source('ResNet', in_channels=4), tmp_path / 'a.pth', 'ResNet', config)
+    printed = export_backbone(checkpoint, tmp_path / 'timm.pth', 'timm')
+    assert 'of its four channels the first and the third are exchanged' in printed
+
+
+@torch.no_grad()
 @pytest.mark.parametrize('size', [64, (96, 64)])
 def test_images_of_a_resnet_are_its_runs(tmp_path, size):
     """It takes others too, and the hosts would enlarge small ones without a word."""

@@ -139,3 +139,9 @@ def test_spread():
 def test_bad_arguments():
     with pytest.raises(ValueError, match='interval must be 1 or more, got 0'):
         HealthHook(interval=0)
+
+
+def test_a_level_that_does_not_count_is_not_judged(root, images, tmp_path):
+    options = {'model.head.loss_weights': (0, 1.0, 1.0)}
+    _, said = run(root, images, tmp_path / 'a', lr=1e-9, epochs=8, **options)
+    assert len(said) == 1 and ' of level 2' in said[0] and ' of level 1' not in said[0]

@@ -110,6 +110,20 @@ def test_long_runs_are_probed_on_scenes(images, tmp_path, monkeypatch, capsys):
     assert len(list((out / 'scenes/val').rglob('*.jpg'))) == 12
 
 
+@pytest.mark.parametrize('option', ['value_range=(0,255)', 'color_type=unchanged'])
+def test_images_that_scenes_are_not_like_are_not_probed(
+    option, images, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(pretrain, 'PROBED_SECONDS', 0)
+    command = f'wamim pretrain --data {shlex.quote(str(images))} --epochs 1 --out {tmp_path / "a"}'
+    option = f'train_dataloader.dataset.pipeline.0.{option}'
+    monkeypatch.setattr(sys, 'argv', [*shlex.split(command)[1:], '--cfg-options', option])
+    out = pretrain.plan(pretrain.parse_args())
+    assert 'the encoder is not probed: built-in scenes are colour' in capsys.readouterr().out
+    hooks = Config.fromfile(out / 'config.py').custom_hooks
+    assert 'ProbeHook' not in [hook.type for hook in hooks] and not (out / 'scenes').exists()
+
+
 def test_the_config_trains_alike_by_hand(run, images):
     folder, _ = run
     done = wamim(folder, 'train', 'first/config.py', '--work-dir', 'by hand')

@@ -65,7 +65,7 @@ def main() -> None:
         check_new_file(args.neighbours, '--neighbours', PICTURES)
     if args.duplicates:
         check_new_file(args.duplicates, '--duplicates', ('.csv',))
-    if args.out.suffix == '.parquet':
+    if args.out.suffix.lower() == '.parquet':
         _check_pyarrow()
     paths = find_images(args.images)
     with given_config(args.config, args.checkpoint, args.cfg_options) as cfg:

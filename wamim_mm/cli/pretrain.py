@@ -202,6 +202,7 @@ def plan(args: argparse.Namespace) -> Path:
     device = torch.cuda.get_device_name() if gpu else f'{usable_cores()} CPU cores, no GPU'
     from mmengine.config import Config
 
+    from ..data.images import loading_step, train_pipeline
     from ..evaluation.models import build_model
     from ..evaluation.trial import try_steps
 
@@ -235,6 +236,10 @@ def plan(args: argparse.Namespace) -> Path:
         + (f'; so many fit an hour without a GPU, --epochs {worth} would be better' if cut else ''),
     )
     scenes = None if args.probe or seconds < PROBED_SECONDS else out.resolve() / 'scenes'
+    reads = loading_step(train_pipeline(wanted))
+    if scenes and ('value_range' in reads or reads.get('color_type') == 'unchanged'):
+        scenes = None
+        say('the encoder is not probed: built-in scenes are colour images of 8 bits; --probe DIR')
     probe = Path(args.probe).resolve() if args.probe else scenes
     if probe is not None:
         kind = 'built-in scenes' if scenes else 'images'

@@ -272,15 +272,15 @@ def meaning(losses: list[float], seen: list[int], band: Any) -> str:
 
 def pictures_section(run: Run, images: str | None, count: int) -> str:
     """Reconstructions of the last checkpoint; empty where there is none, or no image."""
-    dataset = run.cfg.train_dataloader.dataset
-    root = images or dataset.get('shards') or dataset.get('data_root', '')
-    if run.checkpoint is None or not (is_shards(root) or Path(root).exists()):
+    if run.checkpoint is None:
         return ''
     from base64 import b64encode
 
+    from ..data.images import train_folder
     from ..evaluation.reconstructions import draw_reconstructions, is_pretraining
 
-    if not is_pretraining(run.cfg):
+    root = images or train_folder(run.cfg)
+    if not (is_pretraining(run.cfg) and root and (is_shards(root) or Path(root).exists())):
         return ''
     try:
         paths = find_images(root)

@@ -99,7 +99,7 @@ class ProgressHook(Hook):
             return f'{speed}, loss {self._means["loss"]:.3f}'
         shares = (
             f'{level}: {max(0, 1 - self._means[f"loss_level{level}"] / weight):.0%}'
-            for level, weight in zip(targets.levels, model.head.loss_weights, strict=True)
+            for level, weight in model.head.counted.items()
         )
         return f'{speed}, recovered of level {", ".join(shares)}'
 

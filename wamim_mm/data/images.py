@@ -1,20 +1,59 @@
 """From an image file to a model's input size, for commands that look at a model."""
 
+import os
 from collections.abc import Sequence
 
-from mmcv.transforms import LoadImageFromFile
+from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmengine.config import Config
+from mmpretrain.datasets.transforms import ResizeEdge
 
 from ..class_names import builds, class_of
 from .loading import LoadImage, LoadRandomResizedCrop
 
 
-def train_pipeline(cfg: Config) -> list[dict]:
-    """The pipeline of a config's training set, inside its wrappers; empty if there is none."""
+class ResizeToCover(BaseTransform):
+    """Resize an image, its proportions kept, so that it just covers a size.
+
+    Args:
+        size: Height and width.
+        **kwargs: Of mmpretrain's `ResizeEdge`.
+    """
+
+    def __init__(self, size: tuple[int, int], **kwargs) -> None:
+        self.size = size
+        edges = zip(('height', 'width'), size, strict=True)
+        self.by = {edge: ResizeEdge(scale, edge, **kwargs) for edge, scale in edges}
+
+    def transform(self, results: dict) -> dict:
+        """Resize the image."""
+        height, width = results['img'].shape[:2]
+        narrow = width * self.size[0] < height * self.size[1]
+        return self.by['width' if narrow else 'height'].transform(results)
+
+
+def train_dataset(cfg: Config) -> dict:
+    """A config's training set, inside its wrappers; empty if there is none with a pipeline."""
     dataset = (cfg.get('train_dataloader') or {}).get('dataset')
     while dataset and not dataset.get('pipeline'):
         dataset = dataset.get('dataset') or next(iter(dataset.get('datasets') or ()), None)
-    return dataset['pipeline'] if dataset else []
+    return dataset or {}
+
+
+def train_folder(cfg: Config) -> str:
+    """Where a config's training images lie: shards or a folder; empty if it does not say."""
+    dataset = train_dataset(cfg)
+    if dataset.get('shards'):
+        return dataset['shards']
+    root, prefix = dataset.get('data_root') or '', dataset.get('data_prefix') or ''
+    if isinstance(prefix, dict):
+        prefix = prefix.get('img_path') or prefix.get('img') or ''
+    inside = os.path.join(root, prefix)
+    return inside if prefix and os.path.isdir(inside) else root
+
+
+def train_pipeline(cfg: Config) -> list[dict]:
+    """The pipeline of a config's training set; empty if there is none."""
+    return train_dataset(cfg).get('pipeline', [])
 
 
 def loading_step(pipeline: Sequence[dict]) -> dict:
@@ -38,7 +77,7 @@ def loading_step(pipeline: Sequence[dict]) -> dict:
 
 
 def centre_crop_pipeline(size: tuple[int, int], pipeline: Sequence[dict] = ()) -> list[dict]:
-    """mmpretrain transforms that read a file and take its centre.
+    """Transforms that read a file and take as much of its centre as has the proportions.
 
     Args:
         size: Height and width of the centre.
@@ -54,7 +93,7 @@ def centre_crop_pipeline(size: tuple[int, int], pipeline: Sequence[dict] = ()) -
         resize = dict(backend='cv2', interpolation='area')
     return [
         dict(load, to_float32=deep),
-        dict(type='mmpretrain.ResizeEdge', scale=max(size), edge='short', **resize),
+        dict(type=ResizeToCover, size=size, **resize),
         dict(type='mmpretrain.CenterCrop', crop_size=size[::-1]),  # (width, height)
         dict(type='mmpretrain.PackInputs'),
     ]

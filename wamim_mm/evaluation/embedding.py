@@ -162,10 +162,11 @@ def save_embedding(names: Sequence[str], vectors: np.ndarray, out: Path) -> None
         ImportError: pyarrow is not installed, for ``.parquet``.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    if out.suffix == '.npz':
+    suffix = out.suffix.lower()
+    if suffix == '.npz':
         with out.open('wb') as file:
             np.savez(file, names=np.array(names), vectors=vectors)
-    elif out.suffix == '.csv':
+    elif suffix == '.csv':
         with out.open('w', newline='', encoding='utf-8', errors='surrogateescape') as file:
             rows = csv.writer(file)
             rows.writerow(['name', *(f'x{i}' for i in range(vectors.shape[1]))])

@@ -54,8 +54,7 @@ def draw_features(
     row: Row = {title: part.cpu() for title, part in as_pictures(model, dict(image=inputs)).items()}
     backbone = model.backbone
     kind = 'block' if hasattr(backbone, 'layers') else 'stage'
-    places = [place % len(getattr(backbone, 'layers', maps)) for place in backbone.out_indices]
-    for place, features in zip(places, maps, strict=True):
+    for place, features in zip(backbone.out_indices, maps, strict=True):
         row[f'{kind} {place + 1}'] = _enlarged(principal_components(features.float().cpu()), size)
     if attention is not None:
         row['attention'] = _enlarged(attention.float().cpu(), size)

@@ -90,7 +90,7 @@ def levels_of(model: Any) -> tuple[Sequence[int], Sequence[float]]:
     """WaMIM's levels and their weights, where nothing predicted has a loss of 1; else none."""
     if not isinstance(model, WaMIM) or model.target_generator.norm == 'none':
         return (), ()
-    return model.target_generator.levels, model.head.loss_weights
+    return tuple(model.head.counted), tuple(model.head.counted.values())
 
 
 def healthy_bands(model: WaMIM) -> dict[int, Band]:

@@ -1,5 +1,6 @@
 """Linear probe: how well a linear classifier reads the classes off a frozen encoder's features."""
 
+import copy
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from ..class_names import drop_pretrained
 from ..data.checks import build_dataset
 from ..data.classes import TrainedClasses, check_training_folders, name_folders
 from ..data.corruptions import corrupted
@@ -34,6 +36,8 @@ __all__ = [
 def build_encoder(cfg: Config, seed: int) -> BaseSelfSupervisor:
     """The config's model at random initialization, its backbone yielding feature maps."""
     set_random_seed(seed)
+    cfg = copy.deepcopy(cfg)
+    drop_pretrained(cfg.model)
     model = build_model(cfg)
     model.init_weights()
     # Those with a class token have several kinds of output. A classifier's has a norm of its own

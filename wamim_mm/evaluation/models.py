@@ -99,5 +99,7 @@ def _load(module: nn.Module, path: str, beside: Set[str] = frozenset()) -> dict:
 def input_size(model: BaseModel) -> tuple[int, int]:
     """Height and width of the encoder's images: of 224 pixels where nothing says another size."""
     backbone = getattr(model, 'backbone', None)
-    size = getattr(model, 'img_size', None) or getattr(backbone, 'img_size', None) or 224
+    size = getattr(model, 'img_size', None) or getattr(backbone, 'img_size', None)
+    if size is None:  # mmpretrain's Swin keeps it there
+        size = getattr(getattr(backbone, 'patch_embed', None), 'init_input_size', None) or 224
     return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))

@@ -188,7 +188,9 @@ def as_pictures(model: BaseModel, row: Row) -> Row:
         title: ((images * std + mean) / 255).clamp(0, 1).nan_to_num(0.6)
         for title, images in row.items()
     }
-    if getattr(preprocessor, '_channel_conversion', False):
+    # As MMEngine's preprocessors have it, and as mmpretrain's of classifiers has.
+    red_first = getattr(preprocessor, '_channel_conversion', getattr(preprocessor, 'to_rgb', False))
+    if red_first:
         return pictures
     return {title: torch.cat([x[:, :3].flip(1), x[:, 3:]], 1) for title, x in pictures.items()}
 

@@ -77,6 +77,8 @@ def export_backbone(checkpoint: str, out: Path, target: str) -> str:
         summary += f'; {target} has no place for {", ".join(handover.left_out)}'
     if backbone.normalization is None:
         summary += '; its data_preprocessor makes no RGB images: normalize them as it does'
+    elif backbone.in_channels == 4:  # in which order our loader and OpenCV give them
+        summary += '; of its four channels the first and the third are exchanged (BGRA for RGBA)'
     if safe and target.startswith('mm'):
         summary += "; MMEngine reads it with custom_imports = dict(imports=['wamim_mm'])"
     load = 'safetensors.torch.load_file(' if safe else 'torch.load('

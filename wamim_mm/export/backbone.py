@@ -55,6 +55,10 @@ _CONVERTIBLE: dict[str, dict[str, list]] = {
 }
 
 
+#: Arguments of our encoders that change how they are trained, and not what they compute.
+_OF_TRAINING = ('flex_attention',)
+
+
 class Normalization(NamedTuple):
     """What is subtracted from images, and what they are divided by, channel by channel.
 
@@ -108,9 +112,12 @@ class Backbone:
             return False
         return classifier and bool(model.get('head'))
 
-    def has_raw_token(self, module: BaseModule) -> bool:
-        """Whether a module of this backbone gives a class token, which pre-training leaves raw."""
-        return getattr(module, 'out_type', None) == 'cls_token' and not self.classifies
+    def gives_token(self, module: BaseModule) -> bool:
+        """Whether a ViT of this backbone is read by its class token, which classifiers alone train.
+
+        All others are read by their patches.
+        """
+        return getattr(module, 'out_type', None) == 'cls_token' and self.classifies
 
     def image_size(self, module: BaseModule) -> tuple[int, int]:
         """Height and width of the images of a module of this backbone.
@@ -229,7 +236,8 @@ def read_backbone(checkpoint: str) -> Backbone:
         check_untrusted(dict(args, type=None, _scope_=scope))  # of the type, `_host` says more
     except ValueError as error:
         raise ValueError(f'the config in {checkpoint} cannot be read: {error}') from error
-    args.pop('init_cfg', None)
+    for name in ('init_cfg', *_OF_TRAINING):
+        args.pop(name, None)
     registered = args.pop('type')
     host = _host(registered, scope)
     if host is None:

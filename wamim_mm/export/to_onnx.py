@@ -31,7 +31,7 @@ def to_onnx(backbone: Backbone) -> Handover:
     shape = (backbone.in_channels, *backbone.image_size(encoder))
     classifier = _classifier(backbone) if backbone.classifies else None
     if classifier is None:
-        if backbone.has_raw_token(encoder):
+        if getattr(encoder, 'out_type', None) == 'cls_token':  # which nothing has trained
             encoder.out_type = 'featmap'
         count = len(encoder.out_indices)
         names = [f'features_{i}' for i in range(count)] if count > 1 else ['features']

@@ -71,8 +71,9 @@ def to_timm(backbone: Backbone) -> Handover:
     """
     module = backbone.convertible('timm')
     state, left_out, name, cls, sizes, options = _CONVERT[backbone.host](module, backbone.weights)
-    if backbone.has_raw_token(module):  # then the mean over patches
-        options = dict(options, global_pool='avg', fc_norm=False)
+    is_vit = isinstance(module, VisionTransformer)
+    if is_vit and 'global_pool' not in options and not backbone.gives_token(module):
+        options = dict(options, global_pool='avg', fc_norm=False)  # the mean over patches
     if backbone.in_channels != 3:
         options = dict(options, in_chans=backbone.in_channels)
     timm = library('timm')

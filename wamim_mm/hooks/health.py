@@ -105,7 +105,7 @@ class HealthHook(Hook):
     ) -> None:
         levels = {}
         if isinstance(model, WaMIM) and model.target_generator.norm != 'none':
-            pairs = zip(model.head.levels, model.head.loss_weights, strict=True)
+            pairs = model.head.counted.items()
             levels = {level: means[f'loss_level{level}'] / weight for level, weight in pairs}
         unlearned = {level: loss for level, loss in levels.items() if loss >= NOTHING}
         if unlearned:

@@ -15,11 +15,11 @@ class WaMIMHead(BaseModule):
     """Weighted squared error at the masked positions of every level (WaMIM, section 3.3).
 
     Args:
-        loss_weights: Weight of each level, finest first.
+        loss_weights: Weight of each level, finest first; 0 for one that does not count.
         levels: The levels; `WaMIM` fills them in from the target generator.
 
     Raises:
-        ValueError: Numbers of weights and levels differ.
+        ValueError: Numbers of weights and levels differ, or no weight is positive or one negative.
     """
 
     def __init__(
@@ -33,8 +33,18 @@ class WaMIMHead(BaseModule):
                 f'WaMIMHead: {len(loss_weights)} loss_weights for {len(levels)} levels '
                 f'{tuple(levels)}; give one for each'
             )
+        if min(loss_weights) < 0 or not any(loss_weights):
+            raise ValueError(
+                f'WaMIMHead: loss_weights {tuple(loss_weights)} must be 0 or more, and one positive'
+            )
         self.loss_weights = tuple(loss_weights)
         self.levels = tuple(levels)
+
+    @property
+    def counted(self) -> dict[int, float]:
+        """The levels that count in the loss, and their weights."""
+        pairs = zip(self.levels, self.loss_weights, strict=True)
+        return {level: weight for level, weight in pairs if weight}
 
     def loss(
         self, predictions: Sequence[Tensor], targets: Sequence[Tensor], mask: Tensor
