@@ -5,7 +5,7 @@
 #       wamim pretrain --data /data --out /out
 FROM python:3.11-slim
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends git make \
+    && apt-get install --yes --no-install-recommends gcc git libc6-dev make \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /wamim_mm
 COPY . .

@@ -73,3 +73,19 @@ def test_a_file_of_settings():
     assert translated(dict(config='ds.json')).strategy.config == 'ds.json'
     with pytest.raises(ValueError, match=r'ds\.json; leave --amp out'):
         translated(dict(config='ds.json'), type='CPUAmpOptimWrapper')
+
+
+def test_a_scaled_learning_rate(monkeypatch):
+    """MMEngine's own strategy leaves it as it is."""
+    monkeypatch.setenv('WORLD_SIZE', '2')
+    cfg = Config(
+        dict(
+            launcher='pytorch',
+            strategy=dict(type='DeepSpeedStrategy'),
+            optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.016), accumulative_counts=4),
+            train_dataloader=dict(batch_size=64),
+            auto_scale_lr=dict(base_batch_size=2048, enable=True),
+        )
+    )
+    use_deepspeed(cfg)
+    assert cfg.optim_wrapper.optimizer.lr == pytest.approx(0.004)

@@ -7,6 +7,7 @@ import torch
 from mmengine._strategy import SingleDeviceStrategy
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
+from mmpretrain.registry import MODELS
 
 from wamim_mm.cli.arguments import check_arguments
 from wamim_mm.cli.errors import explain
@@ -94,6 +95,17 @@ def test_modules_that_are_not_there(again, said, tmp_path):
             cfg=cfg,
             **copy.deepcopy(ONE_DEVICE),
         )
+
+
+@pytest.mark.parametrize('name', ['wamim_vit', 'wamim_swin'])
+def test_modules_that_encoding_visible_tokens_does_not_call(name):
+    model = MODELS.build(Config.fromfile(f'configs/demo/{name}.py').model)
+    blocks = 'backbone.layers' if name == 'wamim_vit' else 'backbone.stages.0.blocks'
+    for part in (blocks, f'{blocks}.0', 'neck'):
+        check_recomputed(model, [part])
+    for part in ('backbone', *(['backbone.stages', 'backbone.stages.1'] * (name != 'wamim_vit'))):
+        with pytest.raises(ValueError, match=rf"'{part}' would change nothing.*backbone\.layers"):
+            check_recomputed(model, [part])
 
 
 def test_all_batches_of_a_step_count(tmp_path):

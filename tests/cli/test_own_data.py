@@ -10,6 +10,7 @@ import torch
 from mmdet.registry import DATASETS as DETECTION
 from mmengine.config import Config
 from mmpretrain.registry import DATASETS as CLASSIFICATION
+from mmseg.evaluation import IoUMetric
 from mmseg.registry import DATASETS as SEGMENTATION
 from PIL import Image
 
@@ -349,6 +350,11 @@ def test_one_class_of_a_binary_head(scenes, tmp_path):
     cfg.model.decode_head.update(binary)
     use_own_data(cfg, str(folder))
     assert not cfg.train_dataloader.dataset.reduce_zero_label
+    # mmseg's metric has a bin for each name: with one, every pixel would be in it.
+    assert tuple(cfg.val_dataloader.dataset.metainfo.classes) == ('background', 'crack')
+    assert cfg.model.decode_head.num_classes == 2 and cfg.model.decode_head.out_channels == 1
+    areas = IoUMetric.intersect_and_union(torch.zeros(9), (torch.arange(9) == 0).long(), 2, 255)
+    assert (areas[0] / areas[1]).tolist() == pytest.approx([8 / 9, 0])
 
 
 def test_damaged_and_hidden_label_maps(scenes, tmp_path):

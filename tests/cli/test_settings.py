@@ -21,6 +21,7 @@ from wamim_mm.cli.settings import (
     check_new_file,
     check_outside,
     check_timeout,
+    complete_environment,
     pretrained_files,
     process_count,
     started_together,
@@ -46,6 +47,29 @@ def test_launchers(monkeypatch):
                     check_launcher(launcher)
                 patch.setenv(name, '0')
             check_launcher(launcher)
+
+
+@pytest.mark.parametrize(
+    ('launcher', 'given', 'local_rank', 'port'),
+    [
+        ('none', {}, '5', None),
+        ('pytorch', dict(LOCAL_RANK='2'), '2', None),
+        ('mpi', dict(OMPI_COMM_WORLD_LOCAL_RANK='3'), '3', None),
+        ('slurm', dict(SLURM_JOB_ID='1234567'), '5', '34567'),
+        ('slurm', dict(SLURM_JOB_ID='1234567', PORT='29500'), '5', '29500'),
+        ('slurm', dict(SLURM_JOB_ID='1234567', MASTER_PORT='1'), '5', '1'),
+    ],
+)
+def test_what_launchers_leave_open(launcher, given, local_rank, port, monkeypatch):
+    for name in ('LOCAL_RANK', 'MASTER_PORT', 'PORT', 'SLURM_JOB_ID'):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, 'environ', dict(os.environ))
+        complete_environment(launcher, 5)
+        found = os.environ['LOCAL_RANK'], os.environ.get('MASTER_PORT')
+    assert found == (local_rank, port)
 
 
 def test_a_batch_script_of_slurm_is_one_process(monkeypatch):

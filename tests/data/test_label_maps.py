@@ -127,6 +127,8 @@ def test_values_that_are_no_class(data, values, options, ignored, message):
 def test_one_output_for_two_classes(data):
     dataset = data(label_map(0, 1), classes=NAMES[:1])
     check(dataset, binary=True)
+    with pytest.raises(ValueError, match=r"has one name, 'background'.* two classes: \('backgr"):
+        check_label_maps('val_dataloader', dataset, (255,), True)
     with pytest.raises(ValueError, match='holds 1, and train_dataloader has 1 classes'):
         check(dataset)
 

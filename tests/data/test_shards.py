@@ -2,11 +2,15 @@
 
 import gzip
 import io
+import multiprocessing
+import os
 import pickle
 import shutil
 import tarfile
 import threading
+import time
 import zipfile
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import MappingProxyType
@@ -691,3 +695,40 @@ def test_commands_look_into_shards(packed, images):
     assert names[0] == '000.tar/a/00.png' and len(set(names)) == COUNT
     pixels = LoadImage()(dict(img_path=found[0]))['img']
     assert (pixels[..., ::-1] == np.asarray(Image.open(images / 'a' / '00.png'))).all()
+
+
+def read_in_two(rank, folder, shards):
+    """One process of two, whose collectives give up after two seconds; an index takes four."""
+    os.environ.update(LOCAL_RANK=str(rank), XDG_CACHE_HOME=f'{folder}/cache')
+    torch.distributed.init_process_group(
+        'gloo',
+        f'file://{folder}/store',
+        timeout=timedelta(seconds=2),
+        rank=rank,
+        world_size=2,
+    )
+    made, scan = [], shard_index._scan
+
+    def slow(*args, **kwargs):
+        time.sleep(4)
+        made.append(args)
+        return scan(*args, **kwargs)
+
+    shard_index._scan = slow
+    found = len(ShardDataset(shards, PIPELINE)), len(made)
+    Path(folder, f'{rank}.txt').write_text(repr(found))
+
+
+def test_an_index_may_take_longer_than_a_collective(packed, tmp_path):
+    for file in packed.glob(f'*{INDEX}'):
+        file.unlink()
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(['tests.forked_libraries'])
+    given = [(rank, str(tmp_path), str(packed)) for rank in (0, 1)]
+    ranks = [context.Process(target=read_in_two, args=args) for args in given]
+    for process in ranks:
+        process.start()
+    for process in ranks:
+        process.join(60)
+    found = [(tmp_path / f'{rank}.txt').read_text() for rank in (0, 1)]
+    assert found == [f'({COUNT}, {SHARDS})', f'({COUNT}, 0)']

@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import init_dist
 
+from wamim_mm.interop import distributed
 from wamim_mm.interop.distributed import meet_anew, timeout_of, use_cpu_processes
 
 LAUNCHERS = {
@@ -67,6 +68,49 @@ def test_timeout_of():
 
     assert constants.default_pg_timeout == timedelta(seconds=1800)
     assert constants.default_pg_nccl_timeout in (None, timedelta(seconds=600))
+
+
+@pytest.mark.parametrize(
+    ('launcher', 'name', 'number', 'gpus', 'taken'),
+    [
+        ('pytorch', 'LOCAL_RANK', '3', 4, '3'),
+        ('pytorch', 'LOCAL_RANK', '4', 4, None),
+        ('slurm', 'SLURM_LOCALID', '3', 1, '0'),
+        ('slurm', 'SLURM_LOCALID', '4', 4, None),
+        ('mpi', 'OMPI_COMM_WORLD_LOCAL_RANK', '1', 1, None),
+    ],
+)
+def test_every_process_has_a_gpu(launcher, name, number, gpus, taken, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: gpus)
+    monkeypatch.setenv(name, number)
+    cfg = Config(dict(launcher=launcher))
+    if taken is None:
+        with pytest.raises(ValueError, match=rf'process {number} .* torch sees {gpus}; start'):
+            use_cpu_processes(cfg)
+    else:
+        use_cpu_processes(cfg)
+        assert os.environ[name] == taken
+    assert cfg.to_dict() == dict(launcher=launcher)
+
+
+@pytest.mark.parametrize(
+    ('there', 'usable', 'visible', 'said'),
+    [
+        (True, False, None, True),
+        (True, False, '0,1', True),
+        (True, False, '-1', False),
+        (True, True, None, False),
+        (False, False, None, False),
+    ],
+)
+def test_a_gpu_that_torch_cannot_use(there, usable, visible, said, tmp_path, monkeypatch):
+    monkeypatch.setattr(distributed, 'DRIVER', tmp_path if there else tmp_path / 'none')
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: usable)
+    monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
+    if visible is not None:
+        monkeypatch.setenv('CUDA_VISIBLE_DEVICES', visible)
+    assert ('this runs on CPUs' in distributed.unusable_gpu()) == said
 
 
 def test_without_a_launcher_nothing_changes():

@@ -123,3 +123,19 @@ def test_on_a_gpu(dtype):
     torch.testing.assert_close(results[1][0], results[0][0], atol=atol, rtol=atol)
     for a, b in zip(results[1][1:], results[0][1:], strict=True):
         assert (a - b).norm() < 2 * atol * b.norm()
+
+
+def test_gradients_of_a_table_are_summed_in_float32(monkeypatch):
+    """A sharded Swin gathers its table in bfloat16, in which a sum over all pairs stands still."""
+    seen = []
+    select = torch.Tensor.index_select
+    monkeypatch.setattr(
+        torch.Tensor, 'index_select', lambda x, *args: seen.append(x.dtype) or select(x, *args)
+    )
+    qkv = torch.randn(2, 4, 3, 1, 8, dtype=torch.bfloat16)
+    table = torch.randn(9, 1, dtype=torch.bfloat16, requires_grad=True)
+    cells, offsets = torch.zeros(2, 4, dtype=torch.long), torch.arange(4).expand(2, 4)
+    relative = relative_index(cells, offsets, window=2)
+    out = biased_attention(qkv, table, relative, 1.0, torch.nn.Identity())
+    out.sum().backward()
+    assert seen == [torch.float32] and out.dtype == table.grad.dtype == torch.bfloat16

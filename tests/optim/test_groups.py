@@ -6,7 +6,10 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from mmpretrain.models import VisionTransformer
 from mmpretrain.registry import MODELS
+from torch import nn
 
 from wamim_mm.optim.groups import merge_groups
 
@@ -67,3 +70,22 @@ def test_settings_and_order_are_kept():
     assert [group['param_name'] for group in merged] == ['a', 'b']
     assert merged[1]['weight_decay'] == 0.0 and 'weight_decay' not in merged[0]
     assert [len(group['params']) for group in groups] == [1, 1, 1]
+
+
+@pytest.mark.parametrize('constructor', ['Merged', 'LayerDecay'])
+def test_shared_weights_take_one_step(constructor):
+    """As the convolutions that mmdet's RTMDet has for all levels."""
+    model = nn.Module()
+    model.backbone = VisionTransformer(arch='deit-tiny', img_size=32, patch_size=16)
+    model.first, model.second = nn.Sequential(nn.Linear(2, 2)), nn.Sequential()
+    model.second.append(model.first[0])
+    wrapper = dict(optimizer=dict(type='AdamW', lr=0.1, weight_decay=0.0))
+    paramwise = dict(Merged=dict(norm_decay_mult=0), LayerDecay=dict(layer_decay_rate=0.75))
+    kind = OPTIM_WRAPPER_CONSTRUCTORS.get(f'{constructor}OptimWrapperConstructor')
+    optimizer = kind(wrapper, paramwise[constructor])(model).optimizer
+    numbers = [id(part) for group in optimizer.param_groups for part in group['params']]
+    assert len(numbers) == len(set(numbers))
+    weight = model.first[0].weight
+    weight.grad = torch.ones_like(weight)
+    optimizer.step()
+    assert optimizer.state[weight]['step'] == 1

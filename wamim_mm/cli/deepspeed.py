@@ -5,7 +5,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from ..class_names import short_name
-from .settings import is_of_deepspeed
+from .settings import is_of_deepspeed, process_count
 
 #: Kinds of `optim_wrapper` that have a counterpart, and the type that autocast computes in.
 DTYPES = {'OptimWrapper': None, 'CPUAmpOptimWrapper': 'bfloat16', 'AmpOptimWrapper': 'float16'}
@@ -58,6 +58,7 @@ def use_deepspeed(cfg: Config) -> None:
     # Newer versions clip at 1 unless they are told not to.
     strategy.setdefault('gradient_clipping', clip['max_norm'] if clip else 0.0)
     strategy.setdefault('gradient_accumulation_steps', wrapper.pop('accumulative_counts', 1))
+    _scale_rate(cfg)
 
     if dtype is None:
         return
@@ -74,3 +75,12 @@ def use_deepspeed(cfg: Config) -> None:
             'leave --amp out and set torch_autocast in the file, or strategy.config.torch_autocast'
         )
     strategy.config = dict(dict(torch_autocast=dict(enabled=True, dtype=dtype)), **settings)
+
+
+def _scale_rate(cfg: Config) -> None:
+    """Do what ``auto_scale_lr`` asks for; MMEngine's strategy for DeepSpeed does not."""
+    scale = cfg.get('auto_scale_lr') or {}
+    if scale.get('enable'):
+        images = cfg.train_dataloader.batch_size * process_count(cfg.get('launcher', 'none'))
+        images *= cfg.strategy.gradient_accumulation_steps
+        cfg.optim_wrapper.optimizer.lr *= images / scale['base_batch_size']

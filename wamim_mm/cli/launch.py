@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from argparse import Action, ArgumentParser, Namespace
 from pathlib import Path
@@ -34,6 +33,7 @@ from .settings import (
     check_loader,
     check_outside,
     check_timeout,
+    complete_environment,
     is_first_process,
     pretrained_files,
     process_count,
@@ -161,8 +161,8 @@ def load_config(args: Namespace, folder: str = '') -> Config:
             name of the model's, the work dir is no folder, or the launcher is not the one that has
             started this process.
     """
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     check_launcher(args.launcher)
+    complete_environment(args.launcher, args.local_rank)
     cfg = read_config(args.config)
     if getattr(args, 'data', None) is not None:
         trains = not hasattr(args, 'checkpoint')
@@ -272,6 +272,7 @@ def build_runner(
         end_with_launcher,
         meet_anew,
         timeout_of,
+        unusable_gpu,
         use_cpu_processes,
     )
     from .flexible import make_runner
@@ -284,6 +285,8 @@ def build_runner(
     register()
     import_custom_modules(cfg)
     name_pretrained(cfg.get('model'))
+    if is_first_process() and unusable_gpu():
+        print(unusable_gpu(), flush=True)
     use_cpu_processes(cfg)
     if cfg.launcher == 'pytorch':
         end_with_launcher()

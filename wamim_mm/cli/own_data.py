@@ -177,6 +177,8 @@ def _label_maps(cfg: Config, root: Path, checkpoint: str | None, trains: bool) -
             f'--data: {str(names)!r} names one class, {classes[0]!r}, which every pixel would be '
             'of; name what is around it too, as background on the first line'
         )
+    if len(classes) == 1:  # one output tells two classes apart, and the metric counts both
+        classes = ['background', *classes]
     # The files are listed once: there may be many.
     found: dict[str, dict[str, Any]] = {}
     maps: list[Path] = []

@@ -71,6 +71,22 @@ def check_launcher(launcher: str) -> None:
         )
 
 
+def complete_environment(launcher: str, local_rank: int) -> None:
+    """Set what a launcher leaves open: this process's number on its machine, the port of its job.
+
+    Args:
+        launcher: What has started this process; ``'none'`` for one process alone.
+        local_rank: The number, where the launcher gives it as an option.
+    """
+    if launcher == 'mpi' and 'OMPI_COMM_WORLD_LOCAL_RANK' in os.environ:
+        os.environ['LOCAL_RANK'] = os.environ['OMPI_COMM_WORLD_LOCAL_RANK']
+    os.environ.setdefault('LOCAL_RANK', str(local_rank))
+    if launcher == 'slurm' and 'MASTER_PORT' not in os.environ:
+        # Two jobs may share a machine.
+        job = int(os.environ.get('SLURM_JOB_ID', '0'))
+        os.environ['MASTER_PORT'] = os.environ.get('PORT', str(20000 + job % 20000))
+
+
 def check_folder(folder: str, option: str) -> None:
     """Raise ValueError unless it is a folder that can be written, or can become one.
 
@@ -288,7 +304,8 @@ def check_recomputed(model: nn.Module, parts: Any) -> None:
         parts: Names of modules in it, or one name; None for none.
 
     Raises:
-        ValueError: It is something else, or there is no such module.
+        ValueError: It is something else, there is no such module, or none that is called where
+            visible tokens alone are encoded.
     """
     from torch import nn
 
@@ -309,3 +326,13 @@ def check_recomputed(model: nn.Module, parts: Any) -> None:
                     f'{type(found).__name__} has {", ".join(children) or "none"}{meant}'
                 )
             found = getattr(found, part)
+        backbone = getattr(getattr(model, 'module', model), 'backbone', None)
+        if not hasattr(backbone, 'encode_visible'):
+            continue
+        kinds = {type(part).__name__ for part in (found, *found.children())}
+        if name == 'backbone' or 'SwinBlockSequence' in kinds:
+            raise ValueError(
+                f'activation_checkpointing: {name!r} would change nothing, since pre-training '
+                'calls its blocks one by one; name those: backbone.layers of a ViT, '
+                'backbone.stages.2.blocks of a Swin'
+            )

@@ -40,13 +40,20 @@ def check_label_maps(
     Raises:
         FileNotFoundError: A label map or an image does not exist.
         ValueError: A label map cannot be read, is in colour, has another size than its image, holds
-            a value that is no class, or all of them hold one class only.
+            a value that is no class, or all of them hold one class only; or the metric would count
+            one class alone.
     """
     if not hasattr(dataset, 'reduce_zero_label') or not _loads_label_maps(dataset):
         return
     if not dataset.backend_args:
         check_files(name, dataset)
-    classes = dataset.metainfo.get('classes') or ()
+    classes: Sequence[str] = dataset.metainfo.get('classes') or ()
+    if binary and len(classes) == 1 and not name.startswith('train'):
+        raise ValueError(
+            f'{name}.dataset.metainfo.classes has one name, {classes[0]!r}, by which the metric '
+            f'counts every pixel as right or wrong; a head with one output has two classes: '
+            f"('background', {classes[0]!r})"
+        )
     count = max(len(classes), 2 if binary else 0)
     found: Counter[int] = Counter()
     places = np.random.default_rng(0).permutation(len(dataset))[:MOST].tolist()

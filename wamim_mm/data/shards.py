@@ -4,17 +4,23 @@ So shards are read as a folder is, in any order and from any place in an epoch. 
 disk or, by `fsspec`, from whatever it reads, http and s3 for example.
 """
 
+import hashlib
+import os
+import socket
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
-from mmengine.dist import barrier, is_main_process
+from mmengine.dist import is_distributed, is_main_process
 from mmengine.fileio import register_backend
 from mmengine.fileio.backends import BaseStorageBackend
 from mmengine.logging import MMLogger
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
+from torch.distributed.distributed_c10d import _get_default_store
 
 from .bad_files import BadImage
 from .classes import inner
@@ -32,6 +38,8 @@ from .storage import is_remote, read_part, read_parts
 
 __all__ = ['ShardBackend', 'ShardDataset', 'check_shards']
 
+#: For the index of what may be a billion images; a process that fails ends the others.
+LONGEST_WAIT = timedelta(days=7)
 #: Bytes of the images that are loaded next, by their names; or why they could not be read.
 _fetched: dict[str, bytes | BaseException] = {}
 
@@ -61,6 +69,32 @@ class ShardBackend(BaseStorageBackend):
     def get_text(self, filepath: str, encoding: str = 'utf-8') -> str:
         """The same as text."""
         return self.get(filepath).decode(encoding)
+
+
+@contextmanager
+def _in_turn(what: str) -> Iterator[None]:
+    """Let the first process do it, then the first one of each machine, then all others.
+
+    Not by barriers: what comes from the network may take longer than a collective call may.
+    """
+    if not is_distributed():
+        yield
+        return
+    store = _get_default_store()
+    done = f'wamim_mm/{hashlib.sha256(what.encode()).hexdigest()}'
+    done_here = f'{done}/{socket.gethostname()}'
+    after, before = [done_here], []
+    if os.environ.get('LOCAL_RANK', '0') == '0':
+        after, before = [done], [done_here]
+    if is_main_process():
+        after, before = [], [done, done_here]
+    if after:
+        store.wait(after, LONGEST_WAIT)
+    try:
+        yield
+    finally:
+        for key in before:
+            store.set(key, '')
 
 
 @DATASETS.register_module()
@@ -107,17 +141,12 @@ class ShardDataset(BaseDataset):
         self.full_init()
 
     def full_init(self) -> None:
-        """Read the indexes; the first process makes those that are missing."""
+        """Read the indexes; the first process of each machine makes those that are missing."""
         if getattr(self, '_indexes', None):
             return
         names = shard_names(self.shards)
-        if not is_main_process():
-            barrier()
-        try:
+        with _in_turn('\n'.join(names)):
             found = index_shards(names)
-        finally:
-            if is_main_process():
-                barrier()
         self.shard_count = len(names)
         self.bad_shards = [index.fault for index in found if index.fault]
         self._indexes = [index for index in found if index.count]

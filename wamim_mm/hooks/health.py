@@ -65,6 +65,8 @@ class HealthHook(Hook):
             return
         wrapper: Any = runner.optim_wrapper
         counts = getattr(wrapper, '_accumulative_counts', 1)
+        strategy = runner.cfg.get('strategy') or {}
+        counts *= strategy.get('gradient_accumulation_steps', 1)  # of DeepSpeed
         batch = sampler.batch_size * get_world_size() * counts
         if batch != recipe:
             runner.logger.warning(

@@ -4,6 +4,7 @@ import ctypes
 import os
 import signal
 import sys
+from pathlib import Path
 
 import torch
 from mmengine.config import Config
@@ -12,6 +13,14 @@ from .addresses import interface_towards
 
 #: Linux: the signal that a process gets when its parent has ended (``linux/prctl.h``).
 _PR_SET_PDEATHSIG = 1
+#: There where a GPU of NVIDIA's is, in containers too.
+DRIVER = Path('/dev/nvidiactl')
+#: Where a launcher says which process of its machine this one is, as MMEngine reads it.
+LOCAL_RANKS = {
+    'pytorch': 'LOCAL_RANK',
+    'slurm': 'SLURM_LOCALID',
+    'mpi': 'OMPI_COMM_WORLD_LOCAL_RANK',
+}
 
 
 def use_cpu_processes(cfg: Config) -> None:
@@ -19,8 +28,14 @@ def use_cpu_processes(cfg: Config) -> None:
 
     MMEngine sets a CUDA device before it starts the process group, and gives that device to the
     model wrapper. It does not do the second if the wrapper is in the config.
+
+    Raises:
+        ValueError: There are fewer GPUs than processes on this machine.
     """
-    if cfg.launcher == 'none' or torch.cuda.is_available():
+    if cfg.launcher == 'none':
+        return
+    if torch.cuda.is_available():
+        _check_gpus(cfg.launcher)
         return
     torch.cuda.set_device = lambda device: None
     if 'GLOO_SOCKET_IFNAME' not in os.environ and 'MASTER_ADDR' in os.environ:
@@ -36,6 +51,30 @@ def use_cpu_processes(cfg: Config) -> None:
     )
     if (cfg.get('strategy') or {}).get('type') == 'DDPStrategy':
         cfg.strategy.setdefault('model_wrapper', cfg.model_wrapper_cfg)
+
+
+def _check_gpus(launcher: str) -> None:
+    """Let this process take a GPU that is there; MMEngine takes that of its number."""
+    count = torch.cuda.device_count()
+    number = int(os.environ.get(LOCAL_RANKS[launcher], '0'))
+    if launcher == 'slurm' and count == 1:  # Slurm shows each process a GPU of its own
+        os.environ['SLURM_LOCALID'] = '0'
+    elif number >= count:
+        raise ValueError(
+            f'process {number} of this machine needs a GPU of its own, and torch sees {count}; '
+            'start as many processes as there are GPUs'
+        )
+
+
+def unusable_gpu() -> str:
+    """What to say where there is a GPU, and torch cannot use it; else nothing."""
+    hidden = os.environ.get('CUDA_VISIBLE_DEVICES') in ('', '-1', 'NoDevFiles')
+    if hidden or torch.cuda.is_available() or not DRIVER.exists():
+        return ''
+    return (
+        f'this machine has an NVIDIA GPU, which torch {torch.__version__} cannot use (nvidia-smi '
+        'shows the driver, which may be older than it needs): this runs on CPUs'
+    )
 
 
 def timeout_of(cfg: Config) -> float:

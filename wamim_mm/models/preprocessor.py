@@ -60,13 +60,23 @@ class PretrainDataPreprocessor(SelfSupDataPreprocessor):
             The same keys; ``inputs`` are float, ``masking`` is a `Masking`.
         """
         data = dict(data)
+        masking = data.pop('masking', None)
         if isinstance(data['inputs'], Tensor):
             self._check_channels(data['inputs'].shape[1])
-        masking = data.pop('masking', None)
-        batch = super().forward(data, training)
+            batch = self._normalized(self.cast_data(data))
+        else:  # several views
+            batch = super().forward(data, training)
         if masking is None:
             return batch
         return dict(batch, masking=unpack_masking(self.cast_data(masking)))
+
+    def _normalized(self, batch: dict) -> dict:
+        """The host's own steps; its list of channel numbers would let every step wait for a GPU."""
+        inputs = batch['inputs']
+        inputs = (inputs.flip(1) if self._channel_conversion else inputs).float()
+        if self._enable_normalize:
+            inputs = (inputs - self.mean) / self.std
+        return dict(batch, inputs=inputs)
 
     def _check_channels(self, channels: int) -> None:
         if self._enable_normalize and len(self.mean) not in (1, channels):

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .precision import at_least_float32
+
 __all__ = ['biased_attention', 'flex_attention']
 
 
@@ -42,7 +44,7 @@ def biased_attention(
     groups, capacity, _, heads, _ = qkv.shape
     # Heads beside groups: each (B * heads, S, D).
     query, key, value = qkv.permute(2, 0, 3, 1, 4).flatten(1, 2)
-    table = F.pad(table, (0, 0, 0, 1), value=float('-inf'))
+    table = F.pad(at_least_float32(table), (0, 0, 0, 1), value=float('-inf'))
     # Not F.embedding: for few rows and many indices, its backward pass is 5 times slower on a CPU.
     # The cast comes last: the table's gradient is a sum over all pairs, and float32 holds it.
     bias = table.index_select(0, relative.flatten()).to(qkv.dtype)

@@ -1,5 +1,7 @@
 """As few parameter groups as possible: an optimizer handles them one after another."""
 
+from collections import defaultdict
+
 from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
@@ -32,12 +34,16 @@ def merge_groups(groups: list[dict], **defaults: float | None) -> list[dict]:
 
     Returns:
         A group for each distinct setting, in the order of first occurrence. Of the names of
-        parameters, a group keeps the first.
+        parameters, a group keeps the first. A parameter that modules share is in it once: an
+        optimizer would take a step for each occurrence.
     """
     merged: dict[tuple, dict] = {}
+    seen: dict[tuple, set[int]] = defaultdict(set)
     for group in groups:
         stated = {**defaults, **group}
         settings = tuple(sorted(item for item in stated.items() if item[0] not in LABELS))
         first = merged.setdefault(settings, dict(group, params=[]))
-        first['params'].extend(group['params'])
+        new = [part for part in group['params'] if id(part) not in seen[settings]]
+        seen[settings].update(map(id, new))
+        first['params'].extend(new)
     return list(merged.values())
