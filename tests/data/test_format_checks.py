@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import ConfigDict
+from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS
+from mmpretrain.models import ImageClassifier
 from mmpretrain.registry import MODELS
 from PIL import Image
 
@@ -199,6 +201,20 @@ def test_models_that_know_their_size(folder, scale):
     with pytest.raises(ValueError, match=message):
         check_formats(dataset, net, 'train_dataloader')
     check_formats(folder(dict(CROP, scale=(64, 32)), bands(3)), net, 'train_dataloader')
+
+
+@pytest.mark.parametrize(('scale', 'said'), [(32, False), (64, True)])
+def test_a_classifier_of_another_size_is_told(folder, scale, said, monkeypatch):
+    """It would resize its position embedding in every step."""
+    backbone = dict(type='VisionTransformer', arch='deit-tiny', img_size=32, patch_size=16)
+    options = dict(mean=[1.0] * 3, std=[1.0] * 3)
+    net = ImageClassifier(backbone, data_preprocessor=options)
+    lines = []
+    monkeypatch.setattr(MMLogger.get_current_instance(), 'warning', lines.append)
+    check_formats(folder(dict(CROP, scale=scale), bands(3)), net, 'train_dataloader')
+    assert len(lines) == said
+    if said:
+        assert 'images of (64, 64), and model.backbone.img_size is (32, 32)' in lines[0]
 
 
 @pytest.mark.parametrize('backbone', ['ResNet', 'SwinTransformer', 'ConvNeXt'])

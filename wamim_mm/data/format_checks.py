@@ -8,6 +8,7 @@ from typing import Any
 
 from mmcv.transforms import LoadImageFromFile
 from mmengine import fileio
+from mmengine.logging import MMLogger
 from torch import Tensor, nn
 
 from ..model_wrappers import unwrapped
@@ -124,6 +125,16 @@ def _check_size(size: tuple[int, ...], model: Any, name: str) -> None:
             f'the pipeline makes images of {size}, and the model is built for {built_for}, '
             f'(height, width): --cfg-options {name}.dataset.pipeline.0.scale='
             f'"({built_for[0]},{built_for[1]})", or set the img_size of model and backbone'
+        )
+    from mmpretrain.models import ImageClassifier  # seconds, of which detection has no need
+
+    expected = getattr(getattr(model, 'backbone', None), 'img_size', None)
+    if isinstance(model, ImageClassifier) and isinstance(expected, tuple) and expected != size:
+        # Some recipes train on smaller images on purpose.
+        MMLogger.get_current_instance().warning(
+            f'{name}: the pipeline makes images of {size}, and model.backbone.img_size is '
+            f'{expected}, (height, width): its position embedding is resized in every step; set '
+            'the sizes of the pipelines too, if that is not meant'
         )
 
 
