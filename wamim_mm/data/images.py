@@ -16,19 +16,24 @@ class ResizeToCover(BaseTransform):
 
     Args:
         size: Height and width.
-        **kwargs: Of mmpretrain's `ResizeEdge`.
+        backend: Of mmpretrain's `ResizeEdge`.
+        interpolation: The same, where the image becomes smaller; one that becomes larger is
+            interpolated between pixels, for which OpenCV's ``'area'`` is not meant.
     """
 
-    def __init__(self, size: tuple[int, int], **kwargs) -> None:
+    def __init__(self, size: tuple[int, int], backend: str, interpolation: str) -> None:
         self.size = size
-        edges = zip(('height', 'width'), size, strict=True)
-        self.by = {edge: ResizeEdge(scale, edge, **kwargs) for edge, scale in edges}
+        self.backend = backend
+        self.interpolation = interpolation
 
     def transform(self, results: dict) -> dict:
         """Resize the image."""
         height, width = results['img'].shape[:2]
-        narrow = width * self.size[0] < height * self.size[1]
-        return self.by['width' if narrow else 'height'].transform(results)
+        edge, now, then = 'height', height, self.size[0]
+        if width * self.size[0] < height * self.size[1]:
+            edge, now, then = 'width', width, self.size[1]
+        kind = self.interpolation if then < now else 'bilinear'
+        return ResizeEdge(then, edge, self.backend, kind).transform(results)
 
 
 def train_dataset(cfg: Config) -> dict:
@@ -88,7 +93,7 @@ def centre_crop_pipeline(size: tuple[int, int], pipeline: Sequence[dict] = ()) -
     # Pillow resizes 8 bits only, and multiplies what it takes for colours by what it takes for
     # their alpha.
     bands = load.get('color_type') == 'unchanged'
-    resize = dict(backend='pillow')
+    resize = dict(backend='pillow', interpolation='bilinear')
     if deep or bands:
         resize = dict(backend='cv2', interpolation='area')
     return [
