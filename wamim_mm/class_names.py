@@ -13,6 +13,8 @@ from typing import Any
 
 #: The libraries whose registries our commands build models from.
 LIBRARIES = ('mmpretrain', 'mmdet', 'mmseg')
+#: Heads of mmsegmentation that predict something else than the classes: edges, depth.
+OTHER_HEADS = ('STDCHead', 'VPDDepthHead')
 
 
 def import_custom_modules(cfg: dict) -> None:

@@ -3,10 +3,13 @@
 import argparse
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmpretrain.registry import DATASETS, MODELS
+from mmpretrain.structures import DataSample
 from PIL import Image
 
+from wamim_mm.cli.checks import read_config
 from wamim_mm.cli.launch import LOADERS, add_common_arguments, load_config
 from wamim_mm.cli.own_classes import use_own_classes
 
@@ -65,3 +68,12 @@ def test_mistakes():
         config('wamim_mm::pretrain/wamim_vit-s.py', '--num-classes', 3)
     with pytest.raises(ValueError, match='must be 2 or more, got 1'):
         config('wamim_mm::cls/wamim_vit-s_linear.py', '--num-classes', 1)
+
+
+def test_label_smoothing_has_them_too():
+    cfg = read_config('mmpretrain::resnest/resnest50_32xb64_in1k.py')
+    use_own_classes(cfg, 3, LOADERS)
+    assert 'num_classes=1000' not in Config(dict(head=cfg.model.head)).pretty_text
+    head = MODELS.build(cfg.model.head)
+    samples = [DataSample().set_gt_label(i) for i in range(2)]
+    assert head.loss((torch.randn(2, cfg.model.head.in_channels),), samples)['loss'].isfinite()

@@ -444,6 +444,8 @@ def test_heads_of_no_number_and_of_their_own_classes(scenes):
     [
         ('mmpretrain::resnet/resnet18_8xb16_cifar10.py', 'reads the files of CIFAR10; choose'),
         ('mmpretrain::resnet/resnet50_8xb8_cub.py', 'reads the files of CUB; choose'),
+        ('mmpretrain::vgg/vgg11_8xb32_in1k.py', 'its head has no number of classes; choose'),
+        ('mmpretrain::lenet/lenet5_mnist.py', 'its head has no number of classes; choose'),
         (
             'mmseg::pspnet/pspnet_r50-d8_4xb4-20k_voc12aug-512x512.py',
             'train_dataloader of this config joins several',
@@ -453,3 +455,23 @@ def test_heads_of_no_number_and_of_their_own_classes(scenes):
 def test_configs_of_other_files(name, message, scenes):
     with pytest.raises(ValueError, match=message):
         use_own_data(read_config(name), str(scenes))
+
+
+@pytest.mark.parametrize(
+    ('name', 'kept'),
+    [
+        ('ocrnet/ocrnet_hr18_4xb4-80k_ade20k-512x512', []),
+        ('stdc/stdc1_4xb12-80k_cityscapes-512x1024', [2]),
+        ('fcn/fcn_r50-d8_4xb4-40k_pascal-context-480x480', []),
+    ],
+)
+def test_other_models_for_label_maps(name, kept, scenes):
+    """Several decoders; a head that predicts edges; a list of files, which own data have not."""
+    cfg = read_config(f'mmseg::{name}.py')
+    use_own_data(cfg, str(scenes))
+    text = [line for line in cfg.pretty_text.splitlines() if 'num_classes' in line]
+    counts = [int(re.search(r'num_classes=(\d+)', line)[1]) for line in text]
+    assert sorted(counts) == sorted([*kept, *[len(LABELS)] * (len(counts) - len(kept))])
+    for loader in LOADERS:
+        part = dict(cfg[loader].dataset, pipeline=[], _scope_='mmseg')
+        assert not part.get('ann_file') and len(SEGMENTATION.build(part)) > 0

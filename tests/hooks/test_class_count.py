@@ -15,8 +15,9 @@ from torch import nn
 from wamim_mm.hooks.class_count import ClassCountHook
 
 
-def check(model, classes=('a', 'b', 'c')):
-    dataset = SimpleNamespace(metainfo=dict(classes=classes))
+def check(model, classes=('a', 'b', 'c'), things=None, return_classes=False):
+    metainfo = dict(classes=classes) | (dict(thing_classes=things) if things else {})
+    dataset = SimpleNamespace(metainfo=metainfo, return_classes=return_classes)
     loader = SimpleNamespace(dataset=dataset)
     runner = SimpleNamespace(model=model, train_dataloader=loader, val_loop=None)
     ClassCountHook().before_train(runner)
@@ -35,6 +36,42 @@ def segmentor(decode, auxiliary):
     heads = [FCNHead(in_channels=4, channels=4, num_classes=n, num_convs=1) for n in auxiliary]
     head = FCNHead(in_channels=4, channels=4, num_classes=decode, num_convs=1)
     return nn.ModuleDict(dict(decode_head=head, auxiliary_head=nn.ModuleList(heads)))
+
+
+def detector(boxes, masks=None, **names):
+    parts = dict(bbox_head=nn.Module(), mask_head=nn.Module(), rpn_head=nn.Module())
+    parts['bbox_head'].num_classes, parts['mask_head'].num_classes = boxes, masks or boxes
+    parts['rpn_head'].num_classes = 1
+    return nn.ModuleDict(dict(roi_head=nn.ModuleDict(parts), **names))
+
+
+class STDCHead(FCNHead):
+    """Predicts edges."""
+
+
+def test_heads_of_detectors():
+    """mmdet takes a class that its head has not for the background, without a word."""
+    check(detector(3))
+    for model, message in (
+        (detector(2), r'model\.roi_head\.bbox_head\.num_classes is 2, .* 3 classes'),
+        (detector(80), r'model\.roi_head\.bbox_head\.num_classes is 80'),
+        (detector(3, masks=4), r'model\.roi_head\.mask_head\.num_classes is 4'),
+        (
+            detector(3, bbox_head=detector(1).roi_head.bbox_head),
+            r'model\.bbox_head\.num_classes is 1',
+        ),
+    ):
+        with pytest.raises(ValueError, match=message):
+            check(model)
+    # Of things and stuff the heads know the things; models of words have places for 256.
+    check(detector(80), things=('a', 'b'))
+    check(detector(256), return_classes=True)
+
+
+def test_heads_of_something_else():
+    model = segmentor(3, [3])
+    model.auxiliary_head.append(STDCHead(in_channels=4, channels=4, num_classes=2, num_convs=1))
+    check(model)
 
 
 def test_equal_numbers_pass():

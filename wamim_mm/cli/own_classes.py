@@ -30,7 +30,10 @@ def use_own_classes(cfg: Config, count: int, loaders: tuple[str, ...]) -> None:
         )
     if count < 2:
         raise ValueError(f'--num-classes must be 2 or more, got {count}')
-    head.num_classes = count
+    before = head.num_classes
+    for part in (head, *(loss for loss in head.values() if isinstance(loss, dict))):
+        if part.get('num_classes') == before:  # label smoothing needs it too
+            part['num_classes'] = count
     # Mixup needs the number too.
     for owner in (cfg, cfg.model):
         preprocessor = owner.get('data_preprocessor')

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..class_names import library_of, short_name
+from ..class_names import OTHER_HEADS, library_of, short_name
 from ..image_files import SUFFIXES, files_under, is_shards
 from ..interop.data_root import move_data_root
 from .checks import class_folders
@@ -81,6 +81,11 @@ def use_own_data(
         raise ValueError('--data is for configs of mmpretrain, mmdet and mmseg')
     if classifies:
         return _class_folders(cfg, root, checkpoint, trains)
+    if cfg.get('val_evaluator'):
+        raise ValueError(
+            '--data: this model is scored on labels, and its head has no number of classes; choose '
+            'a classifier whose model.head has num_classes'
+        )
     train = _named(root, 'train')
     for _, dataset in inner_datasets(cfg, ['train_dataloader']):
         _point(dataset, data_root=str(root), data_prefix=train.name if train else '')
@@ -171,7 +176,9 @@ def _label_maps(cfg: Config, root: Path, checkpoint: str | None, trains: bool) -
             'the classes there, one a line, in the order of their values'
         )
     classes = _listed_classes(names)
-    binary = (cfg.model.get('decode_head') or {}).get('out_channels') == 1
+    heads = cfg.model.get('decode_head') or {}
+    head = heads[-1] if isinstance(heads, list | tuple) else heads
+    binary = head.get('out_channels') == 1
     if len(classes) == 1 and not binary:
         raise ValueError(
             f'--data: {str(names)!r} names one class, {classes[0]!r}, which every pixel would be '
@@ -205,6 +212,7 @@ def _label_maps(cfg: Config, root: Path, checkpoint: str | None, trains: bool) -
             dataset,
             type='BaseSegDataset',
             data_root='',
+            ann_file='',
             reduce_zero_label=without_zero,
             metainfo=dict(classes=tuple(classes)),
             **found[LOADERS[name]],
@@ -392,10 +400,15 @@ def _set_class_counts(cfg: Config, count: int) -> None:
     Raises:
         ValueError: No head has a number, or a head or loss is of the classes that it was made for.
     """
-    heads = [part for part in _parts(cfg.model) if {*part} & {'num_classes', *THINGS}]
+    heads = [
+        part
+        for part in _parts(cfg.model)
+        if {*part} & {'num_classes', *THINGS} and short_name(part) not in OTHER_HEADS
+    ]
     if not heads:
         raise ValueError(
-            '--data: no head of this model has a number of classes; set it with --cfg-options'
+            '--data: no head of this model has a number of classes; name the data in a config of '
+            'your own'
         )
     for head in heads:
         for name in {'num_classes', THINGS[0]} & {*head}:
@@ -412,7 +425,8 @@ def _set_class_counts(cfg: Config, count: int) -> None:
             if len(set(weights[:before])) > 1:
                 raise ValueError(
                     f'--data: {short_name(part)} has a weight for each of {before} classes; leave '
-                    'them out, as class_weight=None'
+                    'them out in a config of your own that inherits from this one, as '
+                    'class_weight=None'
                 )
             part['class_weight'] = [weights[0]] * count + list(weights[before:])
 

@@ -6,22 +6,27 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import nn
 
+from ..class_names import OTHER_HEADS
 from ..model_wrappers import unwrapped
 
 HEADS = ('head', 'decode_head', 'auxiliary_head', 'data_preprocessor')
+#: mmdet's; those that propose regions tell objects from the background alone.
+DETECTION_HEADS = ('bbox_head', 'mask_head', 'roi_head.bbox_head', 'roi_head.mask_head')
 
 
 @HOOKS.register_module()
 class ClassCountHook(Hook):
-    """Compare the number of classes of a classifier's or segmentor's heads with the training set.
+    """Compare the number of classes of a model's heads with the training set.
 
-    mmpretrain and mmsegmentation do not do this by themselves: with too few classes they stop with
-    an index out of range in the first batch that has the label, with too many they train on.
+    The libraries do not do this by themselves: with too few classes mmpretrain and mmsegmentation
+    stop with an index out of range in the first batch that has the label, and mmdet takes the last
+    ones for background; with too many all train on.
     mmpretrain has a ``ClassNumCheckHook``, which none of its configs uses. It also refuses correct
     classifiers (a data preprocessor without mixup has ``num_classes=None``) and segmentors (their
-    data sets have no ``CLASSES``). mmsegmentation has no such hook; mmdet has
-    ``NumClassCheckHook``, and uses it in its configs. The data preprocessor's ``num_classes``,
-    which mixup needs, is checked like that of a head.
+    data sets have no ``CLASSES``). mmsegmentation has no such hook; mmdet has a
+    ``NumClassCheckHook``, which few of its configs use, and which refuses models whose classes
+    are words. The data preprocessor's ``num_classes``, which mixup needs, is checked like that of a
+    head. Sets with things and stuff are left alone.
 
     It also takes ranks that there are not out of mmpretrain's ``Accuracy``: top-5 of three classes
     ends a run with an error, after the first epoch.
@@ -34,13 +39,19 @@ class ClassCountHook(Hook):
             ValueError: They differ; the message gives both numbers.
         """
         dataset = getattr(runner.train_dataloader, 'dataset', None)
-        classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
+        metainfo = getattr(dataset, 'metainfo', None) or {}
+        classes = metainfo.get('classes')
         if classes is None:
             return
         model = unwrapped(runner.model)
-        for name in HEADS:
-            part = getattr(model, name, None)
+        detects = not (getattr(dataset, 'return_classes', False) or 'thing_classes' in metainfo)
+        for name in (*HEADS, *DETECTION_HEADS * detects):
+            part = model
+            for step in name.split('.'):
+                part = getattr(part, step, None)
             for head in part if isinstance(part, nn.ModuleList) else [part]:
+                if type(head).__name__ in OTHER_HEADS:
+                    continue
                 count = getattr(head, 'num_classes', None)
                 if count is not None and count > 0 and count != len(classes):
                     raise ValueError(
