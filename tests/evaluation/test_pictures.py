@@ -51,6 +51,8 @@ def run(root, data, work_dir, config='wamim_vit_cifar10', **hook):
     cfg.visualizer.vis_backends = [dict(type='LocalVisBackend'), dict(type='Kept')]
     if hook:
         cfg.custom_hooks = [*cfg.custom_hooks, dict(type='PicturesHook', **hook)]
+    # MMEngine finds its visualizer by this name and the second: another run's would be taken.
+    cfg.experiment_name = str(work_dir)
     Kept.seen.clear()
     runner = Runner.from_cfg(cfg)
     runner.train()
