@@ -285,8 +285,8 @@ def build_runner(
     register()
     import_custom_modules(cfg)
     name_pretrained(cfg.get('model'))
-    if is_first_process() and unusable_gpu():
-        print(unusable_gpu(), flush=True)
+    if is_first_process() and (line := unusable_gpu()):
+        print(line, flush=True)
     use_cpu_processes(cfg)
     if cfg.launcher == 'pytorch':
         end_with_launcher()

@@ -31,7 +31,7 @@ def use_own_classes(cfg: Config, count: int, loaders: tuple[str, ...]) -> None:
     if count < 2:
         raise ValueError(f'--num-classes must be 2 or more, got {count}')
     before = head.num_classes
-    for part in (head, *(loss for loss in head.values() if isinstance(loss, dict))):
+    for part in parts_of(head):
         if part.get('num_classes') == before:  # label smoothing needs it too
             part['num_classes'] = count
     # Mixup needs the number too.
@@ -52,3 +52,12 @@ def inner_datasets(cfg: Config, loaders: Iterable[str]) -> Iterator[tuple[str, A
             dataset = dataset.dataset
         if dataset:
             yield name, dataset
+
+
+def parts_of(model: Any) -> Iterator[dict[str, Any]]:
+    """All dicts in a config."""
+    if isinstance(model, dict):
+        yield model
+    for part in model.values() if isinstance(model, dict) else model:
+        if isinstance(part, dict | list | tuple):
+            yield from parts_of(part)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from ..class_names import OTHER_HEADS, library_of, short_name
 from ..image_files import SUFFIXES, files_under, is_shards
 from ..interop.data_root import move_data_root
 from .checks import class_folders
-from .own_classes import inner_datasets, use_own_classes
+from .own_classes import inner_datasets, parts_of, use_own_classes
 from .work_dir import holds_checkpoint, last_checkpoint
 
 if TYPE_CHECKING:
@@ -402,7 +402,7 @@ def _set_class_counts(cfg: Config, count: int) -> None:
     """
     heads = [
         part
-        for part in _parts(cfg.model)
+        for part in parts_of(cfg.model)
         if {*part} & {'num_classes', *THINGS} and short_name(part) not in OTHER_HEADS
     ]
     if not heads:
@@ -418,7 +418,7 @@ def _set_class_counts(cfg: Config, count: int) -> None:
                 f'--data: {short_name(head)} tells things from stuff, and the files have no stuff; '
                 'choose a config for instances'
             )
-        for part in _parts(head):
+        for part in parts_of(head):
             weights = part.get('class_weight')
             if not isinstance(weights, list | tuple) or len(weights) - before not in (0, 1):
                 continue
@@ -429,15 +429,6 @@ def _set_class_counts(cfg: Config, count: int) -> None:
                     'class_weight=None'
                 )
             part['class_weight'] = [weights[0]] * count + list(weights[before:])
-
-
-def _parts(model: Any) -> Iterator[dict[str, Any]]:
-    """All dicts in a config."""
-    if isinstance(model, dict):
-        yield model
-    for part in model.values() if isinstance(model, dict) else model:
-        if isinstance(part, dict | list | tuple):
-            yield from _parts(part)
 
 
 def _said(classes: list[str], where: str) -> str:

@@ -314,8 +314,10 @@ def check_recomputed(model: nn.Module, parts: Any) -> None:
         raise ValueError(
             f'activation_checkpointing={parts!r} must be names of modules, as [backbone.layers]'
         )
+    model = getattr(model, 'module', model)  # what several processes wrap
+    visible_alone = hasattr(getattr(model, 'backbone', None), 'encode_visible')
     for name in names:
-        found = getattr(model, 'module', model)  # what several processes wrap
+        found = model
         for part in name.split('.'):
             if not isinstance(getattr(found, part, None), nn.Module):
                 children = dict(found.named_children())
@@ -326,11 +328,8 @@ def check_recomputed(model: nn.Module, parts: Any) -> None:
                     f'{type(found).__name__} has {", ".join(children) or "none"}{meant}'
                 )
             found = getattr(found, part)
-        backbone = getattr(getattr(model, 'module', model), 'backbone', None)
-        if not hasattr(backbone, 'encode_visible'):
-            continue
         kinds = {type(part).__name__ for part in (found, *found.children())}
-        if name == 'backbone' or 'SwinBlockSequence' in kinds:
+        if visible_alone and (name == 'backbone' or 'SwinBlockSequence' in kinds):
             raise ValueError(
                 f'activation_checkpointing: {name!r} would change nothing, since pre-training '
                 'calls its blocks one by one; name those: backbone.layers of a ViT, '
