@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmdet.engine.hooks import NumClassCheckHook
 from mmengine.evaluator import Evaluator
 from mmpretrain.engine import ClassNumCheckHook
 from mmpretrain.evaluation import Accuracy
@@ -15,11 +16,11 @@ from torch import nn
 from wamim_mm.hooks.class_count import ClassCountHook
 
 
-def check(model, classes=('a', 'b', 'c'), things=None, return_classes=False):
+def check(model, classes=('a', 'b', 'c'), things=None, return_classes=False, hooks=()):
     metainfo = dict(classes=classes) | (dict(thing_classes=things) if things else {})
     dataset = SimpleNamespace(metainfo=metainfo, return_classes=return_classes)
     loader = SimpleNamespace(dataset=dataset)
-    runner = SimpleNamespace(model=model, train_dataloader=loader, val_loop=None)
+    runner = SimpleNamespace(model=model, train_dataloader=loader, val_loop=None, hooks=hooks)
     ClassCountHook().before_train(runner)
 
 
@@ -66,6 +67,7 @@ def test_heads_of_detectors():
     # Of things and stuff the heads know the things; models of words have places for 256.
     check(detector(80), things=('a', 'b'))
     check(detector(256), return_classes=True)
+    check(detector(80), hooks=[NumClassCheckHook()])  # which says it in its own words
 
 
 def test_heads_of_something_else():

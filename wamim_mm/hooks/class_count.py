@@ -1,5 +1,7 @@
 """The head must have as many classes as the data."""
 
+from typing import Any
+
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
@@ -24,9 +26,9 @@ class ClassCountHook(Hook):
     mmpretrain has a ``ClassNumCheckHook``, which none of its configs uses. It also refuses correct
     classifiers (a data preprocessor without mixup has ``num_classes=None``) and segmentors (their
     data sets have no ``CLASSES``). mmsegmentation has no such hook; mmdet has a
-    ``NumClassCheckHook``, which few of its configs use, and which refuses models whose classes
-    are words. The data preprocessor's ``num_classes``, which mixup needs, is checked like that of a
-    head. Sets with things and stuff are left alone.
+    ``NumClassCheckHook``, which few of its configs use, and which refuses models whose classes are
+    words; where it is used, detectors are left to it. The data preprocessor's ``num_classes``,
+    which mixup needs, is checked like that of a head. Sets with things and stuff are left alone.
 
     It also takes ranks that there are not out of mmpretrain's ``Accuracy``: top-5 of three classes
     ends a run with an error, after the first epoch.
@@ -39,13 +41,11 @@ class ClassCountHook(Hook):
             ValueError: They differ; the message gives both numbers.
         """
         dataset = getattr(runner.train_dataloader, 'dataset', None)
-        metainfo = getattr(dataset, 'metainfo', None) or {}
-        classes = metainfo.get('classes')
+        classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
         if classes is None:
             return
         model = unwrapped(runner.model)
-        detects = not (getattr(dataset, 'return_classes', False) or 'thing_classes' in metainfo)
-        for name in (*HEADS, *DETECTION_HEADS * detects):
+        for name in (*HEADS, *DETECTION_HEADS):
             part = model
             for step in name.split('.'):
                 part = getattr(part, step, None)
@@ -54,6 +54,8 @@ class ClassCountHook(Hook):
                     continue
                 count = getattr(head, 'num_classes', None)
                 if count is not None and count > 0 and count != len(classes):
+                    if name in DETECTION_HEADS and _is_detection_of_its_own(runner, dataset):
+                        continue
                     raise ValueError(
                         f'model.{name}.num_classes is {count}, and the training set has '
                         f'{len(classes)} classes ({", ".join(map(str, classes[:3]))}, ...); set '
@@ -68,6 +70,13 @@ class ClassCountHook(Hook):
         classes = (getattr(loop.dataloader.dataset, 'metainfo', None) or {}).get('classes')
         if classes is not None:
             _drop_ranks(runner, loop.evaluator, len(classes))
+
+
+def _is_detection_of_its_own(runner: Runner, dataset: Any) -> bool:
+    """Whether the number is of things without stuff, or of words, or mmdet's hook looks at it."""
+    by_mmdet = any(type(hook).__name__ == 'NumClassCheckHook' for hook in runner.hooks)
+    words = getattr(dataset, 'return_classes', False)
+    return by_mmdet or words or 'thing_classes' in dataset.metainfo
 
 
 def _drop_ranks(runner: Runner, evaluator: Evaluator, classes: int) -> None:
