@@ -81,12 +81,13 @@ def check(config, metrics=None, name='train_dataloader'):
     check_dataset(name, built, files, nn.Identity(), made)
 
 
-def notes(config, **arguments):
+def notes(config, level=logging.WARNING, **arguments):
     """What is said of a data set that is taken."""
     records = []
-    handler = logging.Handler(logging.WARNING)
+    handler = logging.Handler(level)
     handler.emit = lambda record: records.append(record.getMessage())
     logger = MMLogger.get_current_instance()
+    logger.setLevel(level)
     logger.addHandler(handler)
     check(config, **arguments)
     logger.removeHandler(handler)
@@ -382,6 +383,16 @@ def test_crowds_alone(dataset, tmp_path):
     edit_all(path, 'annotations', lambda i, x: x.update(iscrowd=1))
     with pytest.raises(ValueError, match=r"train\.json': 12 of 12 annotations are crowds"):
         check(dataset)
+
+
+def test_images_without_objects_are_counted(dataset, tmp_path):
+    """As many of COCO's are; mmdet leaves them out of training without a word."""
+    edit_all(tmp_path / 'train.json', 'annotations', lambda i, x: x.update(image_id=i // 3))
+    (said,) = notes(dataset, logging.INFO)
+    assert '8 of 12 images are left out of training' in said and 'train.json' in said
+    assert notes({**dataset, 'filter_cfg': None}, logging.INFO) == []
+    assert notes(dataset | dict(indices=2), logging.INFO) == []
+    assert notes(dataset | dict(test_mode=True), logging.INFO) == []
 
 
 def test_nothing_left_after_the_filter(dataset):

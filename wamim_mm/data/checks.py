@@ -11,6 +11,7 @@ from typing import Any
 from mmcv.transforms import LoadImageFromFile
 from mmengine.dist import is_main_process
 from mmengine.fileio import list_from_file
+from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner, find_latest_checkpoint
 from mmpretrain.datasets import BaseDataset, CustomDataset
@@ -152,6 +153,8 @@ def check_dataset(
             own.add(part.ann_file)
             ordered = ordered and _follows_file(part)
             _check_coco(part, files, training, _readers(part.ann_file, metrics))
+            if training and part.ann_file in files:
+                _count_filtered(part, len(files[part.ann_file]['images']))
         elif hasattr(part, 'reduce_zero_label'):
             check_label_maps(name, part, *_ignored(part, model, metrics))
         elif isinstance(part, BaseDataset):
@@ -256,6 +259,18 @@ def _check_coco(
     sized = [image for image in files[path]['images'] if needed <= image.keys()]
     if load is not None and sized:
         check_sizes(path, sized, dataset.data_prefix['img'], load)
+
+
+def _count_filtered(dataset: Any, images: int) -> None:
+    """Say how many of a file's images mmdet leaves out without a word."""
+    left_out = images - len(dataset)
+    if left_out and dataset.filter_cfg and not dataset._indices:
+        print_log(
+            f'{dataset.ann_file!r}: {left_out} of {images} images are left out of training by '
+            f'filter_cfg={dict(dataset.filter_cfg)}: they have no object of the '
+            f'{len(dataset.metainfo["classes"])} classes, or are smaller than min_size',
+            'current',
+        )
 
 
 def _follows_file(dataset: Any) -> bool:
