@@ -208,3 +208,16 @@ def test_weights_and_iteration(both):
     assert 'the iteration to go on from is 9 there, and 4 on ' in said(iter=set_iter)
     line = said(weight=nudge)
     assert 'the checksum of weight is ' in line and 'a file system that all machines share' in line
+
+
+@pytest.mark.parametrize(
+    ('launcher', 'told'), [('pytorch', 'with the same NNODES and PORT'), ('slurm', 'in one job')]
+)
+def test_processes_that_do_not_meet_are_told_what_their_launcher_knows(monkeypatch, launcher, told):
+    def fails(*_, **__):
+        raise RuntimeError('timed out')
+
+    for name in ('init_dist', 'meet_anew', 'use_cpu_processes', 'set_multi_processing'):
+        monkeypatch.setattr(several, name, fails if name == 'init_dist' else lambda *_, **__: None)
+    with pytest.raises(RuntimeError, match=rf'machines started, {told}, .*\(timed out\)'):
+        several._meet(Config(dict(launcher=launcher)))

@@ -90,10 +90,11 @@ def _meet(cfg: Config) -> Any:
         if not is_distributed():  # a program may train more than once
             init_dist(cfg.launcher, **settings.get('dist_cfg', {}))
     except RuntimeError as error:
+        told = 'with the same NNODES and PORT' if cfg.launcher == 'pytorch' else 'in one job'
         raise RuntimeError(
             f'the processes of the job do not reach each other at MASTER_ADDR='
             f'{os.environ.get("MASTER_ADDR")}, port {os.environ.get("MASTER_PORT")}: were all '
-            'machines started, with the same NNODES and PORT, and may all ports be used between '
+            f'machines started, {told}, and may all ports be used between '
             'them? GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME name the network interface '
             f'({" ".join(str(error).split())[:200]})'
         ) from error
