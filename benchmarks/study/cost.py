@@ -18,7 +18,7 @@ def key(config: str) -> str:
     return f'cost/{config}'
 
 
-def measure(encoder: str, budget: Budget, rounds: int = 5) -> list[dict]:
+def measure(encoder: str, budget: Budget, rounds: int = 9) -> list[dict]:
     """Records of the cost of every method of an encoder, measured in one run.
 
     Each has ``seconds`` of a step in every round (all cores, from a batch on the device to the

@@ -48,6 +48,7 @@ LONG_EPOCHS = 4
 LONG_ABLATIONS = {
     'vit': (
         'ablation/cifar10/levels_2-3_vit',
+        'ablation/cifar10/decoder_dim-32_vit',
         'ablation/cifar10/decoder_dim-128_vit',
         'ablation/cifar10/combined_levels_2-3_decoder_dim-128_vit',
     ),
