@@ -44,3 +44,10 @@ def test_nothing_to_train_on(tmp_path):
     (tmp_path / 'a.jpg').touch()
     with pytest.raises(ValueError, match=r'none of the 1 files in .* a\.jpg for one'):
         look(tmp_path)
+
+
+def test_large_images_are_ordinary_ones(tmp_path, monkeypatch, recwarn):
+    """Pillow warns of more pixels than it likes, and refuses twice as many."""
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 40 * 30 - 1)
+    make(tmp_path / 'a.png')
+    assert look(tmp_path).sizes == [(40, 30)] and not recwarn.list

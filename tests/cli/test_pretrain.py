@@ -1,11 +1,15 @@
 """What `wamim pretrain` refuses before it looks at an image, and what it says."""
 
+import os
 import shlex
+import subprocess
 import sys
+from types import SimpleNamespace
 
 import cv2
 import pytest
 import torch
+from mmengine.config import Config
 
 from wamim_mm.cli import pretrain
 from wamim_mm.cli.pretrain import go_on, parse_args, refuse_other_files
@@ -83,6 +87,82 @@ def test_labelled_images_lack_those_of_a_class(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match=r"train/dogs' has no image, .* or remove it"):
         pretrain.plan(parse_args())
     assert not out.exists()
+
+
+@pytest.fixture
+def planned(tmp_path, monkeypatch):
+    """A work dir, as it is when the first step is about to be tried out, and what to call then."""
+    (tmp_path / 'data').mkdir()
+    for i in range(17):
+        cv2.imwrite(str(tmp_path / f'data/{i}.png'), torch.zeros(32, 32, 3).byte().numpy())
+    trial = SimpleNamespace(batch_size=8, seconds=0.01, parameters=1_000_000, memory=1)
+    monkeypatch.setattr('wamim_mm.evaluation.trial.try_steps', lambda *_: trial)
+
+    def call(*options):
+        given = ['--data', tmp_path / 'data', '--out', tmp_path / 'out', *options]
+        monkeypatch.setattr(sys, 'argv', ['wamim pretrain', *map(str, given)])
+        return pretrain.plan(parse_args())
+
+    return call
+
+
+def test_a_run_that_is_killed_before_it_trains_keeps_its_options(planned):
+    """Those of this start, and not those of one before."""
+    for ratio in (0.6, 0.7):
+        out = planned('--cfg-options', f'model.mask_ratio={ratio}')
+        whole = Config.fromfile(out / pretrain.FULL_CONFIG)
+        assert whole.model.mask_ratio == ratio
+        assert whole.train_cfg == Config.fromfile(out / pretrain.CONFIG).train_cfg
+
+
+def test_a_work_dir_in_use_keeps_its_config(planned, root, tmp_path):
+    out = planned()
+    before = (out / pretrain.CONFIG).read_text()
+    # This process has it now; another start is another process.
+    options = ['--data', tmp_path / 'data', '--out', out, '--epochs', '3']
+    code = 'from wamim_mm.cli.pretrain import main; main()'
+    done = subprocess.run(
+        [sys.executable, '-c', code, *map(str, options)],
+        env=dict(os.environ, PYTHONPATH=str(root)),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 2 and 'wait for its end, or choose another --out' in done.stderr
+    assert (out / pretrain.CONFIG).read_text() == before
+
+
+@pytest.mark.parametrize(('began', 'kept'), [(False, 'before'), (True, 'changed')])
+def test_a_resume_that_is_refused_changes_nothing(planned, monkeypatch, began, kept):
+    out = planned()
+    text = (out / pretrain.FULL_CONFIG).read_text()
+
+    def train(cfg, *_, hooks, **__):
+        (out / pretrain.FULL_CONFIG).write_text('changed')  # as the Runner does at first
+        hooks[0].began = began
+        raise ValueError('the checkpoint does not fit the model')
+
+    monkeypatch.setattr(pretrain, 'train', train)
+    monkeypatch.setattr(sys, 'argv', ['wamim pretrain', '--out', str(out), '--resume', '--debug'])
+    with pytest.raises(ValueError, match='does not fit'):
+        pretrain.main()
+    now = (out / pretrain.FULL_CONFIG).read_text()
+    assert now == dict(before=text, changed='changed')[kept]
+
+
+def test_the_scenes_of_a_run_that_was_moved(tmp_path):
+    def data(path):
+        cfg = Config(dict(custom_hooks=[dict(type='ProbeHook', data=str(path))]))
+        pretrain.use_own_scenes(cfg, tmp_path / 'run')
+        return cfg.custom_hooks[0].data
+
+    before = tmp_path / 'before/scenes'
+    assert data(before) == str(before)  # they are nowhere
+    (tmp_path / 'run/scenes').mkdir(parents=True)
+    assert data(before) == str(tmp_path / 'run/scenes')
+    assert data(tmp_path / 'gone/images') == str(tmp_path / 'gone/images')
+    before.mkdir(parents=True)
+    assert data(before) == str(before)
 
 
 @pytest.mark.parametrize(

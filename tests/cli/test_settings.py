@@ -103,6 +103,8 @@ def test_folders(tmp_path, monkeypatch):
         check_folder(str(tmp_path / 'file'), '--work-dir')
     with pytest.raises(ValueError, match=r"sub' cannot be made, since .*file' is a file"):
         check_folder(str(tmp_path / 'file' / 'sub'), '--out')
+    with pytest.raises(ValueError, match='its name is not UTF-8; give another: --out DIR'):
+        check_folder(os.fsdecode(os.fsencode(tmp_path) + b'/d\xe9'), '--out')
     monkeypatch.setattr(os, 'access', lambda *_: False)
     with pytest.raises(ValueError, match='cannot be written'):
         check_folder(str(tmp_path / 'new'), '--out')

@@ -29,6 +29,17 @@ def start(tmp_path, monkeypatch):
     return main
 
 
+def test_what_goes_on_with_a_run_that_was_resumed_by_name(start, monkeypatch):
+    """The same command again would go back to that checkpoint, and so never end."""
+    told = []
+    monkeypatch.setattr(train, 'train', lambda *_, resume_by, **__: told.append(resume_by))
+    for options in ((), ('--resume',), ('--resume', 'a.pth')):
+        with pytest.raises(IndexError):  # nothing was built
+            start(*options)
+    plain = 'the same command with --resume'
+    assert told == [plain, plain, f'{plain} alone, in place of --resume a.pth,']
+
+
 WEIGHTS = "load_from = 'weights.pth'"
 
 

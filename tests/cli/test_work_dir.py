@@ -65,6 +65,15 @@ def test_two_processes_and_a_death(root, tmp_path):
         first.communicate()
 
 
+def test_what_is_taken_is_taken_for_others_alone(root, tmp_path):
+    path = tmp_path / 'run'
+    claim_work_dir(str(path), False, True, '--out')
+    claim_work_dir(f'{tmp_path}/./run', False, True)
+    other = start(root, path)
+    _, said = other.communicate(timeout=60)
+    assert other.returncode == 1 and f'in use by process {os.getpid()} on ' in said
+
+
 def test_one_of_many_at_once(root, tmp_path):
     runs = [start(root, tmp_path) for _ in range(4)]
     try:
@@ -105,6 +114,8 @@ def test_places_that_cannot_be_written(tmp_path):
     for path in (tmp_path / 'file', tmp_path / 'file' / 'run'):
         with pytest.raises(ValueError, match=r'cannot be written: .*; choose another --work-dir'):
             claim_work_dir(str(path), False, True)
+    with pytest.raises(ValueError, match='choose another --out'):
+        claim_work_dir(str(tmp_path / 'file'), False, True, '--out')
 
 
 def _claim_without_locks(path, connection):

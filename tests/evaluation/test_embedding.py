@@ -215,6 +215,20 @@ def test_files(tmp_path):
     assert (np.float32([row[1:] for row in rows]) == vectors).all()
 
 
+@pytest.mark.parametrize('kind', ['npz', 'csv', 'parquet'])
+def test_a_disk_that_is_full_leaves_no_part_of_a_file(tmp_path, monkeypatch, kind):
+    if kind == 'parquet':
+        pytest.importorskip('pyarrow')
+
+    def full(*_):
+        raise OSError('No space left on device')
+
+    monkeypatch.setattr('wamim_mm.interop.saving.os.fsync', full)
+    with pytest.raises(OSError, match='No space left'):
+        save_embedding(['a'], np.zeros((1, 1), np.float32), tmp_path / f'e.{kind}')
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_names_that_are_no_utf8(tmp_path):
     names = [os.fsdecode(b'caf\xe9.jpg'), 'b.jpg']
     for kind in ('csv', 'npz'):

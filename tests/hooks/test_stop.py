@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
+from wamim_mm.cli.progress import Progress
 from wamim_mm.hooks.stop import StopHook, _validates_now
 from wamim_mm.launcher_notes import SAVED, SAVED_CODE
 
@@ -48,7 +50,7 @@ class Ends(Hook):
         self.ends.append(1)
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP])
 @pytest.mark.parametrize('at', [0, 4, 7])  # the first step, the last of an epoch, any
 def test_signals(tmp_path, monkeypatch, number, at):
     monkeypatch.setattr(Told, 'number', number)
@@ -156,6 +158,30 @@ def test_the_second_signal_ends_it_at_once(monkeypatch, number, launched, later,
     assert os.waitstatus_to_exitcode(status) == (-number if ends else 0)
 
 
+@pytest.mark.parametrize(('ignored', 'told'), [(False, 'SIGHUP'), (True, None)])
+def test_a_terminal_that_is_closed(monkeypatch, ignored, told):
+    """It may say so twice; under `nohup` nobody listens."""
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+        hook = StopHook()
+        hook.before_train(None)
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGHUP)
+        os._exit(0 if hook.reason == told else 1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+class Line(Hook):
+    """A progress line after every step."""
+
+    priority = 'LOW'
+
+    def after_train_iter(self, runner, *args, **kwargs):
+        Progress('training').show(0.5)
+
+
 def test_ctrl_c_that_ends_a_pipe_too(tmp_path, monkeypatch):
     """As in `tools/train.py ... 2>&1 | tee log`."""
     monkeypatch.setattr(Told, 'number', signal.SIGINT)
@@ -167,7 +193,8 @@ def test_ctrl_c_that_ends_a_pipe_too(tmp_path, monkeypatch):
             os.close(reading)
             os.dup2(writing, 1)
             os.dup2(writing, 2)
-            run(tmp_path, kind=Told, hooks=[dict(type='StopHook')])
+            sys.stdout = os.fdopen(1, 'w', closefd=False)
+            run(tmp_path, kind=Told, hooks=[dict(type='StopHook'), Line()])
         except SystemExit as stop:
             code = stop.code
         finally:

@@ -44,3 +44,18 @@ def test_links(tmp_path):
     }.items():
         os.symlink(target, tmp_path / name)
     assert listed(tmp_path) == ['b.jpg', 'link.jpg', 'x/a.jpg', 'y/c.jpg']
+
+
+def test_a_folder_that_cannot_be_read(tmp_path, monkeypatch):
+    """As the ``lost+found`` of a disk; root reads all of them."""
+    fill(tmp_path, 'a.jpg', 'lost+found/b.jpg')
+    scan = os.scandir
+
+    def closed(folder):
+        if str(folder).endswith('lost+found'):
+            raise PermissionError(13, 'Permission denied', str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(os, 'scandir', closed)
+    with pytest.raises(PermissionError, match=f"move it out of {tmp_path}: '.*lost.found'"):
+        listed(tmp_path)

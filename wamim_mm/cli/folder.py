@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -67,7 +68,9 @@ def look(images: str | Path, sampled: int = SAMPLED) -> Folder:
         paths = find_images(images)
         count = len(paths)
         some = paths if count <= sampled else random.Random(0).sample(paths, sampled)
-    with ThreadPoolExecutor(4 * usable_cores()) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(4 * usable_cores()) as pool:
+        # Pillow's, about images that are large, and that training takes.
+        warnings.simplefilter('ignore')
         sizes = list(pool.map(_size, some))
     names = [path.name if isinstance(path, Path) else path for path in some]
     unreadable = [name for name, size in zip(names, sizes, strict=True) if size is None]

@@ -15,7 +15,7 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..image_files import is_shards
 from ..interop.cores import usable_cores
@@ -36,7 +36,10 @@ from .settings import (
 )
 from .train import add_max_bad_share, train
 from .visualizers import add_backends, add_log_to
-from .work_dir import last_checkpoint, refuse_other_run
+from .work_dir import claim_work_dir, last_checkpoint, refuse_other_run
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 #: The config in the work dir, the same with all that it inherits, and the exported encoder.
 CONFIG, FULL_CONFIG, ENCODER = 'config.py', 'full_config.py', 'backbone.safetensors'
@@ -52,6 +55,8 @@ CPU_HOURS = 1.0
 CHECKPOINTS = 3
 #: Of a run, and the fewest steps between two. The encoder is probed as often.
 PICTURES, LEAST_PICTURE_INTERVAL = 10, 50
+#: In the work dir, for such runs.
+OWN_SCENES = 'scenes'
 #: Without labels, runs from so many seconds on are probed on so many scenes, a third to score.
 PROBED_SECONDS, SCENES = 1200, 900
 
@@ -139,17 +144,26 @@ def main() -> None:
             local_rank=0,
         )
     )
+    use_own_scenes(given, out)
     add_backends(given, args.log_to)
     # MMEngine writes what it trains with, all of it, beside the short config that was read.
     cfg = type(given)(given._cfg_dict, cfg_text=given.text, filename=str(out / FULL_CONFIG))
-    train(
-        cfg,
-        'auto' if args.resume else None,
-        amp='auto' if torch.cuda.is_available() else None,
-        max_bad_share=args.max_bad_share,
-        hooks=[ProgressHook()],
-        resume_by=go_on(out),
-    )
+    before = (out / FULL_CONFIG).read_bytes() if full else None
+    progress = ProgressHook()
+    try:
+        train(
+            cfg,
+            'auto' if args.resume else None,
+            amp='auto' if torch.cuda.is_available() else None,
+            max_bad_share=args.max_bad_share,
+            hooks=[progress],
+            resume_by=go_on(out),
+        )
+    except BaseException:
+        # A run that is refused goes on, the next time, with what it had before.
+        if before is not None and not progress.began:
+            write_whole(out / FULL_CONFIG, lambda file: file.write(before))
+        raise
     finish(out, cfg.data_root)
 
 
@@ -235,7 +249,7 @@ def plan(args: argparse.Namespace) -> Path:
         f'{epochs} {"epoch" if epochs == 1 else "epochs"}: {seen}'
         + (f'; so many fit an hour without a GPU, --epochs {worth} would be better' if cut else ''),
     )
-    scenes = None if args.probe or seconds < PROBED_SECONDS else out.resolve() / 'scenes'
+    scenes = None if args.probe or seconds < PROBED_SECONDS else out.resolve() / OWN_SCENES
     reads = loading_step(train_pipeline(wanted))
     if scenes and ('value_range' in reads or reads.get('color_type') == 'unchanged'):
         scenes = None
@@ -244,15 +258,28 @@ def plan(args: argparse.Namespace) -> Path:
     if probe is not None:
         kind = 'built-in scenes' if scenes else 'images'
         say(f'the encoder is probed on {kind} in {probe}, in at most a twentieth of the time')
-    out.mkdir(parents=True, exist_ok=True)
+    claim_work_dir(str(out), False, True, '--out')
     if scenes is not None:
         from ..data.scenes import make_scenes
 
         make_scenes(scenes, SCENES, max(32, size), val_fraction=1 / 3)
     choice = choice._replace(recipe=recipe, steps=steps, probe=probe)
-    text = config_text(choice).encode()
-    write_whole(out / CONFIG, lambda file: file.write(text))
+    text = config_text(choice)
+    whole = Config.fromstring(text, '.py')
+    merge_options(whole, args.cfg_options)
+    # The full one first: from the moment that the other is there, --resume takes what it says.
+    write_whole(out / FULL_CONFIG, lambda file: file.write(whole.pretty_text.encode()))
+    write_whole(out / CONFIG, lambda file: file.write(text.encode()))
     return out
+
+
+def use_own_scenes(cfg: Config, out: Path) -> None:
+    """Let a run whose work dir was moved probe its encoder on the scenes that are there now."""
+    for hook in cfg.get('custom_hooks') or ():
+        if hook.get('type') == 'ProbeHook' and not Path(hook['data']).exists():
+            moved = out.resolve() / OWN_SCENES
+            if Path(hook['data']).name == OWN_SCENES and moved.is_dir():
+                hook['data'] = str(moved)
 
 
 def go_on(out: Path) -> str:

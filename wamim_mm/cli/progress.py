@@ -1,5 +1,6 @@
 """A progress line with the time left. Uses nothing but the standard library."""
 
+import os
 import sys
 import time
 
@@ -41,10 +42,18 @@ class Progress:
         self._write(f'{self.label:<34} {clock(time.time() - self.started):>6}  {result}', last=True)
 
     def _write(self, line: str, last: bool) -> None:
-        if sys.stdout.isatty():
-            print(f'\r{line:<110}', end='\n' if last else '', flush=True)
-        else:
-            print(line.rstrip(), flush=True)
+        text = (
+            f'\r{line:<110}' + ('\n' if last else '')
+            if sys.stdout.isatty()
+            else line.rstrip() + '\n'
+        )
+        try:
+            print(text, end='', flush=True)
+        except OSError:
+            # The terminal is closed, or Ctrl-C has ended the `tee` behind it: work goes on, unseen.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
 
 
 def clock(seconds: float) -> str:

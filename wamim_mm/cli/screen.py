@@ -60,12 +60,14 @@ class ProgressHook(Hook):
 
     def __init__(self) -> None:
         self._means: dict[str, float] = {}
+        self.began = False
 
     def before_train(self, runner: Runner) -> None:
         """Keep what belongs to single steps from the screen; the log file has it."""
         for handler in runner.logger.handlers:
             if not isinstance(handler, logging.FileHandler):
                 handler.addFilter(_is_no_step)
+        self.began = True
         self._progress = Progress('pre-training')
         self._before = time.perf_counter()
 

@@ -97,6 +97,13 @@ def check_folder(folder: str, option: str) -> None:
     if '://' in folder:
         return
     path = Path(folder).absolute()
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        # OpenCV, which writes the pictures of a run, ends the process at such a name.
+        raise ValueError(
+            f'{option} {str(path)!r}: its name is not UTF-8; give another: {option} DIR'
+        ) from None
     there = existing_part(path)
     if not there.is_dir():
         what = 'is a file' if there == path else f'cannot be made, since {str(there)!r} is a file'

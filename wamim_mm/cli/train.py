@@ -76,6 +76,9 @@ def main() -> None:
             raise ValueError(f'{args.config} has no auto_scale_lr.base_batch_size to scale from')
         cfg.auto_scale_lr.enable = True
     add_backends(cfg, args.log_to)
+    resume_by = 'the same command with --resume'
+    if args.resume not in (None, 'auto'):
+        resume_by += f' alone, in place of --resume {args.resume},'
     train(
         cfg,
         args.resume,
@@ -83,6 +86,7 @@ def main() -> None:
         amp=args.amp,
         max_bad_share=args.max_bad_share,
         max_hours=args.max_hours,
+        resume_by=resume_by,
     )
 
 

@@ -11,27 +11,35 @@ from pathlib import Path
 from ..launcher_notes import BEGUN, SAVED
 
 LOCK = 'train.lock'
+#: The work dirs of this process.
+_taken: set[str] = set()
 
 
-def claim_work_dir(path: str, resume: bool, first: bool) -> None:
+def claim_work_dir(path: str, resume: bool, first: bool, option: str = '--work-dir') -> None:
     """Take a work dir for as long as this process lives.
 
-    The kernel gives it back however the process ends, so that nothing is left to clean up.
+    The kernel gives it back however the process ends, so that nothing is left to clean up. What
+    this process has taken it may take again.
 
     Args:
         path: The work dir; created if it is not there.
         resume: Whether the run that it holds goes on.
         first: Whether this is the first process of a run. It alone takes the lock. Where that
             fails it ends, and the launcher ends the others with it.
+        option: What names the work dir, for messages.
 
     Raises:
         ValueError: The work dir cannot be written, is another run's now, or holds a run that does
             not go on.
     """
     if not resume:
-        refuse_other_run(path, 'go on with it by --resume, or choose another --work-dir')
-    if first:
-        _lock(path)
+        refuse_other_run(path, f'go on with it by --resume, or choose another {option}')
+    if first and os.path.realpath(path) not in _taken:
+        try:
+            _lock(path)
+        except ValueError as error:
+            raise ValueError(f'{error} choose another {option}') from error
+        _taken.add(os.path.realpath(path))
 
 
 def refuse_other_run(path: str, fix: str) -> None:
@@ -96,20 +104,18 @@ def _run_in(work_dir: Path) -> str | None:
 
 
 def _lock(path: str) -> None:
+    """Take it, or raise ValueError, whose message ends before what else to choose."""
     try:
         os.makedirs(path, exist_ok=True)
         file = Path(path, LOCK).open('a+')  # noqa: SIM115 (for as long as the process lives)
     except OSError as error:
-        raise ValueError(
-            f'work dir {path!r} cannot be written: {error.strerror}; choose another --work-dir'
-        ) from error
+        raise ValueError(f'work dir {path!r} cannot be written: {error.strerror};') from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.seek(0)
         raise ValueError(
-            f'{path} is in use by {file.read().strip() or "another process"}; wait for its end, or '
-            'choose another --work-dir'
+            f'{path} is in use by {file.read().strip() or "another process"}; wait for its end, or'
         ) from None
     except OSError as error:
         print(
@@ -124,3 +130,4 @@ def _lock(path: str) -> None:
     # The loader's workers would keep the lock when this process is killed. This also keeps the file
     # open here.
     os.register_at_fork(after_in_child=file.close)
+    os.register_at_fork(after_in_child=_taken.clear)

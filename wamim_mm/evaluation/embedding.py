@@ -1,9 +1,11 @@
 """A vector for each image: the mean of a frozen encoder's last feature map."""
 
 import csv
+import functools
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +22,7 @@ from ..data.bad_files import BadImage
 from ..data.format_checks import check_channels
 from ..data.images import centre_crop_pipeline, train_pipeline
 from ..interop.cores import usable_cores
+from ..interop.saving import write_whole
 from ..models.features import feature_maps
 from .linear_probe import build_encoder
 from .models import input_size, load_encoder
@@ -164,15 +167,9 @@ def save_embedding(names: Sequence[str], vectors: np.ndarray, out: Path) -> None
     out.parent.mkdir(parents=True, exist_ok=True)
     suffix = out.suffix.lower()
     if suffix == '.npz':
-        with out.open('wb') as file:
-            np.savez(file, names=np.array(names), vectors=vectors)
+        write_whole(out, lambda file: np.savez(file, names=np.array(names), vectors=vectors))
     elif suffix == '.csv':
-        with out.open('w', newline='', encoding='utf-8', errors='surrogateescape') as file:
-            rows = csv.writer(file)
-            rows.writerow(['name', *(f'x{i}' for i in range(vectors.shape[1]))])
-            rows.writerows(
-                [name, *map(repr, row)] for name, row in zip(names, vectors.tolist(), strict=True)
-            )
+        write_whole(out, functools.partial(_write_csv, names, vectors))
     else:
         import pyarrow
         from pyarrow import parquet
@@ -180,7 +177,17 @@ def save_embedding(names: Sequence[str], vectors: np.ndarray, out: Path) -> None
         # Names of files that are no UTF-8 have characters that it refuses.
         shown = [name.encode(errors='backslashreplace').decode() for name in names]
         columns = dict(name=pyarrow.array(shown), vector=pyarrow.array(list(vectors)))
-        parquet.write_table(pyarrow.table(columns), out)
+        write_whole(out, lambda file: parquet.write_table(pyarrow.table(columns), file))
+
+
+def _write_csv(names: Sequence[str], vectors: np.ndarray, file: BinaryIO) -> None:
+    lines = io.TextIOWrapper(file, 'utf-8', errors='surrogateescape', newline='')
+    rows = csv.writer(lines)
+    rows.writerow(['name', *(f'x{i}' for i in range(vectors.shape[1]))])
+    rows.writerows(
+        [name, *map(repr, row)] for name, row in zip(names, vectors.tolist(), strict=True)
+    )
+    lines.detach()  # it flushes, and the file stays open
 
 
 def nearest(vectors: np.ndarray, queries: Sequence[int], count: int) -> np.ndarray:

@@ -32,12 +32,13 @@ END, AGAIN = 1, 2  # what a run was told; the greater one counts
 
 @HOOKS.register_module()
 class StopHook(Hook):
-    """Stop after the step at SIGTERM, SIGUSR1 or the first Ctrl-C, or when the time is up.
+    """Stop after the step at SIGTERM, SIGUSR1, SIGHUP or the first Ctrl-C, or when the time is up.
 
     ``interrupted.pth`` is written to the work dir, and the process ends with exit code 75. At the
-    second signal it ends at once. Several processes stop after the same step, within ten. After the
-    last step of an epoch it saves, and stops after a step of the next: the epoch's validation
-    belongs to it. A run that was told in its last steps ends as always.
+    second signal it ends at once, but for SIGHUP: a terminal that is closed may send several. A run
+    under ``nohup`` does not listen to it. Several processes stop after the same step, within ten.
+    After the last step of an epoch it saves, and stops after a step of the next: the epoch's
+    validation belongs to it. A run that was told in its last steps ends as always.
 
     Args:
         max_hours: Hours of training; None for no limit.
@@ -66,7 +67,11 @@ class StopHook(Hook):
         """Listen to the signals, and start the clock."""
         self._started = time.monotonic()
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._listen) for number in SIGNALS}
+            self._before = {
+                number: signal.signal(number, self._listen)
+                for number in SIGNALS
+                if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
+            }
 
     def after_train(self, runner: Runner) -> None:
         """Listen no longer."""
@@ -84,7 +89,7 @@ class StopHook(Hook):
                 # Printing might be what was interrupted, and Ctrl-C ends a `tee` behind it too.
                 with contextlib.suppress(OSError):
                     os.write(2, text.encode())
-        elif now - self._first_signal > SAME or not _is_launched():
+        elif number != signal.SIGHUP and (now - self._first_signal > SAME or not _is_launched()):
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 

@@ -18,7 +18,7 @@ from multiprocessing.queues import Queue
 from typing import Any, NoReturn
 
 #: What tells a run to stop, see `hooks.stop`.
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
 
 
 def install() -> None:

@@ -21,6 +21,14 @@ def walk(folder: str | os.PathLike) -> Iterator[os.DirEntry]:
     Raises:
         OSError: A folder cannot be read.
     """
+    try:
+        yield from _walk(folder)
+    except PermissionError as error:
+        text = f'{error.strerror}; make this folder readable, or move it out of {folder}'
+        raise PermissionError(error.errno, text, error.filename) from None
+
+
+def _walk(folder: str | os.PathLike) -> Iterator[os.DirEntry]:
     seen, waiting = set(), [os.fspath(folder)]
     while waiting:
         here = waiting.pop()
