@@ -275,11 +275,11 @@ def plan(args: argparse.Namespace) -> Path:
 
 def use_own_scenes(cfg: Config, out: Path) -> None:
     """Let a run whose work dir was moved probe its encoder on the scenes that are there now."""
+    here = out.resolve() / OWN_SCENES
     for hook in cfg.get('custom_hooks') or ():
-        if hook.get('type') == 'ProbeHook' and not Path(hook['data']).exists():
-            moved = out.resolve() / OWN_SCENES
-            if Path(hook['data']).name == OWN_SCENES and moved.is_dir():
-                hook['data'] = str(moved)
+        data = Path(hook['data']) if hook.get('type') == 'ProbeHook' else here
+        if data.name == OWN_SCENES and not data.exists() and here.is_dir():
+            hook['data'] = str(here)
 
 
 def go_on(out: Path) -> str:

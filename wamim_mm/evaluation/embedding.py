@@ -164,7 +164,6 @@ def save_embedding(names: Sequence[str], vectors: np.ndarray, out: Path) -> None
     Raises:
         ImportError: pyarrow is not installed, for ``.parquet``.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
     suffix = out.suffix.lower()
     if suffix == '.npz':
         write_whole(out, lambda file: np.savez(file, names=np.array(names), vectors=vectors))
