@@ -24,25 +24,6 @@ ONE_SEED = {
     ),
     'swin': ('study/wamim-subband_swin', 'study/pixels_swin', 'study/mfm_swin'),
 }
-# What is another method but for one thing, and takes its learning rate.
-SAME_RATE = {
-    **dict.fromkeys(
-        ('study/wamim-subband_vit', 'study/pixels_vit', 'study/pixels-subband_vit'),
-        'study/wamim_vit',
-    ),
-    'study/wamim-one-level_vit': 'study/wamim_vit',
-    'study/mae-light_vit': 'study/mae_vit',
-    **dict.fromkeys(('study/wamim-subband_swin', 'study/pixels_swin'), 'study/wamim_swin'),
-}
-# MFM as published, for whose lengths there is a part of its own.
-PUBLISHED_MFM = ('study/mfm_vit', 'study/mfm_resnet')
-# The one change with which MFM's ViT learned in an epoch, for longer.
-LEARNING_MFM = 'study/mfm/init-mae_vit'
-RANDOM = {'vit': 'random_vit', 'swin': 'random_swin', 'resnet': 'random_resnet'}
-# Of transfer: what pre-trains the encoder, and what it is used for.
-SOURCES = ('wamim', 'mae')
-TRANSFER_TASKS = ('upernet', 'mask-rcnn')
-ABLATION_EPOCHS = 1
 # What could bring the headline's ratio down, for the length at which MAE has caught up.
 LONG_EPOCHS = 4
 LONG_ABLATIONS = {
@@ -54,6 +35,26 @@ LONG_ABLATIONS = {
     ),
     'swin': (),
 }
+# What is another method but for one thing, and takes its learning rate.
+SAME_RATE = {
+    **dict.fromkeys(
+        ('study/wamim-subband_vit', 'study/pixels_vit', 'study/pixels-subband_vit'),
+        'study/wamim_vit',
+    ),
+    'study/wamim-one-level_vit': 'study/wamim_vit',
+    'study/mae-light_vit': 'study/mae_vit',
+    **dict.fromkeys(('study/wamim-subband_swin', 'study/pixels_swin'), 'study/wamim_swin'),
+    **dict.fromkeys(LONG_ABLATIONS['vit'], 'study/wamim_vit'),
+}
+# MFM as published, for whose lengths there is a part of its own.
+PUBLISHED_MFM = ('study/mfm_vit', 'study/mfm_resnet')
+# The one change with which MFM's ViT learned in an epoch, for longer.
+LEARNING_MFM = 'study/mfm/init-mae_vit'
+RANDOM = {'vit': 'random_vit', 'swin': 'random_swin', 'resnet': 'random_resnet'}
+# Of transfer: what pre-trains the encoder, and what it is used for.
+SOURCES = ('wamim', 'mae')
+TRANSFER_TASKS = ('upernet', 'mask-rcnn')
+ABLATION_EPOCHS = 1
 # Of the second data set: the configs of configs/study/scenes without their ending.
 SCENE_RUNS = ('wamim_vit', 'norm_subband_vit', 'wavelet_db2_vit', 'ratio_60_vit')
 # Of small data: how many images there are.

@@ -100,7 +100,7 @@ def tuned(found: Found) -> str:
 def accuracies(found: Found, encoder: str) -> str:
     """Every score of every method and length."""
     rows = []
-    for config in (RANDOM[encoder], *methods(encoder)):
+    for config in (RANDOM[encoder], *methods(encoder), *LONG_ABLATIONS[encoder]):
         for epochs in (0,) if config in RANDOM.values() else found.budget.epochs:
             cells = [mean(found.scores(config, epochs, score)) for score in SCORES]
             if set(cells) != {'-'}:
@@ -140,12 +140,12 @@ def reached(curve: list[tuple[float, list[float]]], goal: float) -> tuple[float,
     return None
 
 
-def ratio(found: Found, encoder: str, rival: str, score: str) -> str:
-    """At what share of a rival's cost WaMIM reaches its final score.
+def ratio(found: Found, encoder: str, rival: str, score: str, own: str | None = None) -> str:
+    """At what share of a rival's cost WaMIM, or a variant of it, reaches its final score.
 
     That is of the longest run of both; for the lowest and the highest of its seeds as well.
     """
-    own = CONTENDER[encoder]
+    own = own or CONTENDER[encoder]
     both = [
         epochs
         for epochs in found.budget.epochs
@@ -166,7 +166,8 @@ def ratio(found: Found, encoder: str, rival: str, score: str) -> str:
         seeds = 'one seed'
     else:
         lowest, highest = (share(reached(ours, pick(goals))) for pick in (min, max))
-        seeds = f'its {len(goals)} seeds: {lowest} to {highest}'
+        span = lowest if lowest == highest else f'{lowest} to {highest}'
+        seeds = f'its {len(goals)} seeds: {span}'
     hit = reached(ours, goal)
     shown = '' if hit is None else f'{hit[0]:.1f} of {cost:.1f} minutes; '
     return (
@@ -184,6 +185,14 @@ def ratios(found: Found) -> str:
         for encoder, title in ENCODERS.items()
         for rival in methods(encoder)
         if rival != CONTENDER[encoder]
+    ]
+    rows += [
+        [
+            f'{title}: {name(HEADLINE[encoder][1])}, by {name(own)}',
+            *(ratio(found, encoder, HEADLINE[encoder][1], score, own) for score in CHARTED),
+        ]
+        for encoder, title in ENCODERS.items()
+        for own in LONG_ABLATIONS[encoder]
     ]
     return table(['share of the cost of', *(SCORES[score] for score in CHARTED)], rows)
 
