@@ -11,7 +11,7 @@ from wamim_mm.cli.curves import as_png, pyplot
 
 from . import records
 from .found import CHARTED, ENCODERS, SCORES, Found, methods, name
-from .plan import ABLATION_EPOCHS, BUDGETS, HEADLINE, LONG_EPOCHS, RANDOM
+from .plan import ABLATION_EPOCHS, BUDGETS, HEADLINE, LONG_ABLATIONS, LONG_EPOCHS, RANDOM
 from .tables import (
     ablation_rows,
     accuracies,
@@ -33,10 +33,14 @@ START, END = '<!-- outcome -->\n', '<!-- end -->\n'
 
 
 def chart(found: Found, encoder: str) -> bytes | None:
-    """Accuracy against cost, a panel for each charted score that was measured; None for none."""
+    """Accuracy against cost, a panel for each charted score that was measured; None for none.
+
+    Variants of WaMIM are charted where they were fine-tuned after several lengths.
+    """
+    variants = [c for c in LONG_ABLATIONS[encoder] if len(found.curve(c, 'finetuned')) > 1]
+    charted = [*methods(encoder), *variants]
     curves = {
-        score: {c: curve for c in methods(encoder) if (curve := found.curve(c, score))}
-        for score in CHARTED
+        score: {c: curve for c in charted if (curve := found.curve(c, score))} for score in CHARTED
     }
     measured = {score: found_curves for score, found_curves in curves.items() if found_curves}
     if not measured:
@@ -54,7 +58,7 @@ def chart(found: Found, encoder: str) -> bytes | None:
                 means,
                 yerr=[[m - min(s) for m, s in pairs], [max(s) - m for m, s in pairs]],
                 label=name(config),
-                color=f'C{methods(encoder).index(config)}',
+                color=f'C{charted.index(config)}',
                 linewidth=2 if first else 1,
                 linestyle='-' if first else '--',
                 marker='o',

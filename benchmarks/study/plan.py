@@ -35,6 +35,11 @@ LONG_ABLATIONS = {
     ),
     'swin': (),
 }
+# What did better than WaMIM with the first seed, with all of them: lengths.
+REPEATED = {
+    'vit': {'ablation/cifar10/decoder_dim-32_vit': (2, LONG_EPOCHS)},
+    'swin': {'study/wamim-subband_swin': (1, 2)},
+}
 # What is another method but for one thing, and takes its learning rate.
 SAME_RATE = {
     **dict.fromkeys(
@@ -400,6 +405,9 @@ def ablations(budget: Budget, tried: dict[str, dict]) -> Iterator[Task]:
             yield run
             for validates in (True, False):
                 yield Finetuning(run, 0.1, FINETUNING[0.1], validates)
+    for encoder, repeated in REPEATED.items():
+        for config, lengths in repeated.items():
+            yield from compared(encoder, [config], lengths, SEEDS, budget, tried)
 
 
 def small(budget: Budget, tried: dict[str, dict]) -> Iterator[Task]:

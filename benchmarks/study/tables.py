@@ -17,6 +17,7 @@ from .plan import (
     PARTS,
     PUBLISHED_MFM,
     RANDOM,
+    REPEATED,
     SAME_RATE,
     SCENE_RUNS,
     SEEDS,
@@ -192,7 +193,7 @@ def ratios(found: Found) -> str:
             *(ratio(found, encoder, HEADLINE[encoder][1], score, own) for score in CHARTED),
         ]
         for encoder, title in ENCODERS.items()
-        for own in LONG_ABLATIONS[encoder]
+        for own in dict.fromkeys((*LONG_ABLATIONS[encoder], *REPEATED[encoder]))
     ]
     return table(['share of the cost of', *(SCORES[score] for score in CHARTED)], rows)
 

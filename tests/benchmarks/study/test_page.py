@@ -22,8 +22,8 @@ def test_the_page_follows_from_the_records():
 def test_the_texts_say_what_the_records_say():
     found = Found(BUDGET, records.RESULTS)
 
-    def ratio(encoder, rival, score):
-        return re.search(r'\*\*([\d.]+)\*\*', tables.ratio(found, encoder, rival, score))[1]
+    def ratio(encoder, rival, score, own=None):
+        return re.search(r'\*\*([\d.]+)\*\*', tables.ratio(found, encoder, rival, score, own))[1]
 
     ours, mae = 'study/wamim_vit', 'study/mae_vit'
     ends = [f'{mean(found.scores(config, 4, "finetuned")):.1f}' for config in (ours, mae)]
@@ -68,6 +68,11 @@ def test_the_texts_say_what_the_records_say():
     assert re.search(words, text)[1] == ratio('vit', 'study/mae-light_vit', 'finetuned')
     words = r"reaches SimMIM's one epoch at ([\d.]+) of its cost"
     assert re.search(words, text)[1] == ratio('swin', 'study/simmim_swin', 'finetuned')
+    for encoder, rival, variant, words in (
+        ('vit', mae, 'ablation/cifar10/decoder_dim-32_vit', r'% is reached at ([\d.]+) of its cost'),
+        ('swin', 'study/simmim_swin', 'study/wamim-subband_swin', r'by subband at ([\d.]+): '),
+    ):
+        assert re.search(words, text)[1] == ratio(encoder, rival, 'finetuned', variant)
 
 
 def test_the_bands_follow_from_the_records():
@@ -185,6 +190,19 @@ def test_a_variant_against_the_rival(results):
         'at most 0.25 to 0.26; in the end 52.0 against 46.0 % after 4 epochs) |'
     ) in tables.ratios(found)
     assert '| decoder_dim-32 | 4 | 5.2 | 52.0 | - | - | - | - |' in tables.accuracies(found, 'vit')
+
+
+def test_what_is_repeated_with_all_seeds(results):
+    tried = records.current(results / 'cpu.jsonl')
+    planned = {task.key for task in plan.ablations(BUDGET, tried)}
+    runs = [
+        Run('ablation/cifar10/decoder_dim-32_vit', epochs, 1e-3, seed)
+        for epochs in (2, 4)
+        for seed in (0, 1, 2)
+    ]
+    assert {task.key for run in runs for task in (run, Finetuning(run, 0.1, 5))} <= planned
+    # No rate is chosen for the Swin yet.
+    assert not any('wamim-subband_swin' in key for key in planned)
 
 
 def test_changes_that_are_run_for_longer(results):
