@@ -69,7 +69,7 @@ def test_the_texts_say_what_the_records_say():
     words = r"reaches SimMIM's one epoch at ([\d.]+) of its cost"
     assert re.search(words, text)[1] == ratio('swin', 'study/simmim_swin', 'finetuned')
     for encoder, rival, variant, words in (
-        ('vit', mae, 'ablation/cifar10/decoder_dim-32_vit', r'% is reached at ([\d.]+) of its cost'),
+        ('vit', mae, 'ablation/cifar10/decoder_dim-32_vit', r'is reached at ([\d.]+) of its cost'),
         ('swin', 'study/simmim_swin', 'study/wamim-subband_swin', r'by subband at ([\d.]+): '),
     ):
         assert re.search(words, text)[1] == ratio(encoder, rival, 'finetuned', variant)
