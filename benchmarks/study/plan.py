@@ -49,7 +49,6 @@ SAME_RATE = {
     'study/wamim-one-level_vit': 'study/wamim_vit',
     'study/mae-light_vit': 'study/mae_vit',
     **dict.fromkeys(('study/wamim-subband_swin', 'study/pixels_swin'), 'study/wamim_swin'),
-    **dict.fromkeys(LONG_ABLATIONS['vit'], 'study/wamim_vit'),
 }
 # MFM as published, for whose lengths there is a part of its own.
 PUBLISHED_MFM = ('study/mfm_vit', 'study/mfm_resnet')
@@ -295,13 +294,23 @@ def configs_by_hash() -> dict[str, str]:
     return {str(config_hash(name)): name for name in names if '_base_' not in name}
 
 
+def rated_as(config: str) -> str:
+    """The method whose learning rate a config takes: its own where it is tuned."""
+    variants = {
+        variant: HEADLINE[encoder][0]
+        for encoder, configs in LONG_ABLATIONS.items()
+        for variant in configs
+    }
+    return (SAME_RATE | variants).get(config, config)
+
+
 def tuning(config: str, budget: Budget) -> list[Task]:
     """What chooses a learning rate: the shortest pre-training, fine-tuned with a tenth of labels.
 
     The part of MFM asks what a probe sees, of a ResNet too, which is chosen by the probe. Nothing
     is tried for what takes another method's rate.
     """
-    if config in SAME_RATE:
+    if rated_as(config) != config:
         return []
     found = [Run(config, budget.epochs[0], lr, SEEDS[0]) for lr in budget.lrs]
     if config.endswith('_resnet'):
@@ -317,7 +326,7 @@ def chosen_lr(config: str, budget: Budget, tried: dict[str, dict]) -> float | No
     Returns:
         None until all were tried, and where all failed.
     """
-    config = SAME_RATE.get(config, config)
+    config = rated_as(config)
     found = [tried.get(task.key) for task in tuning(config, budget)]
     if None in found:
         return None
