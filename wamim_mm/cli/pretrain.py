@@ -276,9 +276,10 @@ def plan(args: argparse.Namespace) -> Path:
 def use_own_scenes(cfg: Config, out: Path) -> None:
     """Let a run whose work dir was moved probe its encoder on the scenes that are there now."""
     here = out.resolve() / OWN_SCENES
-    for hook in cfg.get('custom_hooks') or ():
-        data = Path(hook['data']) if hook.get('type') == 'ProbeHook' else here
-        if data.name == OWN_SCENES and not data.exists() and here.is_dir():
+    probes = [hook for hook in cfg.get('custom_hooks') or () if hook.get('type') == 'ProbeHook']
+    for hook in probes if here.is_dir() else ():
+        data = Path(hook['data'])
+        if data.name == OWN_SCENES and not data.exists():
             hook['data'] = str(here)
 
 
