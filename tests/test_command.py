@@ -10,6 +10,8 @@ import pytest
 
 from wamim_mm.__main__ import COMMANDS, main, usage
 
+from .mistakes import HEAVY
+
 
 def run(*arguments):
     command = [sys.executable, '-m', 'wamim_mm', *arguments]
@@ -20,6 +22,19 @@ def run(*arguments):
 def test_each_command_calls_itself_by_its_word(word):
     done = run(word, '--help')
     assert done.returncode == 0 and done.stdout.startswith(f'usage: wamim {word} ')
+
+
+@pytest.mark.parametrize('word', COMMANDS)
+def test_help_waits_for_no_library(word):
+    code = (
+        'import atexit, sys\n'
+        'from wamim_mm.__main__ import main\n'
+        f'atexit.register(lambda: print([name for name in {HEAVY} if name in sys.modules]))\n'
+        f'sys.argv = ["wamim", "{word}", "--help"]\n'
+        'main()\n'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.splitlines()[-1] == '[]'
 
 
 def test_mistakes_name_the_command(tmp_path):
