@@ -94,8 +94,13 @@ log_level = 'ERROR'
 
 @pytest.mark.parametrize(
     'imports',
-    ['import wamim_mm', 'import mmpretrain\nimport wamim_mm', 'import mmengine.runner'],
-    ids=['first', 'after mmpretrain', 'by custom_imports'],
+    [
+        pytest.param('import wamim_mm', id='first'),
+        pytest.param('import mmengine.runner', id='by custom_imports'),
+        pytest.param(
+            'import mmpretrain\nimport wamim_mm', id='after mmpretrain', marks=pytest.mark.slow
+        ),
+    ],
 )
 def test_a_script_of_ones_own(imports, tmp_path):
     """With MMEngine's Runner and not ours, in a folder that knows nothing of the repository."""
@@ -161,8 +166,8 @@ def test_what_was_put_off_is_there_when_asked_for():
 @pytest.mark.parametrize(
     'first',
     [
-        'mmdet.models',
         'mmpretrain',
+        pytest.param('mmdet.models', marks=pytest.mark.slow),
         pytest.param('mmdet', marks=pytest.mark.slow),
         pytest.param('mmdet.registry', marks=pytest.mark.slow),
     ],

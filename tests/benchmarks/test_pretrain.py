@@ -149,6 +149,7 @@ def test_part_timer():
     assert timer.seconds['other'] < 0.02
 
 
+@pytest.mark.slow
 def test_command(small, tmp_path, capsys, monkeypatch):
     """A method that fails and one that does not exist do not keep the others from finishing."""
     monkeypatch.setitem(SMALL['mfm']['vit-b'], 'backbone.arch', 'no such arch')

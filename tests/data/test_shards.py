@@ -719,6 +719,7 @@ def read_in_two(rank, folder, shards):
     Path(folder, f'{rank}.txt').write_text(repr(found))
 
 
+@pytest.mark.slow
 def test_an_index_may_take_longer_than_a_collective(packed, tmp_path):
     for file in packed.glob(f'*{INDEX}'):
         file.unlink()

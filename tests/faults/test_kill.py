@@ -26,7 +26,7 @@ class Forked:
         self.process.join()
 
 
-@pytest.mark.parametrize('by_epoch', [True, False])
+@pytest.mark.parametrize('by_epoch', [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_it_ends_as_if_it_had_not_been_killed(tmp_path, by_epoch):
     make_scenes(tmp_path / 'scenes', 60, size=128, val_fraction=0.2)
     found, done = [], {}

@@ -7,6 +7,7 @@ from wamim_mm.demo.scenes import make_scenes
 from .machines import lost, missing, network
 
 
+@pytest.mark.slow
 @pytest.mark.machines
 def test_a_machine_that_is_cut_off_is_named(tmp_path):
     if why := missing():

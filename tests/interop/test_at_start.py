@@ -67,7 +67,7 @@ def test_the_installed_files_are_these():
         assert (installed / file.name).read_text() == file.read_text()
 
 
-@pytest.mark.parametrize('tool', ['train', 'test'])
+@pytest.mark.parametrize('tool', ['train', pytest.param('test', marks=pytest.mark.slow)])
 @pytest.mark.parametrize('library', ['mmpretrain', 'mmdet', 'mmseg'])
 def test_their_own_tools_start(library, tool):
     module = pytest.importorskip(library)
