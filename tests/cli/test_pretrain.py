@@ -170,6 +170,8 @@ def test_the_scenes_of_a_run_that_was_moved(tmp_path):
     [
         ('train_dataloader.batch_size=0', 'batch_size must be a number from 1 on'),
         ('train_dataloader.batch_size=64', '17 images do not fill one batch'),
+        ('train_cfg.max_epochs=0', 'max_epochs=0: must be a whole number above 0'),
+        ('optim_wrapper.clip_grad.max_norm=-3', 'max_norm must be above 0, got -3'),
         ('model.mask_ratio=1.0', 'mask_ratio must be between 0 and 1'),
         ('model.target_generator.wavelet=db99', "unknown wavelet 'db99'"),
         ('model.mask_ratoi=0.5', 'did you mean model.mask_ratio'),

@@ -1,5 +1,6 @@
 """Settings that contradict each other or the machine."""
 
+import math
 import os
 import re
 from pathlib import Path
@@ -14,6 +15,7 @@ from wamim_mm.cli.settings import (
     SIZES,
     check_batch,
     check_checkpoint,
+    check_clipping,
     check_folder,
     check_launcher,
     check_length,
@@ -130,6 +132,24 @@ def test_lengths():
         for key in ('max_epochs', 'max_iters'):
             with pytest.raises(ValueError, match=f'train_cfg.{key} must be a number from 1 on'):
                 check_length({key: bad})
+
+
+def test_clipping():
+    for good in ({}, dict(clip_grad=None), dict(clip_grad=dict(max_norm=0.1, norm_type='inf'))):
+        check_clipping(good)
+    check_clipping(dict(clip_grad=dict(type='value', clip_value=1)))
+    for key in ('max_norm', 'clip_value'):
+        for bad in (0, -1.0, math.nan, None, '5'):
+            with pytest.raises(ValueError, match=f'clip_grad.{key} must be above 0, got {bad!r}'):
+                check_clipping(dict(clip_grad={key: bad}))
+
+
+def test_torch_turns_gradients_round():
+    """What `check_clipping` is for."""
+    weight = torch.nn.Parameter(torch.zeros(1))
+    weight.grad = torch.ones(1)
+    torch.nn.utils.clip_grad_norm_([weight], max_norm=-1.0)
+    assert weight.grad < 0
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from .schedule import follow_length
 from .settings import (
     check_batch,
     check_checkpoint,
+    check_clipping,
     check_folder,
     check_launcher,
     check_length,
@@ -238,6 +239,7 @@ def build_runner(
     check_timeout(cfg.get('env_cfg') or {})
     if 'train_dataloader' in loaders:
         check_length(cfg.get('train_cfg') or {})
+        check_clipping(cfg.get('optim_wrapper') or {})
     if cfg.get('load_from'):
         if not loads_own(cfg):
             check_checkpoint(cfg.load_from)

@@ -27,6 +27,7 @@ from .launch import add_cfg_options, load_config, merge_options
 from .progress import duration
 from .settings import (
     check_batch,
+    check_clipping,
     check_folder,
     check_loader,
     check_outside,
@@ -226,6 +227,7 @@ def plan(args: argparse.Namespace) -> Path:
     # What the options make of it is refused now, and not after the trial.
     wanted = Config.fromstring(config_text(choice), '.py')
     merge_options(wanted, args.cfg_options)
+    check_clipping(wanted.optim_wrapper)
     check_loader('train_dataloader', wanted.train_dataloader)
     check_batch('train_dataloader', wanted.train_dataloader, folder.images, 1)
     build_model(wanted)

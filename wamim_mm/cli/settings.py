@@ -174,6 +174,18 @@ def check_length(train_cfg: dict) -> None:
             raise ValueError(f'train_cfg.{key} must be a number from 1 on, got {value!r}')
 
 
+def check_clipping(optim_wrapper: dict) -> None:
+    """Raise ValueError where clipping would leave no gradient, or, below 0, turn it round."""
+    clip = optim_wrapper.get('clip_grad') or {}
+    for key in ('max_norm', 'clip_value'):
+        value = clip.get(key, 1.0)
+        if not isinstance(value, int | float) or not value > 0:
+            raise ValueError(
+                f'optim_wrapper.clip_grad.{key} must be above 0, got {value!r}; for no clipping '
+                'set optim_wrapper.clip_grad=None'
+            )
+
+
 def check_timeout(env_cfg: dict) -> None:
     """Raise ValueError unless the time limit of processes for each other is a number of seconds."""
     value = (env_cfg.get('dist_cfg') or {}).get('timeout', 1800)
