@@ -135,6 +135,20 @@ def test_many_in_a_row_end_the_run(tmp_path, limit):
         FiniteStepsHook(0)
 
 
+def test_a_short_run_that_has_learned_nothing(tmp_path):
+    """It has too few steps for the limit."""
+
+    def run(finite, steps, **options):
+        hooks = [dict(type='FiniteStepsHook')]
+        model = Faulty(dict.fromkeys({0, 1, 2, 3} - finite, 'nan'))
+        small_run(tmp_path, None, dict(max_iters=steps), model=model, hooks=hooks, **options)
+
+    with pytest.raises(FloatingPointError, match=r'all 3 steps of this run .* it began with'):
+        run(set(), 3)
+    run({1}, 3)
+    run(set(), 4, resume=True)  # its last step alone is skipped
+
+
 @OPTIM_WRAPPERS.register_module()
 class ScaledOptimWrapper(OptimWrapper):
     """MMEngine's AmpOptimWrapper, on a CPU."""

@@ -19,6 +19,10 @@ from ..ops.sharding import own_part
 
 #: The methods of an OptimWrapper between which the check is.
 PARTS = ('backward', 'step')
+_HINT = (
+    'with a lower learning rate, with optim_wrapper.clip_grad.max_norm, or without --amp; the log '
+    'names the files of the batches'
+)
 
 
 @HOOKS.register_module()
@@ -33,7 +37,7 @@ class FiniteStepsHook(Hook):
     Models with several optimizers are left alone.
 
     Args:
-        limit: So many skipped steps in a row end the run.
+        limit: So many skipped steps in a row end the run. So does a run without any other.
 
     Raises:
         ValueError: The limit is not positive.
@@ -49,6 +53,7 @@ class FiniteStepsHook(Hook):
         self._watches = True
         self._skips = False
         self._stepped = False
+        self._learns = False
         # Since the last step, which may be that of several batches.
         self._losses: list[Tensor] = []
         self._files: list[str] = []
@@ -59,6 +64,7 @@ class FiniteStepsHook(Hook):
         self._watches = isinstance(wrapper, OptimWrapper)
         if not self._watches:
             return
+        self._learns = runner.iter > 0  # before it was resumed
         model = unwrapped(runner.model)
         self._sharded = isinstance(model, FSDPModule)
         self._statistics = _running_statistics(model)
@@ -70,11 +76,22 @@ class FiniteStepsHook(Hook):
         wrapper.step = wraps(step)(partial(self._step, wrapper, step))
 
     def after_train(self, runner: Runner) -> None:
-        """Leave the optimizer as it was."""
-        if self._watches:
-            for name in PARTS:
-                vars(runner.optim_wrapper).pop(name, None)
-            vars(runner.optim_wrapper).update(self._own)
+        """Leave the optimizer as it was.
+
+        Raises:
+            FloatingPointError: All steps of the run were skipped.
+        """
+        if not self._watches:
+            return
+        for name in PARTS:
+            vars(runner.optim_wrapper).pop(name, None)
+        vars(runner.optim_wrapper).update(self._own)
+        if self.in_row and not self._learns:
+            raise FloatingPointError(
+                f'all {self.in_row} steps of this run had a loss or gradients that are not finite, '
+                f'so the weights in {runner.work_dir} are those that it began with; start again '
+                f'{_HINT}'
+            )
 
     def _backward(self, backward: Any, loss: Tensor, **kwargs: Any) -> None:
         self._losses.append(loss.detach())
@@ -121,7 +138,7 @@ class FiniteStepsHook(Hook):
         skips, losses, names = self._skips, self._losses, self._files
         self._stepped, self._losses, self._files = False, [], []
         if not skips:
-            self.in_row = 0
+            self.in_row, self._learns = 0, True
             return
         self.in_row += 1
         hub = runner.message_hub
@@ -138,9 +155,7 @@ class FiniteStepsHook(Hook):
             raise FloatingPointError(
                 f'{self.in_row} steps in a row, up to iteration {runner.iter + 1}, had a loss or '
                 f'gradients that are not finite; the checkpoints in {runner.work_dir} are from '
-                'before: go on with --resume, and with a lower learning rate, with '
-                'optim_wrapper.clip_grad.max_norm, or without --amp; the log names the files of '
-                'the batches'
+                f'before: go on with --resume, and {_HINT}'
             )
 
 
