@@ -33,12 +33,15 @@ LONG_ABLATIONS = {
         'ablation/cifar10/decoder_dim-128_vit',
         'ablation/cifar10/combined_levels_2-3_decoder_dim-128_vit',
     ),
-    'swin': (),
+    'swin': ('ablation/cifar10/ratio_50_swin',),
 }
 # What did better than WaMIM with the first seed, with all of them: lengths.
 REPEATED = {
     'vit': {'ablation/cifar10/decoder_dim-32_vit': (2, LONG_EPOCHS)},
-    'swin': {'study/wamim-subband_swin': (1, 2)},
+    'swin': {
+        'study/wamim-subband_swin': (1, 2),
+        'ablation/cifar10/ratio_50_swin': (1, 2),
+    },
 }
 # What is another method but for one thing, and takes its learning rate.
 SAME_RATE = {
