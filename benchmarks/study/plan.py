@@ -300,9 +300,9 @@ def configs_by_hash() -> dict[str, str]:
 def rated_as(config: str) -> str:
     """The method whose learning rate a config takes: its own where it is tuned."""
     variants = {
-        variant: HEADLINE[encoder][0]
-        for encoder, configs in LONG_ABLATIONS.items()
-        for variant in configs
+        variant: own
+        for encoder, (own, *_) in HEADLINE.items()
+        for variant in LONG_ABLATIONS[encoder]
     }
     return (SAME_RATE | variants).get(config, config)
 
@@ -409,10 +409,9 @@ def ablations(budget: Budget, tried: dict[str, dict]) -> Iterator[Task]:
         rate = chosen_lr(f'study/wamim_{encoder}', budget, tried)
         if rate is not None:
             yield Run(config, ABLATION_EPOCHS, rate, SEEDS[0])
-    for encoder, configs in LONG_ABLATIONS.items():
-        own = HEADLINE[encoder][0]
+    for encoder, (own, *_) in HEADLINE.items():
         rate = chosen_lr(own, budget, tried)
-        for config in (own, *configs) if configs and rate is not None else ():
+        for config in (own, *LONG_ABLATIONS[encoder]) if rate is not None else ():
             run = Run(config, LONG_EPOCHS, rate, SEEDS[0])
             yield run
             for validates in (True, False):
