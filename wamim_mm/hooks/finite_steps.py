@@ -19,10 +19,8 @@ from ..ops.sharding import own_part
 
 #: The methods of an OptimWrapper between which the check is.
 PARTS = ('backward', 'step')
-_HINT = (
-    'with a lower learning rate, with optim_wrapper.clip_grad.max_norm, or without --amp; the log '
-    'names the files of the batches'
-)
+#: What keeps losses and weights finite, after "go on ... " or "start again ".
+REMEDY = 'with a lower learning rate, with optim_wrapper.clip_grad.max_norm, or without --amp'
 
 
 @HOOKS.register_module()
@@ -90,7 +88,7 @@ class FiniteStepsHook(Hook):
             raise FloatingPointError(
                 f'all {self.in_row} steps of this run had a loss or gradients that are not finite, '
                 f'so the weights in {runner.work_dir} are those that it began with; start again '
-                f'{_HINT}'
+                f'{REMEDY}; the log names the files of the batches'
             )
 
     def _backward(self, backward: Any, loss: Tensor, **kwargs: Any) -> None:
@@ -155,7 +153,8 @@ class FiniteStepsHook(Hook):
             raise FloatingPointError(
                 f'{self.in_row} steps in a row, up to iteration {runner.iter + 1}, had a loss or '
                 f'gradients that are not finite; the checkpoints in {runner.work_dir} are from '
-                f'before: go on with --resume, and {_HINT}'
+                f'before: go on with --resume, and {REMEDY}; the log names the files of the '
+                'batches'
             )
 
 

@@ -6,6 +6,7 @@ from mmengine.runner import Runner
 from torch.distributed.fsdp import FSDPModule
 
 from ..model_wrappers import unwrapped
+from .finite_steps import REMEDY
 
 
 @HOOKS.register_module()
@@ -40,6 +41,5 @@ class FiniteWeightsHook(Hook):
             raise FloatingPointError(
                 f'by iteration {runner.iter} {len(bad)} weights are not finite '
                 f'({", ".join(bad[:3])}, ...), so nothing is saved: the last checkpoint in '
-                f'{runner.work_dir} is good; go on from it by --resume, with a lower learning '
-                'rate, with optim_wrapper.clip_grad.max_norm, or without --amp'
+                f'{runner.work_dir} is good; go on from it by --resume, {REMEDY}'
             )
