@@ -21,7 +21,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
 from benchmarks.measure import environment
-from wamim_mm.interop.saving import write_whole
+from wamim_mm.interop.whole_files import write_whole
 
 from . import controls, cost, records  # noqa: F401  (controls registers what configs name)
 from .data import Images, corrupted, load_cifar10

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from wamim_mm.data.corruptions import Corrupt
 from wamim_mm.imagenet_c import CORRUPTIONS
-from wamim_mm.interop.saving import write_whole
+from wamim_mm.interop.whole_files import write_whole
 
 CLASSES = (
     *('airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship'),

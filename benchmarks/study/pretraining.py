@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from wamim_mm import WaMIM
 from wamim_mm.class_names import builds
-from wamim_mm.interop.saving import write_whole
+from wamim_mm.interop.whole_files import write_whole
 from wamim_mm.ops.masking import Masking, random_mask
 
 from .data import augment, generator, order

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..image_files import is_shards
 from ..interop.cores import usable_cores
+from ..interop.whole_files import write_whole
 from . import presets
 from .checks import class_folders
 from .errors import CommandParser, command, positive
@@ -133,7 +134,6 @@ def main() -> None:
     config = out / (FULL_CONFIG if full else CONFIG)
     import torch
 
-    from ..interop.saving import write_whole
     from .screen import ProgressHook
 
     given = load_config(
@@ -220,7 +220,6 @@ def plan(args: argparse.Namespace) -> Path:
     from ..data.images import loading_step, train_pipeline
     from ..evaluation.models import build_model
     from ..evaluation.trial import try_steps
-    from ..interop.saving import write_whole
 
     largest = presets.recipe(folder.images, 1, LARGEST_BATCH['cuda' if gpu else 'cpu']).batch_size
     choice = Choice(data, method, model, size, presets.Recipe(2, 1, largest, 1), 1, gpu, None)

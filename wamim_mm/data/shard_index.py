@@ -28,7 +28,7 @@ from braceexpand import braceexpand
 from fsspec.core import url_to_fs
 
 from ..image_files import ARCHIVES, SUFFIXES
-from ..interop.saving import write_whole
+from ..interop.whole_files import write_whole
 from .bad_files import BadImage
 from .storage import file_size, is_remote, read_all, read_part, read_through
 

@@ -22,7 +22,7 @@ from ..data.bad_files import BadImage
 from ..data.format_checks import check_channels
 from ..data.images import centre_crop_pipeline, train_pipeline
 from ..interop.cores import usable_cores
-from ..interop.saving import write_whole
+from ..interop.whole_files import write_whole
 from ..models.features import feature_maps
 from .linear_probe import build_encoder
 from .models import input_size, load_encoder

@@ -17,7 +17,8 @@ from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from ..interop.data_workers import SIGNALS
-from ..interop.saving import POINTER, write_whole
+from ..interop.saving import POINTER
+from ..interop.whole_files import write_whole
 from ..launcher_notes import SAVED, SAVED_CODE
 
 #: What it writes to the work dir; ``last_checkpoint`` names it.

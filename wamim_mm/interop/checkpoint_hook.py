@@ -16,7 +16,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .saving import POINTER, gathered, in_background, remove_torn, write_checkpoint, write_whole
+from .saving import POINTER, gathered, in_background, remove_torn, write_checkpoint
+from .whole_files import write_whole
 
 #: What CheckpointHook notes of the files that it has written, in itself and in the message hub.
 _OF_HOOK = ('keep_ckpt_ids', 'last_ckpt', 'best_ckpt_path', 'best_ckpt_path_dict')

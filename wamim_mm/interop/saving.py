@@ -21,40 +21,11 @@ from typing import Any
 
 import torch
 
+from .whole_files import write_whole
+
 POINTER = 'last_checkpoint'
 _background: ThreadPoolExecutor
 _gathered: list[list[tuple[dict, str]]] = []
-
-
-def write_whole(path: str | os.PathLike, write: Callable[[Any], object]) -> None:
-    """Write a file beside its place, wait for the disk, then put it in its place.
-
-    Args:
-        path: The file. Until the new one is whole, one that is there stays as it is.
-        write: Writes to an open binary file.
-
-    Raises:
-        OSError: It cannot be written; the message says what is needed and what is free.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f'.{path.name}.{os.getpid()}')
-    try:
-        with beside.open('wb') as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # not every file system syncs folders
-            os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _new_thread() -> None:
