@@ -1,5 +1,6 @@
 """A run that is told to stop saves, and goes on to the same end."""
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -184,47 +185,48 @@ class Line(Hook):
         Progress('training').show(0.5)
 
 
-def test_ctrl_c_that_ends_a_pipe_too(tmp_path, monkeypatch):
+def end(function, *args):
+    """The exit code of a process of its own: one that has computed gradients may not be forked."""
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(['tests.forked_libraries'])
+    process = context.Process(target=function, args=args)
+    process.start()
+    process.join(120)
+    return process.exitcode
+
+
+def train_into_a_closed_pipe(folder):
+    Told.number = signal.SIGINT
+    reading, writing = os.pipe()
+    os.close(reading)
+    os.dup2(writing, 1)
+    os.dup2(writing, 2)
+    sys.stdout = os.fdopen(1, 'w', closefd=False)
+    try:
+        run(folder, kind=Told, hooks=[dict(type='StopHook'), Line()])
+    except SystemExit as stop:
+        os._exit(stop.code)  # multiprocessing would flush stdout
+
+
+def test_ctrl_c_that_ends_a_pipe_too(tmp_path):
     """As in `tools/train.py ... 2>&1 | tee log`."""
-    monkeypatch.setattr(Told, 'number', signal.SIGINT)
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            reading, writing = os.pipe()
-            os.close(reading)
-            os.dup2(writing, 1)
-            os.dup2(writing, 2)
-            sys.stdout = os.fdopen(1, 'w', closefd=False)
-            run(tmp_path, kind=Told, hooks=[dict(type='StopHook'), Line()])
-        except SystemExit as stop:
-            code = stop.code
-        finally:
-            os._exit(code)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == SAVED_CODE
+    assert end(train_into_a_closed_pipe, tmp_path) == SAVED_CODE
     assert torch.load(tmp_path / 'interrupted.pth', weights_only=False)['meta']['iter'] == 8
+
+
+def train_in_a_group(folder, number, train_cfg):
+    os.setpgid(0, 0)
+    ToldAll.number = number
+    run(folder, 2, kind=ToldAll, hooks=[dict(type='StopHook')], train_cfg=train_cfg)
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 @pytest.mark.parametrize(
     'train_cfg', [dict(by_epoch=True, max_epochs=3), dict(by_epoch=False, max_iters=15)]
 )
-def test_data_workers_stay(tmp_path, monkeypatch, number, train_cfg):
+def test_data_workers_stay(tmp_path, number, train_cfg):
     """A signal reaches all processes of a terminal or a launcher, the data workers too."""
-    monkeypatch.setattr(ToldAll, 'number', number)
-    child = os.fork()
-    if child == 0:
-        os.setpgid(0, 0)
-        code = 1
-        try:
-            run(tmp_path, 2, kind=ToldAll, hooks=[dict(type='StopHook')], train_cfg=train_cfg)
-        except SystemExit as stop:
-            code = stop.code
-        finally:
-            os._exit(code)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == SAVED_CODE
+    assert end(train_in_a_group, tmp_path, number, train_cfg) == SAVED_CODE
     assert torch.load(tmp_path / 'interrupted.pth', weights_only=False)['meta']['iter'] == 8
 
 
