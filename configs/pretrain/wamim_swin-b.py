@@ -39,7 +39,7 @@ model = dict(
     ),
     # Fine levels are predicted from shallow features, coarse levels from deep ones.
     target_generator=dict(
-        type='WaveletTargetGenerator', wavelet='haar', levels=(2, 3, 4, 5), norm='subband'
+        type='WaveletTargetGenerator', wavelet='haar', levels=(2, 3, 4, 5), norm='block'
     ),
     head=dict(type='WaMIMHead', loss_weights=(0.8, 0.9, 1.1, 1.2)),
     init_cfg=[
