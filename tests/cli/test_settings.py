@@ -129,7 +129,7 @@ def test_lengths():
     check_length({})
     check_length(dict(max_epochs=1))
     for bad in (0, -1, 'ten', 1.5, None):
-        for key in ('max_epochs', 'max_iters'):
+        for key in ('max_epochs', 'max_iters', 'val_interval'):
             with pytest.raises(ValueError, match=f'train_cfg.{key} must be a number from 1 on'):
                 check_length({key: bad})
 

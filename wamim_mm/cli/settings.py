@@ -167,8 +167,8 @@ def existing_part(path: Path) -> Path:
 
 
 def check_length(train_cfg: dict) -> None:
-    """Raise ValueError unless a run has at least one epoch or iteration."""
-    for key in ('max_epochs', 'max_iters'):
+    """Raise ValueError unless a run, and the part of it between validations, has a step."""
+    for key in ('max_epochs', 'max_iters', 'val_interval'):
         value = train_cfg.get(key, 1)
         if not isinstance(value, int) or value < 1:
             raise ValueError(f'train_cfg.{key} must be a number from 1 on, got {value!r}')

@@ -59,7 +59,7 @@ def test_half_precision_predictions():
 
 
 def test_refuses():
-    for weights in ((0, 0), (1, -1)):
+    for weights in ((0, 0), (1, -1), (float('nan'), 1), (1, float('inf'))):
         with pytest.raises(ValueError, match='must be 0 or more, and one positive'):
             WaMIMHead(loss_weights=weights, levels=(3, 4))
     assert WaMIMHead(loss_weights=(0, 2), levels=(3, 4)).counted == {4: 2}

@@ -1,6 +1,7 @@
 """The loss of WaMIM."""
 
 from collections.abc import Sequence
+from math import inf
 
 from mmengine.model import BaseModule
 from mmpretrain.registry import MODELS
@@ -19,7 +20,8 @@ class WaMIMHead(BaseModule):
         levels: The levels; `WaMIM` fills them in from the target generator.
 
     Raises:
-        ValueError: Numbers of weights and levels differ, or no weight is positive or one negative.
+        ValueError: Numbers of weights and levels differ, no weight is positive, or one is negative,
+            infinite or NaN.
     """
 
     def __init__(
@@ -33,7 +35,7 @@ class WaMIMHead(BaseModule):
                 f'WaMIMHead: {len(loss_weights)} loss_weights for {len(levels)} levels '
                 f'{tuple(levels)}; give one for each'
             )
-        if min(loss_weights) < 0 or not any(loss_weights):
+        if not all(0 <= weight < inf for weight in loss_weights) or not any(loss_weights):
             raise ValueError(
                 f'WaMIMHead: loss_weights {tuple(loss_weights)} must be 0 or more, and one positive'
             )
