@@ -12,6 +12,7 @@ def test_measured_in_turns(monkeypatch):
     configs = ('study/wamim_swin', 'study/simmim_swin', 'study/pixels_swin')
     monkeypatch.setattr(cost, 'HEADLINE', dict(swin=configs))
     monkeypatch.setattr(cost, 'ONE_SEED', dict(swin=('study/maskfeat_vit',)))
+    monkeypatch.setattr(cost, 'LONG_ABLATIONS', dict(swin=()))
     monkeypatch.setattr(cost, 'STEPS', dict(cpu=1))
     budget = Budget('tiny', 'cpu', 2, (1,), (1e-3,), workers=0)
     found = {record['config']: record for record in cost.measure('swin', budget, rounds=2)}
